@@ -1,0 +1,113 @@
+import { type Endpoint, endpoints } from './endpoint-table.ts';
+import { type BodyScan, literal } from './json-body.ts';
+
+export { type Endpoint, endpoints } from './endpoint-table.ts';
+
+export type EndpointMatch = {
+  endpoint: Endpoint;
+  params: Record<string, string>;
+  /** The model that the path itself names, as in Azure's form. */
+  pathModel?: string;
+};
+
+/** Endpoints by the number of their path's segments, which is what nearly always decides. */
+const bySegments = new Map<number, { endpoint: Endpoint; segments: string[] }[]>();
+for (const endpoint of endpoints) {
+  const segments = endpoint.path.slice(1).split('/');
+  bySegments.set(segments.length, [...(bySegments.get(segments.length) ?? []), { endpoint, segments }]);
+}
+
+const byRoute = new Map(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint]));
+
+/**
+ * The endpoint that a request is for, with or without `/v1`, or in Azure's form under
+ * `/openai/deployments/{model}`; `allow` names the methods that the path takes instead; `undefined`: no such path.
+ */
+export function matchEndpoint(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
+  const azure = /^\/openai\/deployments\/([^/]+)(\/.+)$/.exec(path);
+  if (azure?.[1] === undefined || azure[2] === undefined) {
+    return matchPath(method, path.startsWith('/v1/') ? path.slice(3) : path);
+  }
+  const pathModel = decodeSegment(azure[1]);
+  const match = pathModel === undefined ? undefined : matchPath(method, azure[2]);
+  if (match === undefined || 'allow' in match || pathModel === undefined) return match;
+  // Only what carries a model can have it in the path.
+  return match.endpoint.stateful || match.endpoint.local ? undefined : { ...match, pathModel };
+}
+
+function matchPath(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
+  const exact = byRoute.get(`${method} ${path}`);
+  if (exact !== undefined && !path.includes('{')) return { endpoint: exact, params: {} };
+  const segments = path.slice(1).split('/');
+  const allow: string[] = [];
+  for (const candidate of bySegments.get(segments.length) ?? []) {
+    const params = bind(candidate.segments, segments);
+    if (params === undefined) continue;
+    if (candidate.endpoint.method === method) return { endpoint: candidate.endpoint, params };
+    allow.push(candidate.endpoint.method);
+  }
+  return allow.length > 0 ? { allow } : undefined;
+}
+
+function bind(pattern: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
+  const params: Record<string, string> = {};
+  for (const [index, part] of pattern.entries()) {
+    const segment = segments[index] ?? '';
+    if (!part.startsWith('{')) {
+      if (part !== segment) return undefined;
+      continue;
+    }
+    const value = decodeSegment(segment);
+    if (value === undefined) return undefined;
+    params[part.slice(1, -1)] = value;
+  }
+  return params;
+}
+
+/** `.` and `..` would climb out of the provider's path, however they are written. */
+function decodeSegment(segment: string): string | undefined {
+  try {
+    const value = decodeURIComponent(segment);
+    return value === '' || value === '.' || value === '..' ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Fields by which a stateless call would touch what lies in the provider's account. */
+const accountFields = ['previous_response_id', 'conversation', 'prompt', 'background'] as const;
+
+/** Fields, at whatever depth, by which a request points into the provider's account. */
+const references = new Set(['file_id', 'file_ids', 'vector_store_ids', 'container', 'container_id']);
+
+/** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
+export function statefulReason(endpoint: Endpoint, text: string, scan: BodyScan | undefined): string | undefined {
+  const refused = (what: string) => `${what} stays in the provider's account; a shared model serves stateless calls only.`;
+  if (endpoint.stateful) return refused(`${endpoint.method} ${endpoint.path}`);
+  if (scan === undefined) return undefined;
+  const store = literal(text, scan.keys.get('store'));
+  if (endpoint.id === 'responses.create' && store !== 'false') return refused('A response without "store": false');
+  if (store !== undefined && store !== 'false' && store !== 'null') return refused('What is stored ("store")');
+  if (endpoint.id.startsWith('responses.')) {
+    for (const field of accountFields) {
+      const value = literal(text, scan.keys.get(field));
+      if (value !== undefined && value !== 'null' && value !== 'false') return refused(`"${field}"`);
+    }
+  }
+  return pointsIntoAccount(JSON.parse(text)) ? refused('A reference to a stored object') : undefined;
+}
+
+/** Parsed, not searched: a key may be written with escapes. */
+function pointsIntoAccount(body: unknown): boolean {
+  const open: unknown[] = [body];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [key, inner] of Object.entries(value)) {
+      if (references.has(key) && inner !== null) return true;
+      if (key === 'type' && inner === 'item_reference') return true;
+      open.push(inner);
+    }
+  }
+  return false;
+}

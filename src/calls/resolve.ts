@@ -1,0 +1,100 @@
+import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { TeamSnapshot } from '../teams/snapshots.ts';
+
+/** Who calls. */
+export interface Caller {
+  teamId: string;
+  /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
+  models?: readonly string[];
+}
+
+/** The deployments that answer to one public name, for one caller. */
+export interface Pool {
+  publicName: string;
+  deployments: readonly Deployment[];
+}
+
+/** What a caller's names are looked up in: its own team's snapshot and the shared deployments'. */
+export interface Directory {
+  team: TeamSnapshot | undefined;
+  shared: TeamSnapshot | undefined;
+}
+
+/** An allow-list that holds this name allows every shared deployment. */
+const allShared = 'all-proxy-models';
+
+const listedNames = 20;
+
+/**
+ * The one function that turns a name into deployments. It can only return deployments of the caller's own team,
+ * or shared ones that the team is allowed: the team's public name first, then its own deployment's id, then a
+ * shared public name. `models` of the caller is applied to the resolved public name, or an id would walk around it.
+ *
+ * @throws RouterError `model_not_found`, the same for a name nobody has and for one that is another team's
+ */
+export function resolve(directory: Directory, caller: Caller, name: string): Pool {
+  const pool = find(directory, name);
+  if (pool === undefined || !mayUse(caller, pool.publicName)) throw modelNotFound(directory, caller, name);
+  return pool;
+}
+
+/**
+ * The pool of a call that names no model: the caller's only deployment.
+ *
+ * @throws RouterError `invalid_request` that lists the caller's names if it has more than one, or none
+ */
+export function resolveOnly(directory: Directory, caller: Caller): Pool {
+  const names = namesOf(directory, caller);
+  const [only] = names;
+  if (names.length === 1 && only !== undefined) {
+    const pool = resolve(directory, caller, only);
+    if (pool.deployments.length === 1) return pool;
+  }
+  throw new RouterError(
+    'invalid_request',
+    `This call needs a model: name one with ?model= or the header x-team-model. ${listing(names)}`,
+    { param: 'model' },
+  );
+}
+
+/** The public names that the caller may use, its own team's first. */
+export function namesOf(directory: Directory, caller: Caller): string[] {
+  const names = new Set(directory.team?.pools.keys());
+  for (const name of directory.shared?.pools.keys() ?? []) {
+    if (isShared(directory.team, name)) names.add(name);
+  }
+  return [...names].filter((name) => mayUse(caller, name));
+}
+
+function find({ team, shared }: Directory, name: string): Pool | undefined {
+  const own = team?.pools.get(name);
+  if (own !== undefined) return { publicName: name, deployments: own };
+  const deployment = team?.deployments.get(name);
+  if (deployment !== undefined) return { publicName: deployment.publicName, deployments: [deployment] };
+  const common = isShared(team, name) ? shared?.pools.get(name) : undefined;
+  return common === undefined ? undefined : { publicName: name, deployments: common };
+}
+
+function isShared(team: TeamSnapshot | undefined, name: string): boolean {
+  return team !== undefined && (team.allowedShared.has(name) || team.allowedShared.has(allShared));
+}
+
+function mayUse(caller: Caller, publicName: string): boolean {
+  return caller.models === undefined || caller.models.includes(publicName);
+}
+
+function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
+  const shown = JSON.stringify(name.slice(0, 256));
+  const names = listing(namesOf(directory, caller));
+  return new RouterError('model_not_found', `There is no model ${shown} for this team. ${names} See /team/info.`, {
+    param: 'model',
+  });
+}
+
+function listing(names: readonly string[]): string {
+  if (names.length === 0) return 'It has no models yet.';
+  const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
+  const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
+  return `Its models: ${shown.join(', ')}${more}.`;
+}

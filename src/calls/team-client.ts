@@ -1,0 +1,90 @@
+import { type ClientOptions, OpenAI } from 'openai';
+import type { Dispatcher } from './dispatch.ts';
+import type { Caller } from './resolve.ts';
+import { type CallDefaults, leanFetch, teamBaseUrl } from './team-fetch.ts';
+
+/** What a single call adds travels in the fetch options, under keys that nobody else can know. */
+const callKey = Symbol('call');
+const callerKey = Symbol('caller');
+
+type PrivateInit = RequestInit & { [callKey]?: CallDefaults; [callerKey]?: Caller };
+
+/** Longer than any of our own time-outs: the client's would lose the error's code. */
+const longestTimeoutMs = 2_147_483_647;
+
+/** Not set, and zero to the client's own retries, which are the dispatcher's to make. */
+const unsetRetries = -0;
+
+/**
+ * A real `OpenAI` client without a key or an address of its own. The environment of the host (OPENAI_API_KEY,
+ * OPENAI_BASE_URL, OPENAI_CUSTOM_HEADERS ...) shows neither in it nor in its requests.
+ */
+class TeamClient extends OpenAI {
+  constructor(options: ClientOptions) {
+    super({
+      timeout: longestTimeoutMs,
+      maxRetries: unsetRetries,
+      ...options,
+      apiKey: options.apiKey ?? 'team-model-router',
+      adminAPIKey: null,
+      organization: null,
+      project: null,
+      webhookSecret: null,
+      logLevel: options.logLevel ?? 'off',
+      baseURL: options.baseURL ?? teamBaseUrl,
+    });
+    // The one variable that no option keeps out: OPENAI_CUSTOM_HEADERS was merged into these.
+    const own = this as unknown as { _options: { defaultHeaders?: ClientOptions['defaultHeaders'] } };
+    own._options.defaultHeaders = options.defaultHeaders;
+  }
+
+  /** Hands `timeout` and `maxRetries`, of the call or of the client, to the dispatcher. */
+  protected override async prepareOptions(options: Parameters<OpenAI['prepareOptions']>[0]): Promise<void> {
+    await super.prepareOptions(options);
+    const timeoutMs = options.timeout ?? this.timeout;
+    const numRetries = options.maxRetries ?? this.maxRetries;
+    const settings: CallDefaults = {};
+    if (Number.isInteger(timeoutMs) && timeoutMs > 0) {
+      if (timeoutMs !== longestTimeoutMs) settings.timeoutMs = timeoutMs;
+      options.timeout = longestTimeoutMs;
+    }
+    if (!Object.is(numRetries, unsetRetries)) settings.numRetries = numRetries;
+    const init: PrivateInit = { ...(options.fetchOptions as PrivateInit | undefined), [callKey]: settings };
+    options.fetchOptions = init as NonNullable<typeof options.fetchOptions>;
+  }
+}
+
+/** A client of its own for one team: it is mutable, and whoever changes it changes nobody else's. */
+export function makeTeamClient(
+  dispatcher: Dispatcher,
+  caller: Caller,
+  defaultModel: string | undefined,
+  maxBodyBytes: number,
+): OpenAI {
+  const defaults: CallDefaults = defaultModel === undefined ? {} : { defaultModel };
+  return makeClient((input, init) =>
+    leanFetch(dispatcher, caller, input as string, init, { ...defaults, ...init?.[callKey] }, maxBodyBytes),
+  );
+}
+
+/** The one client behind `chatCompletion`: never handed out, and told with each call whose it is. */
+export function makeSharedClient(dispatcher: Dispatcher, maxBodyBytes: number): OpenAI {
+  return makeClient((input, init) => {
+    const caller = init?.[callerKey];
+    if (caller === undefined) throw new TypeError('A call without a caller.');
+    return leanFetch(dispatcher, caller, input as string, init, init?.[callKey] ?? {}, maxBodyBytes);
+  });
+}
+
+/** Request options that say whose call it is. */
+export function asCaller<Options extends OpenAI.RequestOptions>(caller: Caller, options: Options | undefined): OpenAI.RequestOptions {
+  const init: PrivateInit = { ...(options?.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
+  return { ...options, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
+}
+
+type ClientFetch = (input: string | URL | Request, init?: PrivateInit) => Promise<Response>;
+
+function makeClient(fetch: ClientFetch): OpenAI {
+  // The client asks a fetch for its Response to learn whether forms can be uploaded.
+  return new TeamClient({ fetch: Object.assign(fetch, { Response }) as NonNullable<ClientOptions['fetch']> });
+}

@@ -1,0 +1,84 @@
+import { RouterError } from '../errors.ts';
+import { asRouterError, errorAnswer, type Answer } from './answer.ts';
+import type { Dispatcher } from './dispatch.ts';
+import { readBody } from './fetch-body.ts';
+import type { Call } from './request.ts';
+import type { Caller } from './resolve.ts';
+import { LeanResponse, toResponse } from './response.ts';
+
+/** No such host can exist: a request that escaped from the dispatcher would reach nobody. */
+const origin = 'https://team-model-router.invalid';
+
+/** The base URL under which `fetchFor` answers. */
+export const teamBaseUrl: string = `${origin}/v1`;
+
+type Input = string | URL | Request;
+
+/** What a call may be given beside the standard request. */
+export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs'>;
+
+/** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
+export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults, maxBodyBytes: number): typeof fetch {
+  return async (input, init) => toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults, maxBodyBytes));
+}
+
+/** The same for the OpenAI client, which reads less of a `Response`. */
+export async function leanFetch(
+  dispatcher: Dispatcher,
+  caller: Caller,
+  input: Input,
+  init: RequestInit | undefined,
+  defaults: CallDefaults,
+  maxBodyBytes: number,
+): Promise<Response> {
+  const answer = await answerTo(dispatcher, caller, input, init, defaults, maxBodyBytes);
+  return new LeanResponse(answer) as unknown as Response;
+}
+
+async function answerTo(
+  dispatcher: Dispatcher,
+  caller: Caller,
+  input: Input,
+  init: RequestInit | undefined,
+  defaults: CallDefaults,
+  maxBodyBytes: number,
+): Promise<Answer> {
+  const request = input instanceof Request ? input : undefined;
+  const { path, query } = locate(request?.url ?? String(input));
+  const signal = init?.signal ?? request?.signal;
+  const given = init?.headers ?? request?.headers;
+  const headers = given instanceof Headers ? given : new Headers(given);
+  const body = init?.body ?? request?.body ?? undefined;
+  let content: Awaited<ReturnType<typeof readBody>>;
+  try {
+    content = await readBody(body, maxBodyBytes);
+  } catch (error) {
+    signal?.throwIfAborted();
+    return errorAnswer(asRouterError(error));
+  }
+  return dispatcher.dispatch(caller, {
+    method: (init?.method ?? request?.method ?? 'GET').toUpperCase(),
+    path,
+    query,
+    headers: content.contentType === undefined || headers.has('content-type') ? headers : typed(headers, content.contentType),
+    ...(content.bytes === undefined ? {} : { body: content.bytes }),
+    ...(signal == null ? {} : { signal }),
+    ...defaults,
+  });
+}
+
+/** @throws RouterError `invalid_request` for any origin but our own */
+function locate(url: string): { path: string; query: URLSearchParams } {
+  const absolute = url.startsWith('/') ? origin + url : url;
+  const parsed = URL.canParse(absolute) ? new URL(absolute) : undefined;
+  if (parsed?.origin !== origin || parsed.username !== '' || parsed.password !== '') {
+    throw new RouterError('invalid_request', `This fetch answers to ${teamBaseUrl} only.`, { param: 'url' });
+  }
+  return { path: parsed.pathname, query: parsed.searchParams };
+}
+
+function typed(headers: Headers, contentType: string): Headers {
+  const copy = new Headers(headers);
+  copy.set('content-type', contentType);
+  return copy;
+}

@@ -1,0 +1,101 @@
+import { type BlockList, isIP } from 'node:net';
+import { RouterError } from '../errors.ts';
+import { blockList, unmap } from './address.ts';
+
+/** One exception that the operator makes. */
+interface Entry {
+  /** Whether plain http will do. */
+  http: boolean;
+  /** Absent: every port. */
+  port: number | undefined;
+  /** A host's name, or `.suffix` for every name that ends with it. */
+  host?: string;
+  addresses?: BlockList;
+}
+
+/** Where a connection is to go. */
+export interface Destination {
+  scheme: 'http' | 'https';
+  /** A name in lower case without a trailing dot, or an IP address without brackets. */
+  host: string;
+  port: number;
+}
+
+/** The operator's exceptions: `host`, `*.suffix`, `host:port`, a CIDR, `CIDR:port`, each with `http://` in front if plain http will do. */
+export class AllowList {
+  readonly #entries: readonly Entry[];
+
+  /** @throws RouterError `invalid_request` that names the entry at fault */
+  constructor(entries: readonly string[]) {
+    this.#entries = entries.map((text, index) => parseEntry(text, `egress.allow[${index}]`));
+  }
+
+  /** Whether the host itself is named, so that it is trusted whatever its name resolves to. */
+  allowsHost(destination: Destination): boolean {
+    return this.#entries.some((entry) => fits(entry, destination) && matchesHost(entry, destination.host));
+  }
+
+  /** Whether an address lies in a block that is allowed for this scheme and port. */
+  allowsAddress(destination: Destination, address: string): boolean {
+    return this.#entries.some((entry) => fits(entry, destination) && matchesAddress(entry, address));
+  }
+
+  /** Whether some block is allowed for this scheme and port, so that it is for the address to decide. */
+  mayAllow(destination: Destination): boolean {
+    return this.#entries.some((entry) => entry.addresses !== undefined && fits(entry, destination));
+  }
+}
+
+function fits(entry: Entry, { scheme, port }: Destination): boolean {
+  return (scheme === 'https' || entry.http) && (entry.port === undefined || entry.port === port);
+}
+
+function matchesHost(entry: Entry, host: string): boolean {
+  if (entry.host === undefined) return matchesAddress(entry, host);
+  return entry.host.startsWith('.') ? host.endsWith(entry.host) && host !== entry.host : host === entry.host;
+}
+
+function matchesAddress(entry: Entry, address: string): boolean {
+  const plain = unmap(address);
+  const family = isIP(plain);
+  if (entry.addresses === undefined || family === 0 || plain.includes('%')) return false;
+  return entry.addresses.check(plain, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function parseEntry(text: string, param: string): Entry {
+  const match = /^(https?:\/\/)?(.+)$/i.exec(text.trim().toLowerCase());
+  const http = match?.[1] === 'http://';
+  const { host, port } = splitPort(match?.[2] ?? '');
+  if (port !== undefined && (port < 1 || port > 65_535)) throw refusal(param, 'has a port that does not exist');
+  const [address = '', prefix] = host.split('/');
+  if (isIP(address) !== 0) {
+    const bits = isIP(address) === 4 ? 32 : 128;
+    if (prefix !== undefined && !(/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits)) {
+      throw refusal(param, 'is not a CIDR block');
+    }
+    return { http, port, addresses: blockList([host]) };
+  }
+  const name = host.startsWith('*.') ? host.slice(1) : host;
+  if (!/^\.?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/.test(name) || /^[\d.]+$/.test(name)) {
+    throw refusal(param, 'must be a host, *.suffix, host:port, a CIDR block or CIDR:port');
+  }
+  if (host.startsWith('.')) throw refusal(param, 'must be written *.suffix');
+  return { http, port, host: name };
+}
+
+/** `host:port`, `[v6]:port`, `[v6/bits]:port`, or a bare IPv6 address or block, whose colons are its own. */
+function splitPort(text: string): { host: string; port: number | undefined } {
+  const bracketed = /^\[([^\]]+)\](\/\d+)?(?::(\d+))?$/.exec(text);
+  if (bracketed !== null) return { host: `${bracketed[1]}${bracketed[2] ?? ''}`, port: portOf(bracketed[3]) };
+  if (isIP(text.split('/')[0] ?? '') === 6) return { host: text, port: undefined };
+  const plain = /^(.*?)(?::(\d+))?$/.exec(text);
+  return { host: plain?.[1] ?? '', port: portOf(plain?.[2]) };
+}
+
+function portOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
+function refusal(param: string, message: string): RouterError {
+  return new RouterError('invalid_request', `${param} ${message}`, { param });
+}

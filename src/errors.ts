@@ -1,0 +1,67 @@
+/** Every code an error of this package can carry, with the HTTP status and the `type` of OpenAI's error body. */
+export const errorCodes = {
+  invalid_request: { status: 400, type: 'invalid_request_error' },
+  api_base_not_allowed: { status: 400, type: 'invalid_request_error' },
+  api_key_required: { status: 400, type: 'invalid_request_error' },
+  stateful_on_shared: { status: 400, type: 'invalid_request_error' },
+  invalid_api_key: { status: 401, type: 'authentication_error' },
+  team_blocked: { status: 403, type: 'permission_error' },
+  key_blocked: { status: 403, type: 'permission_error' },
+  permission_denied: { status: 403, type: 'permission_error' },
+  model_not_found: { status: 404, type: 'invalid_request_error' },
+  team_not_found: { status: 404, type: 'invalid_request_error' },
+  key_not_found: { status: 404, type: 'invalid_request_error' },
+  not_found: { status: 404, type: 'invalid_request_error' },
+  conflict: { status: 409, type: 'invalid_request_error' },
+  already_exists: { status: 409, type: 'invalid_request_error' },
+  request_too_large: { status: 413, type: 'invalid_request_error' },
+  provider_authentication_failed: { status: 424, type: 'provider_error' },
+  rate_limit_exceeded: { status: 429, type: 'rate_limit_error' },
+  internal_error: { status: 500, type: 'server_error' },
+  corrupt_record: { status: 500, type: 'server_error' },
+  credential_unreadable: { status: 500, type: 'server_error' },
+  egress_denied: { status: 502, type: 'provider_error' },
+  provider_unreachable: { status: 502, type: 'provider_error' },
+  no_healthy_deployment: { status: 503, type: 'server_error' },
+  storage_unavailable: { status: 503, type: 'server_error' },
+  provider_timeout: { status: 504, type: 'provider_error' },
+} as const satisfies Record<string, { status: number; type: string }>;
+
+export type RouterErrorCode = keyof typeof errorCodes;
+
+/** The one error shape, in-process and over HTTP: OpenAI's. */
+export interface ErrorBody {
+  error: { message: string; type: string; param: string | null; code: string };
+}
+
+const marker = Symbol.for('team-model-router.error');
+
+/**
+ * An error of this package. `code` is stable and narrows in a `switch`; `status` is the HTTP status that goes
+ * with it; `param` is the path of the field at fault, if one is.
+ */
+export class RouterError extends Error {
+  override readonly name: string = 'RouterError';
+  readonly code: RouterErrorCode;
+  readonly status: number;
+  readonly type: string;
+  readonly param: string | null;
+  readonly [marker] = true;
+
+  constructor(code: RouterErrorCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.status = errorCodes[code].status;
+    this.type = errorCodes[code].type;
+    this.param = options.param ?? null;
+  }
+
+  /** Recognises errors of every copy of this package that is loaded, ESM or CJS. */
+  static isInstance(error: unknown): error is RouterError {
+    return typeof error === 'object' && error !== null && (error as { [marker]?: unknown })[marker] === true;
+  }
+
+  toJSON(): ErrorBody {
+    return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
+  }
+}

@@ -1,0 +1,22 @@
+export type { AttemptRecord } from './calls/attempts.ts';
+export type { Receipt } from './calls/receipt.ts';
+export { teamBaseUrl } from './calls/team-fetch.ts';
+export type { TestResult } from './calls/test-call.ts';
+export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
+export { type CallError, isRouterError } from './is-router-error.ts';
+export type { RouterOptions } from './options.ts';
+export { TeamModelRouter } from './router.ts';
+export type { ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
+export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';
+export { memoryStorage } from './storage/memory.ts';
+export type {
+  ListedEntry,
+  ListPage,
+  OperationOptions,
+  Storage,
+  StorageEvent,
+  StoredValue,
+  Version,
+} from './storage/storage.ts';
+export type { Actor, TeamPage } from './teams/team-management.ts';
+export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

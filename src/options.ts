@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import type { Receipt } from './calls/receipt.ts';
+import type { EncryptionKey } from './secrets/keyring.ts';
+import type { Storage } from './storage/storage.ts';
+import { parse } from './validation.ts';
+
+/** What a `TeamModelRouter` is made of. */
+export interface RouterOptions {
+  /** Where the teams' records are kept. */
+  storage: Storage;
+  /** 32 bytes each, in base64: the first seals, all of them open. See `generateEncryptionKey`. */
+  encryptionKeys: readonly EncryptionKey[];
+  /**
+   * Addresses that calls may go to beside public ones over https on port 443: `host`, `*.suffix`, `host:port`, a
+   * CIDR, or `CIDR:port`, with `http://` in front where https is not needed. `allowShared` holds for shared
+   * deployments on top.
+   */
+  egress?: { allow?: readonly string[]; allowShared?: readonly string[]; ca?: string };
+  /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
+  teams?: 'implicit' | 'explicit';
+  /** Milliseconds within which a change made by another process counts here. Default 5 000. */
+  maxStalenessMs?: number;
+  /** Milliseconds for which known teams are served while the storage cannot be reached. Default 30 000. */
+  serveStaleMs?: number;
+  /** Milliseconds that a storage operation may take. Default 5 000. */
+  storageTimeoutMs?: number;
+  /** How many teams are kept in memory. Default 10 000. */
+  maxTeams?: number;
+  /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB). */
+  maxBodyBytes?: number;
+  /** Is told of every call; what it throws is ignored. */
+  onCall?: (receipt: Receipt) => void;
+  /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
+  random?: () => number;
+}
+
+const milliseconds = z.int().positive().max(86_400_000);
+const callback = <Signature>() => z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
+const entries = z.array(z.string()).readonly();
+
+const isStorage = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['get', 'put', 'delete', 'list', 'close'].every(
+    (method) => typeof (value as Record<string, unknown>)[method] === 'function',
+  );
+
+const routerOptions = z.strictObject({
+  storage: z.custom<Storage>(isStorage, 'must be a storage, such as memoryStorage()'),
+  // The key ring checks them, and says no more of a key than which one it is.
+  encryptionKeys: z.custom<readonly EncryptionKey[]>(Array.isArray, 'must be a list of keys'),
+  egress: z
+    .strictObject({ allow: entries.optional(), allowShared: entries.optional(), ca: z.string().optional() })
+    .optional(),
+  teams: z.enum(['implicit', 'explicit']).default('implicit'),
+  maxStalenessMs: milliseconds.default(5_000),
+  serveStaleMs: milliseconds.default(30_000),
+  storageTimeoutMs: milliseconds.default(5_000),
+  maxTeams: z.int().positive().max(10_000_000).default(10_000),
+  maxBodyBytes: z.int().positive().max(2_147_483_647).default(268_435_456),
+  onCall: callback<(receipt: Receipt) => void>().optional(),
+  random: callback<() => number>().default(() => Math.random),
+});
+
+/** Checks the options and fills in the defaults. */
+export function readOptions(given: RouterOptions) {
+  const { egress, ...options } = parse(routerOptions, given);
+  return {
+    ...options,
+    egress: { allow: egress?.allow ?? [], allowShared: egress?.allowShared ?? [] },
+    transport: egress?.ca === undefined ? {} : { ca: egress.ca },
+  };
+}

@@ -1,0 +1,41 @@
+import { RouterError } from '../errors.ts';
+import type { Storage } from './storage.ts';
+
+/**
+ * The same storage, with a deadline for each operation, and with every failure turned into
+ * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key.
+ */
+export function withDeadline(storage: Storage, milliseconds: number): Storage {
+  const guard = async <Result>(operation: (signal: AbortSignal) => Promise<Result>): Promise<Result> => {
+    const controller = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(
+          new RouterError('storage_unavailable', `The storage did not answer within ${milliseconds} ms.`),
+        );
+        controller.abort();
+      }, milliseconds);
+    });
+    try {
+      return await Promise.race([operation(controller.signal), deadline]);
+    } catch (error) {
+      if (RouterError.isInstance(error)) throw error;
+      throw new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  const watch = storage.watch?.bind(storage);
+  return {
+    atomicity: storage.atomicity,
+    get: (key, options) => guard((signal) => storage.get(key, { ...options, signal })),
+    put: (key, value, expected, options) =>
+      guard((signal) => storage.put(key, value, expected, { ...options, signal })),
+    delete: (key, expected, options) =>
+      guard((signal) => storage.delete(key, expected, { ...options, signal })),
+    list: (prefix, options) => guard((signal) => storage.list(prefix, { ...options, signal })),
+    ...(watch === undefined ? {} : { watch }),
+    close: () => storage.close(),
+  };
+}

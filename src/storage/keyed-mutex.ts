@@ -1,0 +1,14 @@
+/** One task at a time for each key, in the order they came; tasks of different keys do not wait for each other. */
+export class KeyedMutex {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  run<Result>(key: string, task: () => Promise<Result>): Promise<Result> {
+    const result = (this.#tails.get(key) ?? Promise.resolve()).then(task);
+    const release = (): void => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    };
+    const tail: Promise<void> = result.then(release, release);
+    this.#tails.set(key, tail);
+    return result;
+  }
+}

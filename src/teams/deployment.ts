@@ -1,0 +1,41 @@
+import type { ProviderTarget } from '../providers/provider.ts';
+import type { ModelParams } from '../schemas.ts';
+import type { KeyRing } from '../secrets/keyring.ts';
+import type { DeploymentRecord } from './record.ts';
+import { openAll, type Secrets } from './sealing.ts';
+
+/** A stored deployment, ready to be called: its secrets are opened once, on the first call, and never shown. */
+export class Deployment {
+  readonly id: string;
+  /** `null`: a shared one, of the operator. */
+  readonly teamId: string | null;
+  readonly publicName: string;
+  readonly target: ProviderTarget;
+  readonly params: ModelParams;
+  /** What may be shown of its secrets: [field, mask]. */
+  readonly masks: readonly (readonly [string, string])[];
+  readonly mode: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly #open: () => Secrets;
+  #secrets: Secrets | undefined;
+
+  constructor(ring: KeyRing, teamId: string | null, publicName: string, record: DeploymentRecord) {
+    this.id = record.id;
+    this.teamId = teamId;
+    this.publicName = publicName;
+    this.target = record.target as ProviderTarget;
+    this.params = record.params as ModelParams;
+    this.masks = record.masks;
+    this.mode = typeof record.info.mode === 'string' ? record.info.mode : undefined;
+    this.createdAt = Date.parse(record.created_at);
+    const destination = { teamId, deploymentId: record.id, target: this.target, params: this.params };
+    this.#open = () => openAll(ring, destination, record.sealed);
+  }
+
+  /** @throws RouterError `credential_unreadable` */
+  secrets(): Secrets {
+    this.#secrets ??= this.#open();
+    return this.#secrets;
+  }
+}

@@ -1,0 +1,168 @@
+import { RouterError } from '../errors.ts';
+import { type ModelBody, type ModelPatch, modelBody, modelPatch } from '../schemas.ts';
+import type { KeyRing } from '../secrets/keyring.ts';
+import type { Storage } from '../storage/storage.ts';
+import { parse } from '../validation.ts';
+import { Deployment } from './deployment.ts';
+import { insertDeployment, makeDeployment, modelNotFound, patchDeployment, removeDeployment } from './models.ts';
+import { readPointer, removePointer, writePointer } from './pointers.ts';
+import { type DeploymentRecord, findDeployment, modelPointerKey, newRecord, type TeamRecord } from './record.ts';
+import type { Registry } from './registry.ts';
+import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
+import { type ModelList, modelList, type ModelView, modelView } from './views.ts';
+
+export interface ModelManagementOptions {
+  /** Whether the first model of an unknown team makes its record, or is refused. */
+  teams: 'implicit' | 'explicit';
+  /** Throws `api_base_not_allowed` for an address that calls may not go to. */
+  checkBase: (base: string, shared: boolean) => void;
+}
+
+/** A deployment's record, under the public name that it has or shall have. */
+export interface PreparedDeployment {
+  name: string;
+  deployment: DeploymentRecord;
+}
+
+/** The life of the deployments in a team's record; `teamId: null` is the record of the shared ones. */
+export class ModelManagement {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+  readonly #options: ModelManagementOptions;
+
+  constructor(registry: Registry, storage: Storage, ring: KeyRing, options: ModelManagementOptions) {
+    this.#registry = registry;
+    this.#storage = storage;
+    this.#ring = ring;
+    this.#options = options;
+  }
+
+  async add(teamId: string | null, given: ModelBody, actor?: Actor): Promise<ModelView> {
+    const { name, deployment } = this.#prepare(teamId, given, actor);
+    // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
+    await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
+    try {
+      return await this.#registry.change(teamId, (existing) => {
+        const record = existing ?? this.#implicitRecord(teamId, actor);
+        insertDeployment(record, name, deployment);
+        return { record, result: this.#view(record, deployment.id) };
+      });
+    } catch (error) {
+      if (isCertain(error)) await removePointer(this.#storage, modelPointerKey(deployment.id));
+      throw error;
+    }
+  }
+
+  /** Everything that `add` does before it writes: checks the body and the address, seals the secrets. */
+  #prepare(teamId: string | null, given: ModelBody, actor?: Actor): PreparedDeployment {
+    if (teamId !== null) checkTeamId(teamId);
+    const body = parse(modelBody, given);
+    checkOwner(teamId, body.model_info?.team_id);
+    const content = { params: body.litellm_params, info: body.model_info };
+    const deployment = makeDeployment(this.#ring, teamId, content, stampOf(actor));
+    this.#options.checkBase(deployment.target.base, teamId === null);
+    return { name: body.model_name, deployment };
+  }
+
+  /** A deployment that is not to be stored, or `undefined` if its address is not allowed. */
+  prepareTest(teamId: string, given: ModelBody): PreparedDeployment | undefined {
+    try {
+      return this.#prepare(teamId, given);
+    } catch (error) {
+      if (RouterError.isInstance(error) && error.code === 'api_base_not_allowed') return undefined;
+      throw error;
+    }
+  }
+
+  /** A stored deployment, as it stands in the record. */
+  async stored(teamId: string, id: string): Promise<PreparedDeployment> {
+    const record = await this.#registry.read(teamId);
+    const found = record === undefined ? undefined : findDeployment(record, id);
+    if (found === undefined) throw modelNotFound(id);
+    return found;
+  }
+
+  async update(teamId: string | null, id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {
+    if (teamId !== null) checkTeamId(teamId);
+    const body = parse(modelPatch, patch);
+    checkOwner(teamId, body.model_info?.team_id);
+    if (body.model_info?.id !== undefined && body.model_info.id !== id) {
+      throw new RouterError('invalid_request', 'model_info.id: must be the id of the model that is changed', {
+        param: 'model_info.id',
+      });
+    }
+    return this.#registry.change(teamId, (record) => {
+      if (record === undefined) throw modelNotFound(id);
+      const check = (base: string) => this.#options.checkBase(base, teamId === null);
+      patchDeployment(this.#ring, record, id, body, stampOf(actor), check);
+      return { record, result: this.#view(record, id) };
+    });
+  }
+
+  async delete(teamId: string | null, id: string): Promise<{ message: string }> {
+    if (teamId !== null) checkTeamId(teamId);
+    await this.#registry.change(teamId, (record) => {
+      if (record === undefined) throw modelNotFound(id);
+      removeDeployment(record, id);
+      return { record, result: undefined };
+    });
+    await removePointer(this.#storage, modelPointerKey(id));
+    return { message: `Model: ${id} deleted successfully` };
+  }
+
+  async get(teamId: string | null, id: string): Promise<ModelView> {
+    if (teamId !== null) checkTeamId(teamId);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined) throw modelNotFound(id);
+    return this.#view(record, id);
+  }
+
+  /** A team that has no record yet has no models; with `teams: 'explicit'` it is unknown. */
+  async list(teamId: string | null): Promise<ModelList> {
+    if (teamId !== null) checkTeamId(teamId);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined && teamId !== null && this.#options.teams === 'explicit') throw teamNotFound(teamId);
+    return modelList(record, this.#readable(teamId));
+  }
+
+  /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */
+  async findTeam(id: string): Promise<{ team_id: string | null } | undefined> {
+    const teamId = await readPointer(this.#storage, modelPointerKey(id));
+    if (teamId === undefined) return undefined;
+    const record = await this.#registry.read(teamId);
+    return record !== undefined && findDeployment(record, id) !== undefined ? { team_id: teamId } : undefined;
+  }
+
+  #implicitRecord(teamId: string | null, actor: Actor | undefined): TeamRecord {
+    if (teamId !== null && this.#options.teams === 'explicit') throw teamNotFound(teamId);
+    const stamp = stampOf(actor);
+    return newRecord(teamId, stamp.at, stamp.by);
+  }
+
+  #view(record: TeamRecord, id: string): ModelView {
+    return modelView(record, id, this.#readable(record.team_id));
+  }
+
+  #readable(teamId: string | null): (deployment: DeploymentRecord) => boolean {
+    return (deployment) => {
+      try {
+        new Deployment(this.#ring, teamId, '', deployment).secrets();
+        return true;
+      } catch {
+        return false;
+      }
+    };
+  }
+}
+
+function checkOwner(teamId: string | null, given: string | undefined): void {
+  if (given === undefined || given === teamId) return;
+  const message = 'model_info.team_id: must be the team that the model is added to';
+  throw new RouterError('invalid_request', message, { param: 'model_info.team_id' });
+}
+
+/** Whether the write surely did not happen. */
+function isCertain(error: unknown): boolean {
+  return RouterError.isInstance(error) && error.code !== 'storage_unavailable';
+}

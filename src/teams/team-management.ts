@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { RouterError } from '../errors.ts';
+import { type TeamBody, type TeamPatch, teamBody, teamId as teamIdSchema, teamPatch } from '../schemas.ts';
+import type { Storage } from '../storage/storage.ts';
+import { parse } from '../validation.ts';
+import { decode, modelPointerKey, newRecord, type TeamRecord, teamPrefix } from './record.ts';
+import type { Registry } from './registry.ts';
+import { removePointer } from './pointers.ts';
+import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
+
+/** Who does it, for `created_by` and `updated_by`. */
+export interface Actor {
+  /** Default `default_user_id`, as documented. */
+  userId?: string;
+}
+
+export interface TeamPage {
+  teams: TeamView[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
+
+const defaultUser = 'default_user_id';
+
+export function stampOf(actor: Actor | undefined): { at: string; by: string } {
+  return { at: new Date().toISOString(), by: actor?.userId ?? defaultUser };
+}
+
+/** A team's id as given by the application: refused when empty, never taken for "shared". */
+export function checkTeamId(teamId: string): string {
+  const result = teamIdSchema.safeParse(teamId);
+  if (result.success) return result.data;
+  const reason = result.error.issues[0]?.message ?? 'is not valid';
+  throw new RouterError('invalid_request', `team_id: ${reason}`, { param: 'team_id' });
+}
+
+export function teamNotFound(teamId: string): RouterError {
+  return new RouterError('team_not_found', `There is no team ${JSON.stringify(teamId)}.`, { param: 'team_id' });
+}
+
+/** The life of a team's record, without its models. */
+export class TeamManagement {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+
+  constructor(registry: Registry, storage: Storage) {
+    this.#registry = registry;
+    this.#storage = storage;
+  }
+
+  async create(given: TeamBody, actor?: Actor): Promise<TeamView> {
+    const body = parse(teamBody, given);
+    const teamId = body.team_id ?? randomUUID();
+    const stamp = stampOf(actor);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing !== undefined) {
+        throw new RouterError('already_exists', `There is a team ${JSON.stringify(teamId)} already.`, {
+          param: 'team_id',
+        });
+      }
+      const record = apply(newRecord(teamId, stamp.at, stamp.by), body);
+      return { record, result: teamView(record) };
+    });
+  }
+
+  async update(given: string, patch: TeamPatch, actor?: Actor): Promise<TeamView> {
+    const teamId = checkTeamId(given);
+    const body = parse(teamPatch, patch);
+    if (body.team_id !== undefined && body.team_id !== teamId) {
+      throw new RouterError('invalid_request', 'team_id: must be the id of the team that is changed', {
+        param: 'team_id',
+      });
+    }
+    const stamp = stampOf(actor);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing === undefined) throw teamNotFound(teamId);
+      const record = apply({ ...existing, updated_at: stamp.at, updated_by: stamp.by }, body);
+      return { record, result: teamView(record) };
+    });
+  }
+
+  /** Its models and aliases go with it. */
+  async delete(given: string): Promise<{ deleted_teams: string[] }> {
+    const teamId = checkTeamId(given);
+    const gone = await this.#registry.change<TeamRecord>(teamId, (existing) => {
+      if (existing === undefined) throw teamNotFound(teamId);
+      return { record: undefined, result: existing };
+    });
+    for (const [, pool] of gone.pools) {
+      for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
+    }
+    return { deleted_teams: [teamId] };
+  }
+
+  async list(options: { cursor?: string; limit?: number } = {}): Promise<TeamPage> {
+    const limit = options.limit ?? 100;
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+      throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', { param: 'limit' });
+    }
+    const cursor = options.cursor === undefined ? {} : { cursor: options.cursor };
+    const page = await this.#storage.list(teamPrefix, { limit, ...cursor });
+    const teams = page.entries.map(({ key, value }) => {
+      const teamId = decodeURIComponent(key.slice(teamPrefix.length));
+      return teamView(decode(value ?? '', teamId));
+    });
+    return page.cursor === undefined ? { teams } : { teams, cursor: page.cursor };
+  }
+
+  async info(given: string): Promise<TeamInfo> {
+    const teamId = checkTeamId(given);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined) throw teamNotFound(teamId);
+    return teamInfo(record);
+  }
+}
+
+type Changes = { [Field in 'team_alias' | 'models' | 'metadata' | 'blocked']?: TeamPatch[Field] };
+
+function apply(record: TeamRecord, changes: Changes): TeamRecord {
+  if (changes.team_alias !== undefined) record.team_alias = changes.team_alias;
+  if (changes.models !== undefined) record.models = [...new Set(changes.models ?? [])];
+  if (changes.metadata !== undefined) record.metadata = changes.metadata ?? {};
+  if (changes.blocked !== undefined) record.blocked = changes.blocked ?? false;
+  return record;
+}

@@ -1,0 +1,125 @@
+import { modelNotFound } from './models.ts';
+import { type DeploymentRecord, findDeployment, type PoolRecord, type TeamRecord } from './record.ts';
+import { isHeaderField } from './sealing.ts';
+
+/** One deployment as the documented endpoints show it: secrets masked, `model_name` the internal name. */
+export interface ModelView {
+  model_id: string;
+  model_name: string;
+  litellm_params: Record<string, unknown>;
+  model_info: {
+    id: string;
+    team_id: string | null;
+    team_public_model_name: string;
+    [field: string]: unknown;
+  };
+  created_at: string;
+  created_by: string;
+  updated_at: string;
+  updated_by: string;
+}
+
+/** A row of `/model/info`: like `ModelView`, under its public name. */
+export interface ModelInfoView {
+  model_name: string;
+  litellm_params: Record<string, unknown>;
+  model_info: ModelView['model_info'];
+}
+
+export interface ModelList {
+  data: ModelInfoView[];
+}
+
+/** A team without its models' details. */
+export interface TeamView {
+  team_id: string;
+  team_alias: string | null;
+  /** The shared names that the team may use. */
+  models: string[];
+  metadata: Record<string, unknown>;
+  blocked: boolean;
+  litellm_model_table: { model_aliases: Record<string, string>; created_by: string; updated_by: string };
+  created_at: string;
+  updated_at: string;
+}
+
+/** `GET /team/info`. */
+export interface TeamInfo {
+  team_id: string;
+  team_info: TeamView;
+  keys: Record<string, unknown>[];
+  team_memberships: [];
+}
+
+/** Whether a deployment's secrets open: `needs_reentry` marks the ones that do not. */
+export type Readable = (deployment: DeploymentRecord) => boolean;
+
+export function modelView(record: TeamRecord, id: string, readable: Readable): ModelView {
+  const found = findDeployment(record, id);
+  if (found === undefined) throw modelNotFound(id);
+  const { name, pool, deployment } = found;
+  return {
+    model_id: id,
+    model_name: pool.internal_name,
+    litellm_params: shownParams(deployment),
+    model_info: shownInfo(record, name, deployment, readable),
+    created_at: deployment.created_at,
+    created_by: deployment.created_by,
+    updated_at: deployment.updated_at,
+    updated_by: deployment.updated_by,
+  };
+}
+
+export function modelList(record: TeamRecord | undefined, readable: Readable): ModelList {
+  if (record === undefined) return { data: [] };
+  const rowsOf = (name: string, pool: PoolRecord) =>
+    pool.deployments.map((deployment) => ({
+      model_name: name,
+      litellm_params: shownParams(deployment),
+      model_info: shownInfo(record, name, deployment, readable),
+    }));
+  return { data: record.pools.flatMap(([name, pool]) => rowsOf(name, pool)) };
+}
+
+export function teamView(record: TeamRecord): TeamView {
+  return {
+    team_id: record.team_id ?? '',
+    team_alias: record.team_alias,
+    models: [...record.models],
+    metadata: record.metadata,
+    blocked: record.blocked,
+    litellm_model_table: {
+      // Entries, so that a public name such as `__proto__` is an own key like any other.
+      model_aliases: Object.fromEntries(record.pools.map(([name, pool]) => [name, pool.internal_name])),
+      created_by: record.created_by,
+      updated_by: record.updated_by,
+    },
+    created_at: record.created_at,
+    updated_at: record.updated_at,
+  };
+}
+
+export function teamInfo(record: TeamRecord): TeamInfo {
+  return { team_id: record.team_id ?? '', team_info: teamView(record), keys: [], team_memberships: [] };
+}
+
+function shownParams(deployment: DeploymentRecord): Record<string, unknown> {
+  const shown: Record<string, unknown> = { ...deployment.params };
+  const headers: [string, string][] = [];
+  for (const [field, mask] of deployment.masks) {
+    if (isHeaderField(field)) headers.push([field.slice(field.indexOf('.') + 1), mask]);
+    else shown[field] = mask;
+  }
+  if (headers.length > 0) shown.extra_headers = Object.fromEntries(headers);
+  return shown;
+}
+
+function shownInfo(record: TeamRecord, name: string, deployment: DeploymentRecord, readable: Readable) {
+  return {
+    ...deployment.info,
+    id: deployment.id,
+    team_id: record.team_id,
+    team_public_model_name: name,
+    ...(readable(deployment) ? {} : { needs_reentry: true }),
+  };
+}

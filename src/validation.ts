@@ -1,0 +1,89 @@
+import type { z } from 'zod';
+import { RouterError } from './errors.ts';
+
+/**
+ * Checks `value` against `schema`. The error names the path of the first field at fault and, for an unknown
+ * field, the nearest known one; it never repeats a value, since a value may be a secret.
+ */
+export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  refuseHiddenFields(value);
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  if (issue === undefined) throw new RouterError('invalid_request', 'The body is not valid.');
+  if (issue.code === 'unrecognized_keys') {
+    const unknown = issue.keys[0] ?? '';
+    const near = nearest(unknown, keysAt(schema, issue.path));
+    const path = pathOf([...issue.path, unknown]);
+    const hint = near === undefined ? '' : ` Did you mean ${near}?`;
+    throw new RouterError('invalid_request', `Unknown field ${path}.${hint}`, { param: path });
+  }
+  const path = pathOf(issue.path);
+  const message = path === '' ? `The body is not valid: ${issue.message}` : `${path}: ${issue.message}`;
+  throw new RouterError('invalid_request', message, path === '' ? {} : { param: path });
+}
+
+/** The known name with the fewest edits from `name`, if it is near enough to be meant. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const bound = Math.max(1, Math.floor(name.length / 3));
+  let best: { candidate: string; distance: number } | undefined;
+  if (name.length > 64) return undefined;
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance <= bound && (best === undefined || distance < best.distance)) best = { candidate, distance };
+  }
+  return best?.candidate;
+}
+
+// An own `__proto__` (as JSON.parse makes it) passes an object schema unseen.
+function refuseHiddenFields(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [holder, path] of [
+    [value, ''],
+    ...Object.entries(value).map(([key, inner]) => [inner, `${key}.`] as const),
+  ] as const) {
+    if (typeof holder === 'object' && holder !== null && Object.hasOwn(holder, '__proto__')) {
+      throw new RouterError('invalid_request', `Unknown field ${path}__proto__.`, { param: `${path}__proto__` });
+    }
+  }
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) {
+    text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
+  }
+  return text;
+}
+
+interface Unwrappable {
+  shape?: Record<string, Unwrappable>;
+  unwrap?: () => Unwrappable;
+}
+
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let current: Unwrappable | undefined = unwrap(schema as Unwrappable);
+  for (const part of path) current = unwrap(current?.shape?.[String(part)]);
+  return Object.keys(current?.shape ?? {});
+}
+
+function unwrap(schema: Unwrappable | undefined): Unwrappable | undefined {
+  let current = schema;
+  while (current !== undefined && current.shape === undefined && current.unwrap !== undefined) {
+    current = current.unwrap();
+  }
+  return current;
+}
+
+function editDistance(left: string, right: string): number {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= left.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= right.length; column++) {
+      const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[right.length] ?? 0;
+}

@@ -1,0 +1,50 @@
+/** What may stand in a field: checks that more than one schema, or the views, share. */
+
+/** Internal names begin with this; a public name may not. */
+export const internalPrefix = 'model_name_';
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+
+/** Well-formed (a lone surrogate would collide with others once encoded) and free of control characters. */
+export function isText(value: string): boolean {
+  return value.isWellFormed() && !control.test(value);
+}
+
+/** A reference that other systems read from the environment or a file of the host. */
+export function isIndirectValue(value: string): boolean {
+  return /^\s*(os\.environ\/|env:|file:)|\$\{/i.test(value);
+}
+
+/** Shows which secret it is, and nothing that helps to guess it: `sk-...cb07`. */
+export function mask(secret: string): string {
+  const prefix = secret.startsWith('sk-') ? 'sk-' : '';
+  return `${prefix}...${secret.length >= 20 ? secret.slice(-4) : ''}`;
+}
+
+/** Whether a value is what `mask` makes: a settings page posted back what it was shown. */
+export function isMasked(value: string): boolean {
+  return /^(sk-)?\.\.\..{0,4}$/u.test(value.trim()) || /^[*\u2022.]+$/u.test(value.trim());
+}
+
+const jsonLimit = 65_536;
+
+/** A plain object that JSON carries unchanged in shape, of at most 64 KiB and without a `__proto__` key. */
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  if (!isJson(value, 32)) return false;
+  return JSON.stringify(value).length <= jsonLimit;
+}
+
+function isJson(value: unknown, depth: number): boolean {
+  if (value === null || typeof value === 'boolean') return true;
+  if (typeof value === 'string') return value.isWellFormed() && !isIndirectValue(value);
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || depth === 0) return false;
+  if (Array.isArray(value)) return value.every((item) => isJson(item, depth - 1));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  return Object.entries(value).every(
+    ([key, item]) => key !== '__proto__' && key.isWellFormed() && isJson(item, depth - 1),
+  );
+}
