@@ -5,7 +5,11 @@ import { errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 export type CallError = APIError & { code: RouterErrorCode };
 
 /** A stream that has begun has no status left to give: its errors carry one of these codes alone. */
-const streamCodes: readonly string[] = ['provider_unreachable', 'provider_timeout', 'internal_error'] satisfies RouterErrorCode[];
+const streamCodes: readonly string[] = [
+  'provider_unreachable',
+  'provider_timeout',
+  'internal_error',
+] satisfies RouterErrorCode[];
 
 /**
  * Whether the router made this error: a `RouterError` of the management calls, or an `OpenAI.APIError` of a call

@@ -35,7 +35,8 @@ export interface RouterOptions {
 }
 
 const milliseconds = z.int().positive().max(86_400_000);
-const callback = <Signature>() => z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
+const callback = <Signature>() =>
+  z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
 const entries = z.array(z.string()).readonly();
 
 const isStorage = (value: unknown): boolean =>

@@ -1,5 +1,4 @@
-import type { OpenAI } from 'openai';
-import type { APIPromise } from 'openai';
+import type { APIPromise, OpenAI } from 'openai';
 import type {
   ChatCompletion,
   ChatCompletionChunk,
@@ -11,7 +10,7 @@ import type { Stream } from 'openai/streaming';
 import { Dispatcher } from './calls/dispatch.ts';
 import { asCaller, makeSharedClient, makeTeamClient } from './calls/team-client.ts';
 import { teamFetch } from './calls/team-fetch.ts';
-import { testDeployment, type TestResult } from './calls/test-call.ts';
+import { type TestResult, testDeployment } from './calls/test-call.ts';
 import { compilePolicy } from './egress/guard.ts';
 import { Transport } from './egress/transport.ts';
 import { type RouterOptions, readOptions } from './options.ts';
@@ -85,9 +84,9 @@ export class TeamModelRouter {
     this.#maxBodyBytes = options.maxBodyBytes;
     this.#client = makeSharedClient(this.#dispatcher, this.#maxBodyBytes);
     // A storage that cannot be watched now is read again within maxStalenessMs all the same.
-    this.#watching = (options.storage.watch?.((event) => this.#snapshots.notice(event)) ?? Promise.resolve(undefined)).catch(
-      () => undefined,
-    );
+    this.#watching = (
+      options.storage.watch?.((event) => this.#snapshots.notice(event)) ?? Promise.resolve(undefined)
+    ).catch(() => undefined);
   }
 
   /** Makes a team's record; without `team_id` one is minted. @throws RouterError `already_exists` */

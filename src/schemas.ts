@@ -102,16 +102,25 @@ const params = {
 const info = {
   base_model: filled(512).optional(),
   mode: z
-    .enum(['chat', 'completion', 'embedding', 'responses', 'image_generation', 'audio_speech', 'audio_transcription', 'moderation'])
+    .enum([
+      'chat',
+      'completion',
+      'embedding',
+      'responses',
+      'image_generation',
+      'audio_speech',
+      'audio_transcription',
+      'moderation',
+    ])
     .optional(),
   description: plain(4096).optional(),
   metadata: jsonObject.optional(),
 };
 
 const clearable = <Shape extends Record<string, z.ZodType>>(shape: Shape) =>
-  Object.fromEntries(
-    Object.entries(shape).map(([key, schema]) => [key, schema.nullable().optional()]),
-  ) as { [Key in keyof Shape]: z.ZodOptional<z.ZodNullable<Shape[Key]>> };
+  Object.fromEntries(Object.entries(shape).map(([key, schema]) => [key, schema.nullable().optional()])) as {
+    [Key in keyof Shape]: z.ZodOptional<z.ZodNullable<Shape[Key]>>;
+  };
 
 /** `POST /model/new`. */
 export const modelBody = z.strictObject({

@@ -43,7 +43,9 @@ function refuseHiddenFields(value: unknown): void {
     ...Object.entries(value).map(([key, inner]) => [inner, `${key}.`] as const),
   ] as const) {
     if (typeof holder === 'object' && holder !== null && Object.hasOwn(holder, '__proto__')) {
-      throw new RouterError('invalid_request', `Unknown field ${path}__proto__.`, { param: `${path}__proto__` });
+      throw new RouterError('invalid_request', `Unknown field ${path}__proto__.`, {
+        param: `${path}__proto__`,
+      });
     }
   }
 }

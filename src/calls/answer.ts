@@ -37,7 +37,10 @@ export async function collect(
     size += chunk.byteLength;
     if (size > limit) return { bytes: Buffer.concat(chunks), complete: false };
   }
-  return { bytes: chunks.length === 1 && chunks[0] ? asBuffer(chunks[0]) : Buffer.concat(chunks), complete: true };
+  return {
+    bytes: chunks.length === 1 && chunks[0] ? asBuffer(chunks[0]) : Buffer.concat(chunks),
+    complete: true,
+  };
 }
 
 export function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,5 +1,5 @@
-import { RouterError } from '../errors.ts';
 import type { TransportResponse } from '../egress/transport.ts';
+import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { choose } from './pool.ts';
 import type { Pool } from './resolve.ts';
@@ -40,13 +40,16 @@ const retryAfterClampMs = 10_000;
  * go to a deployment of the pool that was not tried yet, else, after a pause, to any again; 401, 403 and 404
  * only to one that was not tried.
  */
-export async function attempt(plan: AttemptPlan): Promise<{ outcome: Outcome; pool: Pool; attempts: AttemptRecord[] }> {
+export async function attempt(
+  plan: AttemptPlan,
+): Promise<{ outcome: Outcome; pool: Pool; attempts: AttemptRecord[] }> {
   const tried = new Set<string>();
   const attempts: AttemptRecord[] = [];
   for (;;) {
     const pool = await plan.resolve();
     const deployment = choose(pool.deployments, tried, plan.random);
-    if (deployment === undefined) throw new RouterError('no_healthy_deployment', 'The model has no deployment.');
+    if (deployment === undefined)
+      throw new RouterError('no_healthy_deployment', 'The model has no deployment.');
     const startedAt = plan.now();
     const outcome = await once(deployment, plan.send);
     const milliseconds = plan.now() - startedAt;

@@ -113,7 +113,8 @@ export class Dispatcher {
     for (const [name, value] of secrets.headers) headers[name] = value;
     Object.assign(headers, authHeaders(target, secrets, params));
     const body = request.bodyFor(deployment);
-    const transport = deployment.teamId === null ? this.#options.transports.shared : this.#options.transports.team;
+    const transport =
+      deployment.teamId === null ? this.#options.transports.shared : this.#options.transports.team;
     return transport.request({
       method: call.method,
       url: addressOf(target, request.endpoint, request.params, request.query).url,

@@ -1,18 +1,14 @@
+import type { Route } from '../providers/provider.ts';
+
 /** One call of the OpenAI API. */
-export interface Endpoint {
+export interface Endpoint extends Route {
   /** The SDK's method, such as `chat.completions.create`. */
   id: string;
   method: 'GET' | 'POST' | 'DELETE';
-  /** Without `/v1`; `{name}` stands for one segment. */
-  path: string;
   /** Where the call carries its model. `provider`: the body's model is the provider's own, and is left alone. */
   model: 'json' | 'json_optional' | 'form' | 'path' | 'none' | 'provider';
   /** Whether its objects live in the provider's account: never on a shared deployment. */
   stateful: boolean;
-  /** The query parameters that go on to the provider. */
-  query: readonly string[];
-  /** On Azure: under the deployment's path, or under the account's. */
-  azure: 'deployment' | 'account';
   /** Answered by the router itself. */
   local: boolean;
 }
@@ -45,7 +41,12 @@ const stateful: readonly Row[] = [
   ['chat.completions.update', 'POST /chat/completions/{completion_id}', 'none'],
   ['chat.completions.delete', 'DELETE /chat/completions/{completion_id}', 'none'],
   ['chat.completions.messages.list', 'GET /chat/completions/{completion_id}/messages', 'none', paging],
-  ['responses.retrieve', 'GET /responses/{response_id}', 'none', 'include stream starting_after include_obfuscation'],
+  [
+    'responses.retrieve',
+    'GET /responses/{response_id}',
+    'none',
+    'include stream starting_after include_obfuscation',
+  ],
   ['responses.delete', 'DELETE /responses/{response_id}', 'none'],
   ['responses.cancel', 'POST /responses/{response_id}/cancel', 'none'],
   ['responses.inputItems.list', 'GET /responses/{response_id}/input_items', 'none', `${paging} include`],
@@ -89,10 +90,23 @@ const stateful: readonly Row[] = [
   ['vectorStores.files.retrieve', 'GET /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
   ['vectorStores.files.update', 'POST /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
   ['vectorStores.files.delete', 'DELETE /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
-  ['vectorStores.files.content', 'GET /vector_stores/{vector_store_id}/files/{file_id}/content', 'none', paging],
+  [
+    'vectorStores.files.content',
+    'GET /vector_stores/{vector_store_id}/files/{file_id}/content',
+    'none',
+    paging,
+  ],
   ['vectorStores.fileBatches.create', 'POST /vector_stores/{vector_store_id}/file_batches', 'none'],
-  ['vectorStores.fileBatches.retrieve', 'GET /vector_stores/{vector_store_id}/file_batches/{batch_id}', 'none'],
-  ['vectorStores.fileBatches.cancel', 'POST /vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel', 'none'],
+  [
+    'vectorStores.fileBatches.retrieve',
+    'GET /vector_stores/{vector_store_id}/file_batches/{batch_id}',
+    'none',
+  ],
+  [
+    'vectorStores.fileBatches.cancel',
+    'POST /vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel',
+    'none',
+  ],
   [
     'vectorStores.fileBatches.listFiles',
     'GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files',
@@ -118,7 +132,10 @@ const underDeployment = new Set([
   'audio.translations.create',
 ]);
 
-const endpointOf = ([id, route, model, query]: Row, kind: { stateful: boolean; local: boolean }): Endpoint => {
+const endpointOf = (
+  [id, route, model, query]: Row,
+  kind: { stateful: boolean; local: boolean },
+): Endpoint => {
   const [method, path] = route.split(' ') as [Endpoint['method'], string];
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
   return { id, method, path, model, query: query?.split(' ') ?? [], azure, ...kind };

@@ -81,13 +81,20 @@ const accountFields = ['previous_response_id', 'conversation', 'prompt', 'backgr
 const references = new Set(['file_id', 'file_ids', 'vector_store_ids', 'container', 'container_id']);
 
 /** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
-export function statefulReason(endpoint: Endpoint, text: string, scan: BodyScan | undefined): string | undefined {
-  const refused = (what: string) => `${what} stays in the provider's account; a shared model serves stateless calls only.`;
+export function statefulReason(
+  endpoint: Endpoint,
+  text: string,
+  scan: BodyScan | undefined,
+): string | undefined {
+  const refused = (what: string) =>
+    `${what} stays in the provider's account; a shared model serves stateless calls only.`;
   if (endpoint.stateful) return refused(`${endpoint.method} ${endpoint.path}`);
   if (scan === undefined) return undefined;
   const store = literal(text, scan.keys.get('store'));
-  if (endpoint.id === 'responses.create' && store !== 'false') return refused('A response without "store": false');
-  if (store !== undefined && store !== 'false' && store !== 'null') return refused('What is stored ("store")');
+  if (endpoint.id === 'responses.create' && store !== 'false')
+    return refused('A response without "store": false');
+  if (store !== undefined && store !== 'false' && store !== 'null')
+    return refused('What is stored ("store")');
   if (endpoint.id.startsWith('responses.')) {
     for (const field of accountFields) {
       const value = literal(text, scan.keys.get(field));

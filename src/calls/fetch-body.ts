@@ -19,7 +19,9 @@ export async function readBody(
     return { bytes: body };
   }
   // FormData gets its boundary, a Blob its type, from the one who knows how.
-  const response = isIterable(body) ? undefined : new Response(body as ConstructorParameters<typeof Response>[0]);
+  const response = isIterable(body)
+    ? undefined
+    : new Response(body as ConstructorParameters<typeof Response>[0]);
   const contentType = response?.headers.get('content-type') ?? undefined;
   const source = response === undefined ? (body as AsyncIterable<Uint8Array>) : response.body;
   const chunks: Uint8Array[] = [];
@@ -34,7 +36,12 @@ export async function readBody(
 }
 
 function isIterable(body: unknown): body is AsyncIterable<Uint8Array> {
-  return typeof body === 'object' && body !== null && Symbol.asyncIterator in body && !(body instanceof ReadableStream);
+  return (
+    typeof body === 'object' &&
+    body !== null &&
+    Symbol.asyncIterator in body &&
+    !(body instanceof ReadableStream)
+  );
 }
 
 function tooLarge(limit: number): RouterError {

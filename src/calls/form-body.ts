@@ -61,7 +61,9 @@ function* partsOf(body: Buffer, boundary: string): Generator<Part> {
 }
 
 function boundaryOf(contentType: string): string {
-  const match = /^multipart\/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i.exec(contentType);
+  const match = /^multipart\/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i.exec(
+    contentType,
+  );
   const boundary = match?.[1] ?? match?.[2];
   if (boundary === undefined || !/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(boundary)) throw unreadable();
   return boundary;

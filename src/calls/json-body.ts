@@ -46,7 +46,12 @@ export function scanBody(text: string): BodyScan {
     }
   }
   if (skipSpace(text, at + 1) !== text.length) throw unreadable();
-  return { ...readModel(text, keys.get('model')), stream: literal(text, keys.get('stream')) === 'true', keys, open };
+  return {
+    ...readModel(text, keys.get('model')),
+    stream: literal(text, keys.get('stream')) === 'true',
+    keys,
+    open,
+  };
 }
 
 /** The same text with another model. */

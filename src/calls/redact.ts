@@ -17,13 +17,23 @@ export function redact(body: Uint8Array, secrets: Secrets): Uint8Array {
 }
 
 function valuesOf(secrets: Secrets): string[] {
-  const values = [secrets.api_key, secrets.azure_ad_token, secrets.client_secret, ...secrets.headers.map(([, value]) => value)];
+  const values = [
+    secrets.api_key,
+    secrets.azure_ad_token,
+    secrets.client_secret,
+    ...secrets.headers.map(([, value]) => value),
+  ];
   return values.filter((value) => value !== undefined).filter((value) => value.length >= shortest);
 }
 
 function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const base64 = bytes.toString('base64').replace(/=+$/, '');
-  const forms = [bytes.toString('latin1'), JSON.stringify(secret).slice(1, -1), base64, bytes.toString('base64url')];
+  const forms = [
+    bytes.toString('latin1'),
+    JSON.stringify(secret).slice(1, -1),
+    base64,
+    bytes.toString('base64url'),
+  ];
   return [...new Set([...forms, encodeURIComponent(secret)])];
 }

@@ -101,7 +101,10 @@ async function* guarded(
       throw new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
     }
     if (RouterError.isInstance(error)) throw error;
-    throw new RouterError('provider_unreachable', `The provider of ${shown(deployment)} broke off its answer.`);
+    throw new RouterError(
+      'provider_unreachable',
+      `The provider of ${shown(deployment)} broke off its answer.`,
+    );
   }
 }
 
@@ -117,7 +120,10 @@ async function take(iterator: AsyncIterator<Uint8Array>, limit: number) {
   return { chunks, complete: false };
 }
 
-async function* rejoin(chunks: Uint8Array[], iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* rejoin(
+  chunks: Uint8Array[],
+  iterator: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   try {
     for (const chunk of chunks.splice(0)) yield chunk;
     for (;;) {

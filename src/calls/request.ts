@@ -109,7 +109,9 @@ function jsonFor(
   endpoint: Endpoint,
 ): string {
   const extra = deployment.params.extra_body;
-  const carriesModel = !ownModel && (endpoint.model === 'json' || endpoint.model === 'json_optional' || endpoint.model === 'form');
+  const carriesModel =
+    !ownModel &&
+    (endpoint.model === 'json' || endpoint.model === 'json_optional' || endpoint.model === 'form');
   if (!carriesModel) return text;
   if (scan.model !== undefined) {
     const replaced = replaceModel(text, scan, deployment.target.model);

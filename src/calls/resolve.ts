@@ -87,9 +87,13 @@ function mayUse(caller: Caller, publicName: string): boolean {
 function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
   const names = listing(namesOf(directory, caller));
-  return new RouterError('model_not_found', `There is no model ${shown} for this team. ${names} See /team/info.`, {
-    param: 'model',
-  });
+  return new RouterError(
+    'model_not_found',
+    `There is no model ${shown} for this team. ${names} See /team/info.`,
+    {
+      param: 'model',
+    },
+  );
 }
 
 function listing(names: readonly string[]): string {

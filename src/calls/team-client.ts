@@ -77,7 +77,10 @@ export function makeSharedClient(dispatcher: Dispatcher, maxBodyBytes: number): 
 }
 
 /** Request options that say whose call it is. */
-export function asCaller<Options extends OpenAI.RequestOptions>(caller: Caller, options: Options | undefined): OpenAI.RequestOptions {
+export function asCaller<Options extends OpenAI.RequestOptions>(
+  caller: Caller,
+  options: Options | undefined,
+): OpenAI.RequestOptions {
   const init: PrivateInit = { ...(options?.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
   return { ...options, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }

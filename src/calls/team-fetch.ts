@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import { asRouterError, errorAnswer, type Answer } from './answer.ts';
+import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { readBody } from './fetch-body.ts';
 import type { Call } from './request.ts';
@@ -18,8 +18,14 @@ type Input = string | URL | Request;
 export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs'>;
 
 /** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
-export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults, maxBodyBytes: number): typeof fetch {
-  return async (input, init) => toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults, maxBodyBytes));
+export function teamFetch(
+  dispatcher: Dispatcher,
+  caller: Caller,
+  defaults: CallDefaults,
+  maxBodyBytes: number,
+): typeof fetch {
+  return async (input, init) =>
+    toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults, maxBodyBytes));
 }
 
 /** The same for the OpenAI client, which reads less of a `Response`. */
@@ -60,7 +66,10 @@ async function answerTo(
     method: (init?.method ?? request?.method ?? 'GET').toUpperCase(),
     path,
     query,
-    headers: content.contentType === undefined || headers.has('content-type') ? headers : typed(headers, content.contentType),
+    headers:
+      content.contentType === undefined || headers.has('content-type')
+        ? headers
+        : typed(headers, content.contentType),
     ...(content.bytes === undefined ? {} : { body: content.bytes }),
     ...(signal == null ? {} : { signal }),
     ...defaults,

@@ -40,7 +40,8 @@ const probes: Record<string, { endpoint: string; body: Record<string, unknown> }
 export async function testDeployment(transport: Transport, deployment: Deployment): Promise<TestResult> {
   const probe = probes[deployment.mode ?? 'chat'];
   const endpoint = endpoints.find(({ id }) => id === probe?.endpoint);
-  if (probe === undefined || endpoint === undefined) throw new RouterError('internal_error', 'There is no test for this mode.');
+  if (probe === undefined || endpoint === undefined)
+    throw new RouterError('internal_error', 'There is no test for this mode.');
   const secrets = deployment.secrets();
   try {
     const response = await transport.request({
@@ -51,7 +52,11 @@ export async function testDeployment(transport: Transport, deployment: Deploymen
         ...Object.fromEntries(secrets.headers),
         ...authHeaders(deployment.target, secrets, deployment.params),
       },
-      body: JSON.stringify({ ...deployment.params.extra_body, ...probe.body, model: deployment.target.model }),
+      body: JSON.stringify({
+        ...deployment.params.extra_body,
+        ...probe.body,
+        model: deployment.target.model,
+      }),
       headersTimeoutMs: timeoutMs,
       bodyTimeoutMs: timeoutMs,
     });

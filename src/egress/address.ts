@@ -35,7 +35,13 @@ export function blockList(blocks: readonly string[]): BlockList {
 function embedded(address: string, prefix: string): string | undefined {
   if (isIP(address) !== 6 || address.includes('%')) return undefined;
   const groups = expand(address);
-  if (!groups.map((group) => `${group.toString(16)}:`).join('').startsWith(prefix)) return undefined;
+  if (
+    !groups
+      .map((group) => `${group.toString(16)}:`)
+      .join('')
+      .startsWith(prefix)
+  )
+    return undefined;
   const [high = 0, low = 0] = groups.slice(6);
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
@@ -44,9 +50,7 @@ function embedded(address: string, prefix: string): string | undefined {
 function expand(address: string): number[] {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
   const text =
-    dotted === null
-      ? address
-      : `${dotted[1]}${pair(dotted[2], dotted[3])}:${pair(dotted[4], dotted[5])}`;
+    dotted === null ? address : `${dotted[1]}${pair(dotted[2], dotted[3])}:${pair(dotted[4], dotted[5])}`;
   const [left = '', right] = text.split('::');
   const head = left === '' ? [] : left.split(':');
   const tail = right === undefined || right === '' ? [] : right.split(':');

@@ -66,7 +66,8 @@ function parseEntry(text: string, param: string): Entry {
   const match = /^(https?:\/\/)?(.+)$/i.exec(text.trim().toLowerCase());
   const http = match?.[1] === 'http://';
   const { host, port } = splitPort(match?.[2] ?? '');
-  if (port !== undefined && (port < 1 || port > 65_535)) throw refusal(param, 'has a port that does not exist');
+  if (port !== undefined && (port < 1 || port > 65_535))
+    throw refusal(param, 'has a port that does not exist');
   const [address = '', prefix] = host.split('/');
   if (isIP(address) !== 0) {
     const bits = isIP(address) === 4 ? 32 : 128;
@@ -76,7 +77,10 @@ function parseEntry(text: string, param: string): Entry {
     return { http, port, addresses: blockList([host]) };
   }
   const name = host.startsWith('*.') ? host.slice(1) : host;
-  if (!/^\.?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/.test(name) || /^[\d.]+$/.test(name)) {
+  if (
+    !/^\.?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/.test(name) ||
+    /^[\d.]+$/.test(name)
+  ) {
     throw refusal(param, 'must be a host, *.suffix, host:port, a CIDR block or CIDR:port');
   }
   if (host.startsWith('.')) throw refusal(param, 'must be written *.suffix');

@@ -1,4 +1,4 @@
-import { lookup as systemLookup, type LookupAddress } from 'node:dns';
+import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { buildConnector } from 'undici';
@@ -25,7 +25,10 @@ export interface ConnectorOptions {
  * A connector for one origin that judges where it goes three times: an IP literal before it is dialled (it never
  * reaches a look-up), every address of a DNS answer, and the address that the socket ended up with.
  */
-export function guardedConnector(destination: Destination, options: ConnectorOptions): buildConnector.connector {
+export function guardedConnector(
+  destination: Destination,
+  options: ConnectorOptions,
+): buildConnector.connector {
   const { policy, ca, connectTimeoutMs } = options;
   const allowed = (address: string) => policy.allowsAddress(destination, address);
   const connect = buildConnector({
@@ -57,7 +60,8 @@ function guardedLookup(lookup: Lookup, allowed: (address: string) => boolean): L
       if (error !== null) return callback(error, '', 0);
       const [first] = addresses;
       // One bad address among good ones is an attack, or will be one when the answer turns round.
-      if (first === undefined || !addresses.every(({ address }) => allowed(address))) return callback(denied(), '', 0);
+      if (first === undefined || !addresses.every(({ address }) => allowed(address)))
+        return callback(denied(), '', 0);
       if (options.all) return callback(null, addresses);
       callback(null, first.address, first.family);
     });

@@ -39,7 +39,10 @@ export function compilePolicy(entries: readonly string[]): EgressPolicy {
 export function destinationOf(url: URL): Destination | undefined {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
   const scheme = url.protocol === 'http:' ? 'http' : 'https';
-  const host = url.hostname.toLowerCase().replace(/^\[|\]$/g, '').replace(/\.+$/, '');
+  const host = url.hostname
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.+$/, '');
   if (host === '') return undefined;
   return { scheme, host, port: url.port === '' ? (scheme === 'http' ? 80 : 443) : Number(url.port) };
 }

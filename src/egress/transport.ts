@@ -97,15 +97,25 @@ export class Transport {
   }
 }
 
-const decoders = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress };
+const decoders = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
 
 /** Asked for `identity`, some encode all the same. */
 function decoded(response: TransportResponse): TransportResponse {
-  const encoding = String(response.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+  const encoding = String(response.headers['content-encoding'] ?? 'identity')
+    .trim()
+    .toLowerCase();
   if (encoding === 'identity' || encoding === '') return response;
   if (!Object.hasOwn(decoders, encoding)) {
     response.body.on('error', () => {}).destroy();
-    throw new RouterError('provider_unreachable', 'The provider answered in an encoding that was not asked for.');
+    throw new RouterError(
+      'provider_unreachable',
+      'The provider answered in an encoding that was not asked for.',
+    );
   }
   const decoder = decoders[encoding as keyof typeof decoders]();
   const { body } = response;
@@ -121,7 +131,8 @@ function translate(error: unknown): RouterError {
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
     return new RouterError('provider_timeout', 'The provider did not answer in time.');
   }
-  if (code === 'UND_ERR_INVALID_ARG') return new RouterError('invalid_request', 'A header of this call cannot be sent.');
+  if (code === 'UND_ERR_INVALID_ARG')
+    return new RouterError('invalid_request', 'A header of this call cannot be sent.');
   const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
   return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`);
 }

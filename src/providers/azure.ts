@@ -1,50 +1,48 @@
-import type { Endpoint } from '../calls/endpoint-table.ts';
-import type { ProviderTarget } from './provider.ts';
+import type { ApiBase } from './api-base.ts';
 
-/** The last version that Microsoft dated as generally available; used where none is given. */
+/** The api-version of an Azure deployment that names none: the latest that is generally available. */
 export const defaultApiVersion = '2024-10-21';
 
-const azureHost = /^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*\.(openai|cognitiveservices|services\.ai)\.azure\.com$/i;
+/** A real suffix with a label before it: neither `openai.azure.com` itself nor `evil-openai.azure.com`. */
+const azureHost =
+  /^([a-z0-9-]+\.)+(openai\.azure\.(com|us)|cognitiveservices\.azure\.(com|us)|services\.ai\.azure\.com)\.?$/i;
 
+/** Whether Azure's own servers answer under this host name. */
 export function isAzureHost(hostname: string): boolean {
   return azureHost.test(hostname);
 }
 
-/**
- * A base that ends in `/openai/v1` is Azure's OpenAI-compatible form: no api-version, no deployment path. Of any
- * other, `/v1`, `/openai` and pasted paths of calls are taken off.
- */
-export function readAzureBase(
-  url: URL,
+/** What LiteLLM's users write as the version to mean Azure's `/openai/v1`, which has none. */
+const versionless = new Set(['v1', 'latest', 'preview']);
+
+/** Base, protocol and api-version of an Azure resource, out of whichever of its addresses was pasted. */
+export function azureTarget(
+  { origin, path }: ApiBase,
   apiVersion: string | undefined,
-): Pick<ProviderTarget, 'base' | 'protocol' | 'apiVersion'> {
-  const path = url.pathname
-    .replace(/\/+$/, '')
-    .replace(/\/(chat\/completions|completions|embeddings|responses)$/, '')
-    .replace(/\/+$/, '');
-  if (path.endsWith('/openai/v1')) return { base: url.origin + path, protocol: 'azure_v1', apiVersion: null };
-  const root = path
-    .replace(/\/openai\/deployments(\/[^/]*)?$/, '')
-    .replace(/\/v1$/, '')
-    .replace(/\/openai$/, '');
-  return { base: url.origin + root, protocol: 'azure', apiVersion: apiVersion ?? defaultApiVersion };
+): { base: string; protocol: 'azure' | 'azure_v1'; apiVersion: string | null } {
+  if (/\/openai\/v1$/i.test(path)) return { base: origin + path, protocol: 'azure_v1', apiVersion: null };
+  const resource = path
+    .replace(/\/openai\/deployments(\/[^/]+)?$/i, '')
+    .replace(/\/openai$/i, '')
+    .replace(/^\/v1$/i, '');
+  if (apiVersion !== undefined && versionless.has(apiVersion.toLowerCase())) {
+    return { base: `${origin}${resource}/openai/v1`, protocol: 'azure_v1', apiVersion: null };
+  }
+  return { base: origin + resource, protocol: 'azure', apiVersion: apiVersion ?? defaultApiVersion };
 }
 
-/** @see https://learn.microsoft.com/azure/ai-services/openai/reference */
-export function azureAddress(
-  target: ProviderTarget,
-  endpoint: Endpoint,
-  path: string,
-  query: URLSearchParams,
-): string {
-  if (target.protocol === 'azure_v1') return target.base + path + (query.size === 0 ? '' : `?${query}`);
-  query.set('api-version', target.apiVersion ?? defaultApiVersion);
-  const deployment = endpoint.azure === 'deployment' ? `/deployments/${encodeURIComponent(target.model)}` : '';
-  return `${target.base}/openai${deployment}${path}?${query}`;
+/** The path of a call, under the deployment or under the account. */
+export function azurePath(model: string, scope: 'deployment' | 'account', path: string): string {
+  return scope === 'deployment'
+    ? `/openai/deployments/${encodeURIComponent(model)}${path}`
+    : `/openai${path}`;
 }
 
-export function azureHeaders(secrets: { api_key?: string; azure_ad_token?: string }): Record<string, string> {
+/** The header that carries the key, or the Entra token that serves instead of one. */
+export function azureHeaders(secrets: {
+  api_key?: string | undefined;
+  azure_ad_token?: string | undefined;
+}): Record<string, string> {
   if (secrets.api_key !== undefined) return { 'api-key': secrets.api_key };
-  if (secrets.azure_ad_token !== undefined) return { authorization: `Bearer ${secrets.azure_ad_token}` };
-  return {};
+  return secrets.azure_ad_token === undefined ? {} : { authorization: `Bearer ${secrets.azure_ad_token}` };
 }

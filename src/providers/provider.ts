@@ -1,45 +1,34 @@
-import type { Endpoint } from '../calls/endpoint-table.ts';
 import { RouterError } from '../errors.ts';
 import { nearest } from '../validation.ts';
-import { azureAddress, azureHeaders, isAzureHost, readAzureBase } from './azure.ts';
-import { openaiAddress, openaiHeaders, readOpenAIBase } from './openai.ts';
+import { type ApiBase, readApiBase } from './api-base.ts';
+import { azureHeaders, azurePath, azureTarget, isAzureHost } from './azure.ts';
+import { openaiBase, openaiBases, openaiHeaders } from './openai.ts';
 
-/** Where a deployment is, resolved from what was given for it. */
+/** Where a deployment's calls go, resolved once, when it is stored. */
 export interface ProviderTarget {
+  /** Who is spoken to; `azure` whenever the protocol is Azure's. */
   provider: string;
-  /** Normalised, with its path and without a slash at the end. */
+  /** Without a trailing slash. OpenAI's own is `https://api.openai.com/v1`; an Azure one stops before `/openai`. */
   base: string;
-  /** `azure_v1` is Azure's OpenAI-compatible form, under `/openai/v1`. */
+  /** `azure`: paths by deployment, with an api-version. `azure_v1`: Azure's OpenAI-compatible form. */
   protocol: 'openai' | 'azure' | 'azure_v1';
-  /** The provider's own name of the model; on Azure, the deployment's. */
+  /** The provider's own name of the model; the deployment's name on Azure. */
   model: string;
+  /** Set for the protocol `azure` only. */
   apiVersion: string | null;
 }
 
-/** The providers we know, all spoken to in OpenAI's protocol; `null`: where it is has to be said (`api_base`). */
-export const knownProviders: Readonly<Record<string, string | null>> = {
-  openai: 'https://api.openai.com/v1',
-  azure: null,
-  anthropic: 'https://api.anthropic.com/v1',
-  gemini: 'https://generativelanguage.googleapis.com/v1beta/openai',
-  groq: 'https://api.groq.com/openai/v1',
-  mistral: 'https://api.mistral.ai/v1',
-  deepseek: 'https://api.deepseek.com/v1',
-  xai: 'https://api.x.ai/v1',
-  together_ai: 'https://api.together.xyz/v1',
-  fireworks_ai: 'https://api.fireworks.ai/inference/v1',
-  openrouter: 'https://openrouter.ai/api/v1',
-  perplexity: 'https://api.perplexity.ai',
-  cerebras: 'https://api.cerebras.ai/v1',
-  nvidia_nim: 'https://integrate.api.nvidia.com/v1',
-  hosted_vllm: null,
-  ollama: null,
-  lm_studio: null,
-  litellm_proxy: null,
-  openai_like: null,
-};
+/** What of an OpenAI call decides its address. */
+export interface Route {
+  /** Without `/v1`; `{name}` stands for one segment. */
+  path: string;
+  /** The query parameters that go on to the provider. */
+  query: readonly string[];
+  /** On Azure: under the deployment's path, or under the account's. */
+  azure: 'deployment' | 'account';
+}
 
-/** What of `litellm_params` decides where a deployment is. */
+/** What decides where a deployment's calls go: the documented `litellm_params`. */
 export interface TargetParams {
   model: string;
   custom_llm_provider?: string | undefined;
@@ -47,78 +36,123 @@ export interface TargetParams {
   api_version?: string | undefined;
 }
 
+/** The providers that a model's prefix or `custom_llm_provider` may name, with their public base, if they have one. */
+export const knownProviders: ReadonlyMap<string, string | null> = new Map([...openaiBases, ['azure', null]]);
+
 /**
- * Where a deployment is. An Azure host or an `api_version` means the Azure protocol, whatever the provider says.
+ * Where the calls of these params go. An Azure host or an `api_version` means Azure's protocol, whatever the
+ * provider says: LiteLLM's documented example has Azure under "openai".
  *
- * @throws RouterError `invalid_request` that names the field at fault
+ * @throws RouterError `invalid_request` with the field's path
  */
 export function resolveTarget(params: TargetParams): ProviderTarget {
-  const { provider, model } = readModel(params);
-  const given = params.api_base ?? knownProviders[provider];
-  if (given === null || given === undefined) {
-    throw refusal('api_base', `is needed for the provider ${provider}`);
+  const named = readModel(params);
+  const given = params.api_base === undefined ? undefined : readApiBase(params.api_base);
+  const azure =
+    named.provider === 'azure' ||
+    params.api_version !== undefined ||
+    (given !== undefined && isAzureHost(given.hostname));
+  if (!azure) {
+    const base = given === undefined ? publicBase(named.provider) : openaiBase(given);
+    return { provider: named.provider, base, protocol: 'openai', model: named.model, apiVersion: null };
   }
-  const url = readUrl(given);
-  const azure = provider === 'azure' || isAzureHost(url.hostname) || params.api_version !== undefined;
-  if (!azure) return { provider, base: readOpenAIBase(url), protocol: 'openai', model, apiVersion: null };
-  return { provider, model, ...readAzureBase(url, params.api_version) };
+  if (given === undefined) throw needsBase('azure');
+  return azureDeployment(params, named.model, given);
 }
 
-/** The URL of a call. Model names and ids are percent-encoded, of the query only what the endpoint names goes along. */
+/** The address of one call, with only those query parameters that the endpoint's row names. */
 export function addressOf(
   target: ProviderTarget,
-  endpoint: Endpoint,
+  route: Route,
   params: Record<string, string>,
   query: URLSearchParams,
 ): { url: string } {
-  const path = endpoint.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''));
-  const passed = new URLSearchParams();
-  for (const [name, value] of query) {
-    const plain = name.replace(/\[.*$/s, '');
-    if (endpoint.query.includes(plain)) passed.append(name, value);
-  }
-  return { url: target.protocol === 'openai' ? openaiAddress(target, path, passed) : azureAddress(target, endpoint, path, passed) };
+  const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
+  const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
+  const search = passedQuery(route, query);
+  if (target.protocol === 'azure' && target.apiVersion !== null) search.set('api-version', target.apiVersion);
+  return { url: target.base + full + (search.size === 0 ? '' : `?${search}`) };
 }
 
-/** The headers that carry the secret. */
+/**
+ * The headers that carry a deployment's secret; none if it has none, as a server of one's own may not need any.
+ *
+ * @throws RouterError `invalid_request` for a value that no header can carry
+ */
 export function authHeaders(
-  target: ProviderTarget,
-  secrets: { api_key?: string; azure_ad_token?: string },
+  target: Pick<ProviderTarget, 'protocol'>,
+  secrets: { api_key?: string | undefined; azure_ad_token?: string | undefined },
   ids: { organization?: string | undefined; project?: string | undefined },
 ): Record<string, string> {
-  return target.protocol === 'openai' ? openaiHeaders(secrets, ids) : azureHeaders(secrets);
+  const headers = target.protocol === 'openai' ? openaiHeaders(secrets, ids) : azureHeaders(secrets);
+  for (const [name, value] of Object.entries(headers)) {
+    if (/^[\x20-\x7e]+$/.test(value)) continue;
+    throw new RouterError(
+      'invalid_request',
+      `What this model sends as ${name} holds characters that no header can carry.`,
+    );
+  }
+  return headers;
 }
 
-function readModel({ model, custom_llm_provider: named }: TargetParams): { provider: string; model: string } {
-  if (named !== undefined && !Object.hasOwn(knownProviders, named)) {
-    const near = nearest(named, Object.keys(knownProviders));
-    throw refusal('custom_llm_provider', `is no provider we know${near === undefined ? '' : `; did you mean ${near}?`}`);
+function readModel({ model, custom_llm_provider: stated }: TargetParams): {
+  provider: string;
+  model: string;
+} {
+  if (stated !== undefined && !knownProviders.has(stated)) {
+    const near = nearest(stated, [...knownProviders.keys()]);
+    const hint =
+      near === undefined ? `Known: ${[...knownProviders.keys()].join(', ')}.` : `Did you mean ${near}?`;
+    throw refusal('custom_llm_provider', `names no known provider. ${hint}`);
   }
   const slash = model.indexOf('/');
-  const prefix = slash === -1 ? undefined : model.slice(0, slash);
-  const known = prefix !== undefined && Object.hasOwn(knownProviders, prefix) ? prefix : undefined;
-  const provider = named ?? known ?? 'openai';
-  // Another provider's prefix belongs to the name: openrouter sells `openai/gpt-4o`.
-  const name = known === provider ? model.slice(slash + 1) : model;
-  if (name.trim() === '') throw refusal('model', 'names a provider, but no model');
-  if (name === '.' || name === '..') throw refusal('model', 'is not a name');
-  return { provider, model: name };
+  const prefix = slash === -1 ? '' : model.slice(0, slash);
+  const prefixed = stated === undefined ? knownProviders.has(prefix) : prefix === stated;
+  const name = prefixed ? model.slice(slash + 1) : model;
+  if (name.trim() === '' || !name.isWellFormed()) throw refusal('model', 'must name a model.');
+  return { provider: stated ?? (prefixed ? prefix : 'openai'), model: name };
 }
 
-function readUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol)) throw refusal('api_base', 'must be an http(s) URL');
-  // Whoever reads the text must see the host that is meant.
-  if (!/^https?:\/\/[^/\\]/i.test(text)) throw refusal('api_base', 'must be an http(s) URL');
-  if (url.username !== '' || url.password !== '' || text.includes('@')) {
-    throw refusal('api_base', 'must not carry credentials');
+function publicBase(provider: string): string {
+  const base = knownProviders.get(provider);
+  if (base === undefined || base === null) throw needsBase(provider);
+  return base;
+}
+
+function azureDeployment(params: TargetParams, named: string, given: ApiBase): ProviderTarget {
+  if (params.api_version !== undefined && !/^[\w.-]{1,64}$/.test(params.api_version)) {
+    throw refusal('api_version', 'must be an api-version, such as 2024-10-21.');
   }
-  if (text.includes('?') || text.includes('#')) throw refusal('api_base', 'must not have a query or a fragment');
-  if (/%(2e|2f|5c)/i.test(url.pathname) || text.includes('\\')) throw refusal('api_base', 'has a path that is not plain');
-  return url;
+  const model = named.startsWith('azure/') ? named.slice('azure/'.length) : named;
+  // As a segment of the deployment's path these would climb out of it.
+  if (model === '' || model === '.' || model === '..')
+    throw refusal('model', 'must name an Azure deployment.');
+  return { provider: 'azure', model, ...azureTarget(given, params.api_version) };
 }
 
-function refusal(field: string, message: string): RouterError {
+/** `encodeURIComponent` leaves `.` and `..` as they are, and a URL parser would climb by them. */
+function encodeSegment(name: string, value: string | undefined): string {
+  if (value === undefined || value === '' || value === '.' || value === '..' || !value.isWellFormed()) {
+    throw new RouterError('invalid_request', `${name} is not a valid id.`, { param: name });
+  }
+  return encodeURIComponent(value);
+}
+
+/** The SDK writes lists and maps as `include[]` and `metadata[key]`. */
+function passedQuery(route: Route, query: URLSearchParams): URLSearchParams {
+  const passed = new URLSearchParams();
+  if (route.query.length === 0) return passed;
+  for (const [name, value] of query) {
+    if (route.query.includes(name.split('[', 1)[0] ?? '')) passed.append(name, value);
+  }
+  return passed;
+}
+
+function needsBase(provider: string): RouterError {
+  return refusal('api_base', `is needed for ${provider}, which has no public address.`);
+}
+
+function refusal(field: string, what: string): RouterError {
   const param = `litellm_params.${field}`;
-  return new RouterError('invalid_request', `${param}: ${message}`, { param });
+  return new RouterError('invalid_request', `${param} ${what}`, { param });
 }

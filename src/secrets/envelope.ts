@@ -46,7 +46,8 @@ export function open(ring: KeyRing, token: string, context: SealContext): string
   const [version, keyId, ...encoded] = token.split('.');
   const [salt, iv, ciphertext, tag] = encoded.map(decodePart);
   const key = keyId === undefined ? undefined : ring.get(keyId);
-  if (version !== scheme || keyId === undefined || key === undefined || encoded.length !== 4) throw unreadable();
+  if (version !== scheme || keyId === undefined || key === undefined || encoded.length !== 4)
+    throw unreadable();
   if (salt?.length !== saltBytes || iv?.length !== ivBytes || ciphertext === undefined) throw unreadable();
   // Node 20 to 24 accept a tag of 4 bytes otherwise, which is guessed in no time.
   if (tag?.length !== tagBytes) throw unreadable();
@@ -84,5 +85,8 @@ function decodePart(text: string): Buffer | undefined {
 }
 
 function unreadable(): RouterError {
-  return new RouterError('credential_unreadable', 'A stored secret does not open; it has to be entered again.');
+  return new RouterError(
+    'credential_unreadable',
+    'A stored secret does not open; it has to be entered again.',
+  );
 }

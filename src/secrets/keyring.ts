@@ -25,7 +25,7 @@ export class KeyRing {
   constructor(keys: readonly EncryptionKey[]) {
     const [first] = keys;
     if (first === undefined) throw refusal('encryptionKeys', 'at least one key is needed');
-    keys.forEach((entry, index) => this.#add(entry, `encryptionKeys[${index}]`));
+    for (const [index, entry] of keys.entries()) this.#add(entry, `encryptionKeys[${index}]`);
     this.primaryId = first.id;
   }
 

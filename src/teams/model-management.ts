@@ -4,12 +4,24 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { Deployment } from './deployment.ts';
-import { insertDeployment, makeDeployment, modelNotFound, patchDeployment, removeDeployment } from './models.ts';
+import {
+  insertDeployment,
+  makeDeployment,
+  modelNotFound,
+  patchDeployment,
+  removeDeployment,
+} from './models.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
-import { type DeploymentRecord, findDeployment, modelPointerKey, newRecord, type TeamRecord } from './record.ts';
+import {
+  type DeploymentRecord,
+  findDeployment,
+  modelPointerKey,
+  newRecord,
+  type TeamRecord,
+} from './record.ts';
 import type { Registry } from './registry.ts';
 import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
-import { type ModelList, modelList, type ModelView, modelView } from './views.ts';
+import { type ModelList, type ModelView, modelList, modelView } from './views.ts';
 
 export interface ModelManagementOptions {
   /** Whether the first model of an unknown team makes its record, or is refused. */
@@ -122,7 +134,8 @@ export class ModelManagement {
   async list(teamId: string | null): Promise<ModelList> {
     if (teamId !== null) checkTeamId(teamId);
     const record = await this.#registry.read(teamId);
-    if (record === undefined && teamId !== null && this.#options.teams === 'explicit') throw teamNotFound(teamId);
+    if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
+      throw teamNotFound(teamId);
     return modelList(record, this.#readable(teamId));
   }
 

@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import type { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { resolveTarget } from '../providers/provider.ts';
 import type { ModelInfo, ModelParams, modelPatch } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import { internalPrefix } from '../values.ts';
-import type { z } from 'zod';
-import { countDeployments, type DeploymentRecord, findDeployment, limits, type PoolRecord, type TeamRecord } from './record.ts';
+import {
+  countDeployments,
+  type DeploymentRecord,
+  findDeployment,
+  limits,
+  type PoolRecord,
+  type TeamRecord,
+} from './record.ts';
 import { isHeaderField, sealAll, splitSecrets } from './sealing.ts';
 
 /** When and by whom a record is changed. */
@@ -88,9 +95,14 @@ function patchParams(
 ): Pick<DeploymentRecord, 'params' | 'target' | 'sealed' | 'masks'> {
   const { params: changes, secrets } = splitSecrets(withoutNulls(patch) as ModelParams);
   const cleared = Object.entries(patch).flatMap(([field, value]) => (value === null ? [field] : []));
-  const params = merge(deployment.params, { ...changes, ...Object.fromEntries(cleared.map((field) => [field, null])) }) as ModelParams;
+  const params = merge(deployment.params, {
+    ...changes,
+    ...Object.fromEntries(cleared.map((field) => [field, null])),
+  }) as ModelParams;
   // The stored target stands unless a field that decides it was sent: a later provider table moves no key.
-  const moves = (['model', 'custom_llm_provider', 'api_base', 'api_version'] as const).some((field) => field in patch);
+  const moves = (['model', 'custom_llm_provider', 'api_base', 'api_version'] as const).some(
+    (field) => field in patch,
+  );
   const target = moves ? { ...deployment.target, ...resolveTarget(params) } : deployment.target;
   const kept = ([field]: readonly [string, string]) =>
     !secrets.has(field) &&
@@ -114,7 +126,10 @@ function patchParams(
   };
 }
 
-function sameDestination(before: DeploymentRecord, after: Pick<DeploymentRecord, 'target' | 'params'>): boolean {
+function sameDestination(
+  before: DeploymentRecord,
+  after: Pick<DeploymentRecord, 'target' | 'params'>,
+): boolean {
   return (
     before.target.provider === after.target.provider &&
     before.target.base === after.target.base &&
@@ -132,7 +147,9 @@ function existing(record: TeamRecord, id: string) {
 
 /** The one answer for a deployment id that this team does not have, whoever else may have it. */
 export function modelNotFound(id: string): RouterError {
-  return new RouterError('model_not_found', `No model with id ${JSON.stringify(id)} in this team.`, { param: 'id' });
+  return new RouterError('model_not_found', `No model with id ${JSON.stringify(id)} in this team.`, {
+    param: 'id',
+  });
 }
 
 function poolOf(record: TeamRecord, name: string): PoolRecord {
@@ -153,10 +170,15 @@ function withoutIds({ id: _, team_id: __, ...info }: NonNullable<z.output<typeof
 }
 
 function withoutNulls(values: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== null && value !== undefined),
+  );
 }
 
-function merge<Stored extends Record<string, unknown>>(stored: Stored, changes: Record<string, unknown>): Stored {
+function merge<Stored extends Record<string, unknown>>(
+  stored: Stored,
+  changes: Record<string, unknown>,
+): Stored {
   const next: Record<string, unknown> = { ...stored };
   for (const [field, value] of Object.entries(changes)) {
     if (value === null) delete next[field];

@@ -103,10 +103,14 @@ export function decode(text: string, teamId: string | null): TeamRecord {
   }
   const stored = (value as { format?: unknown } | null)?.format;
   if (typeof stored === 'number' && stored > format) {
-    throw new RouterError('corrupt_record', `A stored record has format ${stored}; this version reads up to ${format}.`);
+    throw new RouterError(
+      'corrupt_record',
+      `A stored record has format ${stored}; this version reads up to ${format}.`,
+    );
   }
   const result = teamRecord.safeParse(value);
-  if (!result.success) throw new RouterError('corrupt_record', 'A stored record does not have the form of one.');
+  if (!result.success)
+    throw new RouterError('corrupt_record', 'A stored record does not have the form of one.');
   if (result.data.team_id !== teamId) {
     throw new RouterError('corrupt_record', 'A stored record lies under the key of another team.');
   }

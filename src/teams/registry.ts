@@ -8,7 +8,10 @@ import { decode, encode, recordKey, type TeamRecord } from './record.ts';
  * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
  * It may change the given record in place, but throws before it changes anything. On a conflict it runs again.
  */
-export type Change<Result> = (record: TeamRecord | undefined) => { record: TeamRecord | undefined; result: Result };
+export type Change<Result> = (record: TeamRecord | undefined) => {
+  record: TeamRecord | undefined;
+  result: Result;
+};
 
 interface Pending {
   apply: Change<unknown>;

@@ -69,7 +69,11 @@ export function sealAll(
 }
 
 /** @throws RouterError `credential_unreadable` if any of them does not open for this destination. */
-export function openAll(ring: KeyRing, destination: Destination, sealed: DeploymentRecord['sealed']): Secrets {
+export function openAll(
+  ring: KeyRing,
+  destination: Destination,
+  sealed: DeploymentRecord['sealed'],
+): Secrets {
   const secrets: Secrets = { headers: [] };
   for (const [field, token] of sealed) {
     const value = open(ring, token, contextOf(destination, field));

@@ -76,9 +76,11 @@ export class Snapshots {
 
   /** Takes note of what others changed. */
   notice(event: StorageEvent): void {
-    if ('key' in event) return this.#expire(event.key);
-    for (const key of [...this.#known.keys(), ...this.#unknown.keys()]) this.#expire(key);
-    this.#loading.clear();
+    const keys =
+      'key' in event
+        ? [event.key]
+        : [...this.#known.keys(), ...this.#unknown.keys(), ...this.#loading.keys()];
+    for (const key of keys) this.#expire(key);
   }
 
   #expire(key: string): void {
@@ -87,7 +89,11 @@ export class Snapshots {
     this.#loading.delete(key);
   }
 
-  async #fresh(teamId: string | null, key: string, entry: Entry | undefined): Promise<TeamSnapshot | undefined> {
+  async #fresh(
+    teamId: string | null,
+    key: string,
+    entry: Entry | undefined,
+  ): Promise<TeamSnapshot | undefined> {
     try {
       return (await this.#load(teamId, key, entry)).snapshot;
     } catch (error) {
@@ -140,5 +146,11 @@ export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
     pools.set(name, members);
     for (const member of members) deployments.set(member.id, member);
   }
-  return { teamId: record.team_id, blocked: record.blocked, allowedShared: new Set(record.models), pools, deployments };
+  return {
+    teamId: record.team_id,
+    blocked: record.blocked,
+    allowedShared: new Set(record.models),
+    pools,
+    deployments,
+  };
 }

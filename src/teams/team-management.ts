@@ -3,9 +3,9 @@ import { RouterError } from '../errors.ts';
 import { type TeamBody, type TeamPatch, teamBody, teamId as teamIdSchema, teamPatch } from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
+import { removePointer } from './pointers.ts';
 import { decode, modelPointerKey, newRecord, type TeamRecord, teamPrefix } from './record.ts';
 import type { Registry } from './registry.ts';
-import { removePointer } from './pointers.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
 /** Who does it, for `created_by` and `updated_by`. */
@@ -35,7 +35,9 @@ export function checkTeamId(teamId: string): string {
 }
 
 export function teamNotFound(teamId: string): RouterError {
-  return new RouterError('team_not_found', `There is no team ${JSON.stringify(teamId)}.`, { param: 'team_id' });
+  return new RouterError('team_not_found', `There is no team ${JSON.stringify(teamId)}.`, {
+    param: 'team_id',
+  });
 }
 
 /** The life of a team's record, without its models. */
@@ -95,7 +97,9 @@ export class TeamManagement {
   async list(options: { cursor?: string; limit?: number } = {}): Promise<TeamPage> {
     const limit = options.limit ?? 100;
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-      throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', { param: 'limit' });
+      throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', {
+        param: 'limit',
+      });
     }
     const cursor = options.cursor === undefined ? {} : { cursor: options.cursor };
     const page = await this.#storage.list(teamPrefix, { limit, ...cursor });

@@ -1,0 +1,48 @@
+import { RouterError } from '../errors.ts';
+
+/** A base as somebody pasted it, taken apart. */
+export interface ApiBase {
+  /** Scheme, host and port. */
+  origin: string;
+  hostname: string;
+  /** Without a trailing slash and without a call that was pasted along; '' if there is none. */
+  path: string;
+  /** Whether a whole call's address was pasted: then the path before it is exactly as meant. */
+  pastedCall: boolean;
+}
+
+/** The calls whose whole address the providers' own pages offer to copy. */
+const pastedCalls = /\/(chat\/completions|completions|embeddings|responses)$/i;
+
+/** @throws RouterError `invalid_request`; the message never repeats the base, which may hold a secret */
+export function readApiBase(text: string): ApiBase {
+  // URL drops some of these characters silently, and reads a backslash as a slash.
+  if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
+    throw refusal('must be an address that begins with https:// or http://');
+  }
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
+    throw refusal('must not hold credentials; send them in api_key');
+  }
+  if (text.includes('#')) throw refusal('must not have a fragment');
+  if (text.includes('?')) throw refusal('must not have a query; an api-version goes into api_version');
+  const path = withoutSlashes(url.pathname);
+  const base = withoutSlashes(path.replace(pastedCalls, ''));
+  return { origin: url.origin, hostname: url.hostname, path: base, pastedCall: base !== path };
+}
+
+function authority(text: string): string {
+  return text.slice(text.indexOf('//') + 2).split('/', 1)[0] ?? '';
+}
+
+function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === '/') end--;
+  return path.slice(0, end);
+}
+
+function refusal(what: string): RouterError {
+  return new RouterError('invalid_request', `litellm_params.api_base ${what}.`, {
+    param: 'litellm_params.api_base',
+  });
+}

@@ -1,0 +1,29 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+// With TMR_TEST_BUILT=1 the tests of public behaviour run against the built package.
+const built = process.env.TMR_TEST_BUILT === '1';
+const entries = {
+  'team-model-router/storage/sqlite': ['src/storage/sqlite.ts', 'dist/storage/sqlite.js'],
+  'team-model-router/storage/keyv': ['src/storage/keyv.ts', 'dist/storage/keyv.js'],
+  'team-model-router/testing': ['src/storage/conformance.ts', 'dist/testing.js'],
+  'team-model-router': ['src/index.ts', 'dist/index.js'],
+} as const;
+
+export default defineConfig({
+  resolve: {
+    alias: Object.entries(entries).map(([name, [source, output]]) => ({
+      find: new RegExp(`^${name}$`),
+      replacement: at(built ? output : source),
+    })),
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/long/**'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks',
+  },
+});
