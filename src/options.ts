@@ -15,7 +15,12 @@ export interface RouterOptions {
    * CIDR, or `CIDR:port`, with `http://` in front where https is not needed. `allowShared` holds for shared
    * deployments on top.
    */
-  egress?: { allow?: readonly string[]; allowShared?: readonly string[]; ca?: string };
+  egress?: {
+    allow?: readonly string[] | undefined;
+    allowShared?: readonly string[] | undefined;
+    /** A certificate authority of your own, in PEM, beside the well-known ones. */
+    ca?: string | undefined;
+  };
   /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
   /** Milliseconds within which a change made by another process counts here. Default 5 000. */

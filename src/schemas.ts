@@ -84,7 +84,8 @@ const params = {
   azure_ad_token: secret.optional(),
   tenant_id: filled(256).optional(),
   client_id: filled(256).optional(),
-  client_secret: secret.optional(),
+  // Stored without effect it would only look as if it worked.
+  client_secret: secret.refine(() => false, 'is not supported yet; send azure_ad_token instead').optional(),
   timeout: seconds.optional(),
   stream_timeout: seconds.optional(),
   num_retries: z.int().nonnegative().max(10).optional(),

@@ -1,0 +1,216 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { readFormModel } from '../../src/calls/form-body.ts';
+import { forbiddenKeys } from '../../src/calls/json-body.ts';
+import { RouterError } from '../../src/errors.ts';
+
+const boundary = '----form-boundary-7MA4YWxkTrZu0gW';
+const contentType = `multipart/form-data; boundary=${boundary}`;
+
+interface Field {
+  name: string;
+  filename?: string;
+  type?: string;
+  bytes: Uint8Array;
+}
+
+const bytes = fc.oneof(
+  fc.uint8Array({ maxLength: 64 }),
+  // What looks like the end of a part, and is not.
+  fc
+    .constantFrom('\r\n', '\r\n--', `--${boundary}`, '\r\n\r\n', `\r\n--${boundary.slice(0, -1)}\r\n`, '--')
+    .map((text) => Buffer.from(text)),
+);
+const otherField: fc.Arbitrary<Field> = fc.record(
+  {
+    name: fc
+      .oneof(
+        fc.constantFrom('file', 'prompt', 'image[]', 'Model', 'model[]', 'models', 'x model'),
+        fc.stringMatching(/^[a-z_]{1,12}$/),
+      )
+      .filter((name) => name !== 'model' && !forbiddenKeys.has(name)),
+    filename: fc.constantFrom('a.wav', 'name="model".png'.replaceAll('"', '%22'), 'ü.txt', '; name=model'),
+    type: fc.constantFrom('audio/wav', 'application/octet-stream', 'text/plain'),
+    bytes,
+  },
+  { requiredKeys: ['name', 'bytes'] },
+);
+const model = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 12 }),
+  fc.constantFrom('gpt-4o', 'a/b', 'whisper-1'),
+);
+const modelField = model.map((value): Field => ({ name: 'model', bytes: Buffer.from(value) }));
+
+function encode(fields: readonly Field[]): Buffer {
+  const parts = fields.map(({ name, filename, type, bytes }) => {
+    const file = filename === undefined ? '' : `; filename="${filename}"`;
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file}\r\n`;
+    const typed = type === undefined ? '' : `Content-Type: ${type}\r\n`;
+    return Buffer.concat([Buffer.from(`${head}${typed}\r\n`), bytes, Buffer.from('\r\n')]);
+  });
+  return Buffer.concat([...parts, Buffer.from(`--${boundary}--\r\n`)]);
+}
+
+async function standard(body: Uint8Array): Promise<FormData> {
+  return new Response(new Uint8Array(body), { headers: { 'content-type': contentType } }).formData();
+}
+
+async function contentOf(form: FormData): Promise<[string, string][]> {
+  const entries: [string, string][] = [];
+  for (const [name, value] of form) {
+    const text =
+      typeof value === 'string' ? value : Buffer.from(await value.arrayBuffer()).toString('base64');
+    entries.push([name, text]);
+  }
+  return entries;
+}
+
+function refusalOf(body: Uint8Array, type = contentType): RouterError {
+  try {
+    readFormModel(body, type);
+  } catch (error) {
+    if (RouterError.isInstance(error)) return error;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+const fieldsWithModel = fc
+  .tuple(fc.array(otherField, { maxLength: 5 }), modelField, fc.nat())
+  .map(([others, field, position]) => {
+    const at = position % (others.length + 1);
+    return { before: others.slice(0, at), field, after: others.slice(at) };
+  });
+
+test('the model is the one that the standard parser finds', async () => {
+  await fc.assert(
+    fc.asyncProperty(fieldsWithModel, async ({ before, field, after }) => {
+      const body = encode([...before, field, ...after]);
+      expect(readFormModel(body, contentType).model).toBe((await standard(body)).get('model'));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('only the bytes of the model are changed', async () => {
+  await fc.assert(
+    fc.asyncProperty(fieldsWithModel, model, async ({ before, field, after }, next) => {
+      const body = encode([...before, field, ...after]);
+      const replaced = readFormModel(body, contentType).replace(next);
+      const expected = encode([...before, { ...field, bytes: Buffer.from(next) }, ...after]);
+      expect(Buffer.compare(replaced, expected)).toBe(0);
+      expect((await standard(replaced)).get('model')).toBe(next);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a form without a model gets one, and nothing else changes', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(otherField, { minLength: 1, maxLength: 5 }), model, async (fields, next) => {
+      const body = encode(fields);
+      const form = readFormModel(body, contentType);
+      expect(form.model).toBeUndefined();
+      const replaced = Buffer.from(form.replace(next));
+      expect(replaced.subarray(replaced.length - body.length).equals(body)).toBe(true);
+      expect(await contentOf(await standard(replaced))).toEqual([
+        ['model', next],
+        ...(await contentOf(await standard(body))),
+      ]);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a form that FormData writes is read', async () => {
+  const form = new FormData();
+  form.append(
+    'file',
+    new File([new Uint8Array([0, 13, 10, 45, 45, 255])], 'speech "1".wav', { type: 'audio/wav' }),
+  );
+  form.append('model', 'my-whisper');
+  const request = new Response(form);
+  const type = request.headers.get('content-type') ?? '';
+  const body = new Uint8Array(await request.arrayBuffer());
+  const read = readFormModel(body, type);
+  expect(read.model).toBe('my-whisper');
+  const again = await new Response(new Uint8Array(read.replace('whisper-1')), {
+    headers: { 'content-type': type },
+  }).formData();
+  expect(again.get('model')).toBe('whisper-1');
+  const file = again.get('file') as File;
+  expect(new Uint8Array(await file.arrayBuffer())).toEqual(new Uint8Array([0, 13, 10, 45, 45, 255]));
+});
+
+test('a model that stands twice is refused', () => {
+  fc.assert(
+    fc.property(fieldsWithModel, modelField, ({ before, field, after }, again) => {
+      expect(refusalOf(encode([...before, field, ...after, again]))).toMatchObject({
+        code: 'invalid_request',
+        param: 'model',
+      });
+    }),
+  );
+});
+
+test('a form may not say where the call goes or with which key', () => {
+  fc.assert(
+    fc.property(
+      fieldsWithModel,
+      fc.constantFrom(...forbiddenKeys),
+      bytes,
+      ({ before, field, after }, name, value) => {
+        const body = encode([...before, { name, bytes: value }, field, ...after]);
+        expect(refusalOf(body)).toMatchObject({ code: 'invalid_request', param: name });
+      },
+    ),
+  );
+});
+
+const part = (head: string, value = 'gpt-4o') =>
+  Buffer.from(`--${boundary}\r\n${head}\r\n\r\n${value}\r\n--${boundary}--\r\n`);
+
+test.each([
+  ['two names', part('Content-Disposition: form-data; name="file"; name="model"')],
+  ['an extended name', part(`Content-Disposition: form-data; name="file"; name*=UTF-8''model`)],
+  ['no disposition', part('Content-Type: text/plain')],
+  [
+    'two dispositions',
+    part('Content-Disposition: form-data; name="file"\r\nContent-Disposition: form-data; name="model"'),
+  ],
+  ['no name', part('Content-Disposition: form-data')],
+  ['no end', Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4o`)],
+  [
+    'something in front',
+    Buffer.concat([Buffer.from('x\r\n'), part('Content-Disposition: form-data; name="model"')]),
+  ],
+  ['nothing', Buffer.alloc(0)],
+])('a form that two parsers could read differently is refused: %s', (_, body) => {
+  expect(refusalOf(body)).toMatchObject({ code: 'invalid_request', status: 400 });
+});
+
+test.each([
+  'multipart/form-data',
+  'multipart/form-data; boundary=',
+  'multipart/form-data; boundary=a b',
+  'multipart/form-data; boundary="\u00e9"',
+])('a content type without a usable boundary is refused: %s', (type) => {
+  expect(refusalOf(encode([]), type).code).toBe('invalid_request');
+});
+
+test('a body that was cut is refused, or read as far as the standard parser reads it', () => {
+  fc.assert(
+    fc.property(fieldsWithModel, fc.nat(), ({ before, field, after }, at) => {
+      const body = encode([...before, field, ...after]);
+      // Without the last line break the form is still whole.
+      const cut = body.subarray(0, at % (body.length - 3));
+      expect(refusalOf(cut).code).toBe('invalid_request');
+    }),
+  );
+});
+
+test('a form of more than a thousand parts is refused', () => {
+  const fields = Array.from({ length: 1_001 }, (): Field => ({ name: 'n', bytes: Buffer.from('1') }));
+  expect(refusalOf(encode(fields)).message).toMatch(/1000 parts/);
+  expect(readFormModel(encode(fields.slice(0, 1_000)), contentType).model).toBeUndefined();
+});

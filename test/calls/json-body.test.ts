@@ -1,0 +1,320 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { forbiddenKeys, mergeExtra, replaceModel, scanBody } from '../../src/calls/json-body.ts';
+import { RouterError } from '../../src/errors.ts';
+
+const space = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
+
+/** The JSON of a string, each character plain or as an escape. */
+const quoted = (value: string): fc.Arbitrary<string> =>
+  fc
+    .array(fc.boolean(), { minLength: value.length, maxLength: value.length })
+    .map(
+      (escapes) =>
+        `"${[...value.split('')].map((unit, index) => written(unit, escapes[index] === true)).join('')}"`,
+    );
+
+function written(unit: string, escaped: boolean): string {
+  if (escaped) return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  if (unit === '/') return '\\/';
+  return JSON.stringify(unit).slice(1, -1);
+}
+
+const word = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 8 }),
+  fc.constantFrom(
+    'model',
+    'stream',
+    '"',
+    '\\',
+    '\\"',
+    '\\\\',
+    '}',
+    '{"model":"x"}',
+    ']',
+    ',',
+    '__proto__',
+    'é🙂',
+    '',
+  ),
+);
+const scalar = fc.oneof(
+  word.chain(quoted),
+  fc.constantFrom(
+    'true',
+    'false',
+    'null',
+    '0',
+    '-0',
+    '1e400',
+    '-1E+2',
+    '1.50',
+    '123456789012345678901234567890',
+  ),
+);
+
+/** JSON text of a value, with space wherever JSON allows some. */
+const { value: jsonValue } = fc.letrec<{ value: string }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    scalar,
+    fc
+      .array(fc.tuple(space, tie('value'), space), { maxLength: 3 })
+      .map((items) => `[${items.map((parts) => parts.join('')).join(',')}]`),
+    fc
+      .array(fc.tuple(space, word.chain(quoted), space, space, tie('value'), space), { maxLength: 3 })
+      .map(
+        (items) =>
+          `{${items.map(([a, key, b, c, value, d]) => `${a}${key}${b}:${c}${value}${d}`).join(',')}}`,
+      ),
+  ),
+}));
+
+interface Member {
+  key: string;
+  text: string;
+}
+
+const otherMember = fc
+  .tuple(
+    word.filter((key) => key !== 'model' && !forbiddenKeys.has(key)),
+    space,
+    space,
+    space,
+    jsonValue,
+    space,
+  )
+  .chain(([key, a, b, c, value, d]) =>
+    quoted(key).map((name): Member => ({ key, text: `${a}${name}${b}:${c}${value}${d}` })),
+  );
+const others = fc.uniqueArray(otherMember, { selector: ({ key }) => key, maxLength: 6 });
+const modelMember = (model: string) =>
+  fc
+    .tuple(space, quoted('model'), space, space, quoted(model), space)
+    .map(([a, name, b, c, value, d]): Member => ({ key: 'model', text: `${a}${name}${b}:${c}${value}${d}` }));
+
+const modelName = fc.oneof(
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }),
+  fc.constantFrom('gpt-4o', 'a/b', '\\', '"'),
+);
+const objectWithModel = fc
+  .tuple(modelName, others, fc.nat(), space, space)
+  .chain(([model, rest, position, before, after]) =>
+    modelMember(model).map((member) => {
+      const at = position % (rest.length + 1);
+      const members = [...rest.slice(0, at), member, ...rest.slice(at)];
+      return `${before}{${members.map(({ text }) => text).join(',')}}${after}`;
+    }),
+  );
+const objectWithout = fc
+  .tuple(others, space, space)
+  .map(([members, before, after]) => `${before}{${members.map(({ text }) => text).join(',')}}${after}`);
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusalOf(text: string): RouterError {
+  try {
+    scanBody(text);
+  } catch (error) {
+    if (RouterError.isInstance(error)) return error;
+    throw error;
+  }
+  throw new Error(`accepted: ${text}`);
+}
+
+test('a body is read as JSON.parse reads it', () => {
+  fc.assert(
+    fc.property(fc.oneof(objectWithModel, objectWithout), (text) => {
+      const value = JSON.parse(text) as Record<string, unknown>;
+      const scan = scanBody(text);
+      expect([...scan.keys.keys()].sort()).toEqual(Object.keys(value).sort());
+      for (const [key, [start, end]] of scan.keys)
+        expect(JSON.parse(text.slice(start, end))).toEqual(value[key]);
+      expect(scan.model?.value).toBe(value.model);
+      expect(scan.stream).toBe(value.stream === true);
+      expect(text.slice(0, scan.open).trim()).toBe('{');
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('only the model is replaced: every other character stays where it was', () => {
+  fc.assert(
+    fc.property(objectWithModel, modelName, (text, next) => {
+      const scan = scanBody(text);
+      if (scan.model === undefined) throw new Error('the model was not found');
+      const replaced = replaceModel(text, scan, next);
+      expect(JSON.parse(replaced)).toEqual({ ...JSON.parse(text), model: next });
+      const tail = text.length - scan.model.end;
+      expect(replaced.slice(0, scan.model.start)).toBe(text.slice(0, scan.model.start));
+      expect(replaced.slice(replaced.length - tail)).toBe(text.slice(scan.model.end));
+      expect(replaced.slice(scan.model.start, replaced.length - tail)).toBe(JSON.stringify(next));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('numbers that JavaScript would change stay as they were written', () => {
+  const rest = '"seed":12345678901234567890,"a":-0,"b":1e400,"c":1.0,"d":[1e400,{"e":-0.0}]';
+  const text = `{"model":"mine",${rest}}`;
+  expect(replaceModel(text, scanBody(text), 'gpt-4o')).toBe(`{"model":"gpt-4o",${rest}}`);
+});
+
+test('a body that names no model is left alone', () => {
+  fc.assert(
+    fc.property(objectWithout, (text) => {
+      expect(replaceModel(text, scanBody(text), 'gpt-4o')).toBe(text);
+    }),
+  );
+});
+
+test('what a deployment adds goes under what the body says', () => {
+  fc.assert(
+    fc.property(
+      objectWithModel,
+      modelName,
+      fc.dictionary(fc.constantFrom('user', 'stream', 'seed', 'top_p'), fc.jsonValue()),
+      (text, model, extra) => {
+        const scan = scanBody(text);
+        const merged = mergeExtra(replaceModel(text, scan, model), scan, extra);
+        // Through JSON, which has no -0.
+        expect(JSON.parse(merged)).toEqual({
+          ...JSON.parse(JSON.stringify(extra)),
+          ...JSON.parse(text),
+          model,
+        });
+        expect(scanBody(merged).model?.value).toBe(model);
+      },
+    ),
+  );
+});
+
+test('a key that stands twice is refused, however it is written', () => {
+  fc.assert(
+    fc.property(
+      objectWithModel.chain((text) => {
+        const keys = [...scanBody(text).keys.keys()];
+        return fc
+          .constantFrom(...keys)
+          .chain((key) => fc.tuple(fc.constant(text), fc.constant(key), quoted(key), jsonValue));
+      }),
+      ([text, key, again, value]) => {
+        const doubled = text.replace(/\}\s*$/, `,${again}:${value}}`);
+        const error = refusalOf(doubled);
+        expect(error.code).toBe('invalid_request');
+        expect(error.param).toBe(key.slice(0, 64));
+      },
+    ),
+  );
+});
+
+test.each([
+  '{"model":"mine","model":"theirs"}',
+  '{"model":"mine","m\\u006fdel":"theirs"}',
+  '{"\\u006d\\u006F\\u0064\\u0065\\u006c":"mine","model":"theirs"}',
+])('the model may not stand twice: %s', (text) => {
+  expect(refusalOf(text)).toMatchObject({ code: 'invalid_request', param: 'model' });
+});
+
+test('a call may not say where it goes or with which key', () => {
+  expect([...forbiddenKeys]).toEqual(
+    expect.arrayContaining(['api_key', 'api_base', 'base_url', 'api_version']),
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...forbiddenKeys).chain((key) => fc.tuple(fc.constant(key), quoted(key))),
+      objectWithModel,
+      jsonValue,
+      ([key, name], text, value) => {
+        const error = refusalOf(text.replace(/\}\s*$/, `,${name}:${value}}`));
+        expect(error).toMatchObject({ code: 'invalid_request', param: key });
+      },
+    ),
+  );
+});
+
+test("below the top level the same keys are the call's own business", () => {
+  const text = '{"model":"mine","metadata":{"api_key":"a","model":"b","model":"c"}}';
+  expect(scanBody(text).model?.value).toBe('mine');
+});
+
+test('a text that was cut or changed is read as JSON.parse reads it, if both read it', () => {
+  const damaged = fc
+    .tuple(
+      objectWithModel,
+      fc.nat(),
+      fc.nat(4),
+      fc.constantFrom('', '"', '\\', '{', '}', '[', ']', ',', ':', 'model', '\u0000', '0', ' '),
+    )
+    .map(([text, at, length, put]) => {
+      const start = at % (text.length + 1);
+      return text.slice(0, start) + put + text.slice(start + length);
+    });
+  let both = 0;
+  fc.assert(
+    fc.property(damaged, (text) => {
+      const value = parsed(text);
+      let scan: ReturnType<typeof scanBody> | undefined;
+      try {
+        scan = scanBody(text);
+      } catch (error) {
+        expect(RouterError.isInstance(error)).toBe(true);
+        return;
+      }
+      if (value === undefined) return;
+      both += 1;
+      expect(scan.model?.value).toBe(value.model);
+      expect([...scan.keys.keys()].sort()).toEqual(Object.keys(value).sort());
+    }),
+    { numRuns: 5_000 },
+  );
+  expect(both).toBeGreaterThan(100);
+});
+
+test('a prefix of a body is never taken for the whole', () => {
+  fc.assert(
+    fc.property(objectWithModel, fc.nat(), (text, at) => {
+      const cut = text.trimEnd().slice(0, at % text.trimEnd().length);
+      expect(refusalOf(cut).code).toBe('invalid_request');
+    }),
+  );
+});
+
+test.each([
+  '',
+  ' ',
+  'null',
+  '[]',
+  '"model"',
+  '{',
+  '{}{}',
+  '{} x',
+  '{"model"}',
+  '{"model":}',
+  '{"a":1,}',
+  "{'model':'a'}",
+  '{"a":undefined}',
+  '{"a":NaN}',
+  '\ufeff{}',
+  '{"a":[}]}',
+])('what is no JSON object is refused: %j', (text) => {
+  expect(refusalOf(text)).toMatchObject({ code: 'invalid_request', status: 400 });
+});
+
+test.each(['1', 'null', '["mine"]', '{"name":"mine"}', 'true'])(
+  'a model that is no string is refused: %s',
+  (model) => {
+    expect(refusalOf(`{"model":${model}}`)).toMatchObject({ code: 'invalid_request', param: 'model' });
+  },
+);
+
+test('a body nested as deep as it likes is read without recursion', () => {
+  const deep = `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)},"model":"mine"}`;
+  expect(scanBody(deep).model?.value).toBe('mine');
+});
