@@ -10,12 +10,31 @@ const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
 
 /** What each room may import; the files that stand outside of a room are rooms of their own. */
 const below: Record<string, readonly string[]> = {
-  'index.ts': ['router.ts', 'calls', 'secrets', 'storage', 'teams', 'errors.ts', 'options.ts', 'schemas.ts', 'is-router-error.ts'],
+  'index.ts': [
+    'router.ts',
+    'calls',
+    'secrets',
+    'storage',
+    'teams',
+    'errors.ts',
+    'options.ts',
+    'schemas.ts',
+    'is-router-error.ts',
+  ],
   'router.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts'],
   'options.ts': ['calls', 'secrets', 'storage', 'validation.ts'],
   'is-router-error.ts': ['errors.ts'],
   calls: ['teams', 'providers', 'egress', 'errors.ts', 'values.ts'],
-  teams: ['secrets', 'providers', 'egress', 'storage', 'errors.ts', 'schemas.ts', 'validation.ts', 'values.ts'],
+  teams: [
+    'secrets',
+    'providers',
+    'egress',
+    'storage',
+    'errors.ts',
+    'schemas.ts',
+    'validation.ts',
+    'values.ts',
+  ],
   secrets: ['errors.ts'],
   providers: ['errors.ts', 'validation.ts'],
   egress: ['errors.ts'],
@@ -29,20 +48,25 @@ const below: Record<string, readonly string[]> = {
 const roomOf = (file: string) => file.split('/')[0] ?? file;
 
 function importsOf(file: string, text: string): string[] {
-  const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => match[1] ?? '');
+  const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(
+    (match) => match[1] ?? '',
+  );
   return specifiers.map((specifier) => relative(source, resolve(source, file, '..', specifier)));
 }
 
 describe('the house', () => {
-  it.each(files.map(({ file, text }) => [file, text] as const))('%s imports only what is below it', (file, text) => {
-    const room = roomOf(file);
-    const allowed = below[room];
-    expect(allowed, `a new room: ${room}`).toBeDefined();
-    for (const imported of importsOf(file, text)) {
-      const target = roomOf(imported);
-      expect([room, ...(allowed ?? [])], `${file} imports ${imported}`).toContain(target);
-    }
-  });
+  it.each(files.map(({ file, text }) => [file, text] as const))(
+    '%s imports only what is below it',
+    (file, text) => {
+      const room = roomOf(file);
+      const allowed = below[room];
+      expect(allowed, `a new room: ${room}`).toBeDefined();
+      for (const imported of importsOf(file, text)) {
+        const target = roomOf(imported);
+        expect([room, ...(allowed ?? [])], `${file} imports ${imported}`).toContain(target);
+      }
+    },
+  );
 
   it('calls never reach the registry', () => {
     for (const { file, text } of files.filter(({ file }) => file.startsWith('calls/'))) {
@@ -51,7 +75,8 @@ describe('the house', () => {
   });
 
   it('only egress/ opens connections', () => {
-    const ways = /from '(node:)?(http|https|http2|tls|dgram|undici)'|(?<![.\w])fetch\(|net\.connect|createConnection/;
+    const ways =
+      /from '(node:)?(http|https|http2|tls|dgram|undici)'|(?<![.\w])fetch\(|net\.connect|createConnection/;
     for (const { file, text } of files.filter(({ file }) => !file.startsWith('egress/'))) {
       expect(ways.test(text.replace(/^\s*(\*|\/\/).*$/gm, '')), file).toBe(false);
     }

@@ -44,7 +44,10 @@ describe('the README', () => {
   const execute = async (index: number) => {
     const file = join(folder, `block-${index}.ts`);
     writeFileSync(file, blocks[index] ?? '');
-    const { stdout } = await run(process.execPath, ['--import', 'tsx', file], { cwd: root, env: environment });
+    const { stdout } = await run(process.execPath, ['--import', 'tsx', file], {
+      cwd: root,
+      env: environment,
+    });
     return stdout;
   };
 
@@ -79,7 +82,13 @@ describe('the README', () => {
 
   it('names every error code that exists', async () => {
     const { errorCodes } = await import('team-model-router');
-    const notYet = ['invalid_api_key', 'key_blocked', 'key_not_found', 'permission_denied', 'rate_limit_exceeded'];
+    const notYet = [
+      'invalid_api_key',
+      'key_blocked',
+      'key_not_found',
+      'permission_denied',
+      'rate_limit_exceeded',
+    ];
     for (const code of Object.keys(errorCodes)) {
       if (!notYet.includes(code)) expect(readme).toContain(`\`${code}\``);
     }

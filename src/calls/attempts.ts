@@ -30,6 +30,7 @@ export interface AttemptPlan {
 }
 
 const defaultRetries = 2;
+const mostRetries = 20;
 const firstBackoffMs = 500;
 const longestBackoffMs = 8_000;
 /** A provider's `retry-after` is honoured up to here: it must not park the caller. */
@@ -55,13 +56,18 @@ export async function attempt(
     const milliseconds = plan.now() - startedAt;
     attempts.push(record(outcome, milliseconds));
     tried.add(deployment.id);
-    const retries = plan.retries ?? deployment.params.num_retries ?? defaultRetries;
+    const retries = boundedRetries(plan.retries ?? deployment.params.num_retries);
     const sibling = pool.deployments.some(({ id }) => !tried.has(id));
     if (attempts.length > retries || !mayGoOn(outcome, sibling)) return { outcome, pool, attempts };
     const pause = sibling ? 0 : pauseBefore(attempts.length, outcome, plan.random);
     discard(outcome);
     if (pause > 0) await plan.wait(pause);
   }
+}
+
+/** A caller may ask for any number, and a loop must end. */
+function boundedRetries(asked: number | undefined): number {
+  return asked !== undefined && asked >= 0 ? Math.min(asked, mostRetries) : defaultRetries;
 }
 
 async function once(deployment: Deployment, send: AttemptPlan['send']): Promise<Outcome> {

@@ -35,7 +35,9 @@ try {
 
   step('the tarball holds what it should, and nothing else', () => {
     const files = run('tar', ['-tzf', tarball], scratch).trim().split('\n');
-    const strange = files.filter((file) => !/^package\/(dist\/|package\.json$|README\.md$|LICENSE$|SECURITY\.md$)/.test(file));
+    const strange = files.filter(
+      (file) => !/^package\/(dist\/|package\.json$|README\.md$|LICENSE$|SECURITY\.md$)/.test(file),
+    );
     if (strange.length > 0) throw new Error(`unexpected: ${strange.join(', ')}`);
     const { scripts } = JSON.parse(run('tar', ['-xzOf', tarball, 'package/package.json'], scratch));
     for (const script of ['preinstall', 'install', 'postinstall']) {
@@ -96,16 +98,24 @@ try {
     Array(2).fill('Bearer sk-acme-0123456789abcdef'),
     Array(2).fill('globex-0123456789abcdef'),
   ];
-  if (JSON.stringify(keys) !== JSON.stringify(expected)) throw new Error(`keys arrived as ${JSON.stringify(keys)}`);
+  if (JSON.stringify(keys) !== JSON.stringify(expected))
+    throw new Error(`keys arrived as ${JSON.stringify(keys)}`);
 
   for (const [module, resolution] of [
     ['NodeNext', 'NodeNext'],
     ['ESNext', 'Bundler'],
   ] as const) {
     step(`tsc --strict, ${resolution}, every declaration checked`, () => {
-      writeFileSync(join(project, 'package.json'), '{ "name": "scratch", "private": true, "type": "module" }');
+      writeFileSync(
+        join(project, 'package.json'),
+        '{ "name": "scratch", "private": true, "type": "module" }',
+      );
       const target = ['--target', 'es2022', '--module', module, '--moduleResolution', resolution];
-      run('npx', ['tsc', '--strict', '--noEmit', '--skipLibCheck', 'false', ...target, 'example.ts'], project);
+      run(
+        'npx',
+        ['tsc', '--strict', '--noEmit', '--skipLibCheck', 'false', ...target, 'example.ts'],
+        project,
+      );
     });
   }
   step('a missing driver says what to install', () => {
