@@ -29,7 +29,7 @@ const otherField: fc.Arbitrary<Field> = fc.record(
         fc.stringMatching(/^[a-z_]{1,12}$/),
       )
       .filter((name) => name !== 'model' && !forbiddenKeys.has(name)),
-    filename: fc.constantFrom('a.wav', 'name="model".png'.replaceAll('"', '%22'), 'ü.txt', '; name=model'),
+    filename: fc.constantFrom('a.wav', 'name="model".png'.replaceAll('"', '%22'), 'ü.txt'),
     type: fc.constantFrom('audio/wav', 'application/octet-stream', 'text/plain'),
     bytes,
   },
@@ -172,6 +172,10 @@ const part = (head: string, value = 'gpt-4o') =>
 
 test.each([
   ['two names', part('Content-Disposition: form-data; name="file"; name="model"')],
+  [
+    'a name inside the name of a file',
+    part('Content-Disposition: form-data; name="file"; filename="; name=model"'),
+  ],
   ['an extended name', part(`Content-Disposition: form-data; name="file"; name*=UTF-8''model`)],
   ['no disposition', part('Content-Type: text/plain')],
   [

@@ -1,0 +1,208 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { endpoints, matchEndpoint } from '../../src/calls/endpoints.ts';
+
+const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
+
+/** What the SDK can call and the router does not take, by the beginning of the path, with the reason. */
+const excluded: readonly (readonly [prefix: string, reason: string])[] = [
+  ['/organization/', 'administers the account, with an admin key, which no team has here'],
+  ['/projects/', 'administers the account'],
+  ['/assistants', 'deprecated by OpenAI, replaced by responses'],
+  ['/threads', 'deprecated by OpenAI, replaced by conversations'],
+  ['/realtime/', 'goes over WebSocket or WebRTC, past any HTTP router, with a token minted here'],
+  ['/chatkit/', 'a beta of one provider, with sessions that a browser uses directly'],
+  ['/containers', 'code execution in the account'],
+  ['/evals', 'a tool of the account, not a call of an application'],
+  ['/fine_tuning/alpha/', 'alpha'],
+  ['/fine_tuning/checkpoints/', 'shares checkpoints between the projects of an account, with an admin key'],
+  ['/skills', 'code that is stored and run in the account'],
+  ['/videos', 'not documented for this router'],
+  ['DELETE /models/{}', 'deletes a fine-tuned model of the account; here a name is deleted with deleteModel'],
+];
+
+interface SdkCall {
+  method: string;
+  /** Each parameter as `{}`. */
+  path: string;
+  file: string;
+}
+
+function sdkCalls(): SdkCall[] {
+  const files = readdirSync(sdk, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.mjs'),
+  );
+  return files.flatMap((file) => callsIn(file, readFileSync(join(sdk, file), 'utf8')));
+}
+
+const callSite = /_client\s*\.(get|post|put|patch|delete|getAPIList)\(\s*(?:path\s*)?(['"`])(.*?)\2([^;]*)/g;
+
+function callsIn(file: string, source: string): SdkCall[] {
+  const found = [...source.matchAll(callSite)].map(([, verb = '', , path = '', rest = '']) => ({
+    method:
+      verb === 'getAPIList'
+        ? (/method:\s*'(\w+)'/.exec(rest)?.[1] ?? 'get').toUpperCase()
+        : verb.toUpperCase(),
+    path: path.replace(/\$\{[^}]*\}/g, '{}').replace(/\?.*$/, ''),
+    file,
+  }));
+  const sites = source.match(/_client\s*\.(?:get|post|put|patch|delete|getAPIList)\(/g) ?? [];
+  // A call whose path this test cannot read would be missed.
+  expect(found.length, file).toBe(sites.length);
+  return found;
+}
+
+const routeOf = ({ method, path }: { method: string; path: string }) =>
+  `${method} ${path.replace(/\{\w*\}/g, '{}')}`;
+const reasonFor = (call: SdkCall) =>
+  excluded.find(([prefix]) => call.path.startsWith(prefix) || routeOf(call) === prefix)?.[1];
+
+const calls = sdkCalls();
+
+test('the source of the SDK is read', () => {
+  expect(calls.length).toBeGreaterThan(200);
+  expect(calls.map(routeOf)).toContain('POST /chat/completions');
+  expect(calls.map(routeOf)).toContain('POST /vector_stores/{}/search');
+});
+
+test('every call of the SDK is in the table, or is left out for a reason', () => {
+  const taken = new Set(endpoints.map(routeOf));
+  const missing = calls.filter((call) => !taken.has(routeOf(call)) && reasonFor(call) === undefined);
+  expect(missing).toEqual([]);
+});
+
+test('nothing is both in the table and left out, and no reason stands for nothing', () => {
+  const taken = new Set(endpoints.map(routeOf));
+  expect(calls.filter((call) => taken.has(routeOf(call)) && reasonFor(call) !== undefined)).toEqual([]);
+  for (const [prefix] of excluded) {
+    expect(
+      calls.some((call) => call.path.startsWith(prefix) || routeOf(call) === prefix),
+      prefix,
+    ).toBe(true);
+  }
+});
+
+test('every row of the table is a call that the SDK makes', () => {
+  const made = new Set(calls.map(routeOf));
+  expect(endpoints.map(routeOf).filter((route) => !made.has(route))).toEqual([]);
+  expect(new Set(endpoints.map(routeOf)).size).toBe(endpoints.length);
+  expect(new Set(endpoints.map(({ id }) => id)).size).toBe(endpoints.length);
+});
+
+const filled = (path: string) => path.replace(/\{(\w+)\}/g, 'a-$1');
+
+test.each(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint] as const))(
+  '%s matches its own row, with and without /v1',
+  (_, endpoint) => {
+    const names = [...endpoint.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
+    const params = Object.fromEntries(names.map((name) => [name, `a-${name}`]));
+    for (const path of [filled(endpoint.path), `/v1${filled(endpoint.path)}`]) {
+      const match = matchEndpoint(endpoint.method, path);
+      expect(match).toEqual({ endpoint, params });
+    }
+  },
+);
+
+test.each(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint] as const))(
+  "%s in Azure's form takes the model from the path, if it carries one at all",
+  (_, endpoint) => {
+    const match = matchEndpoint(endpoint.method, `/openai/deployments/my%20model${filled(endpoint.path)}`);
+    const carries = !endpoint.stateful && !endpoint.local;
+    if (carries) expect(match).toMatchObject({ endpoint, pathModel: 'my model' });
+    else expect(match === undefined || 'allow' in match).toBe(true);
+  },
+);
+
+const climbing = ['..', '.', '%2e%2e', '%2E%2e', '.%2e', '%2e.', '%2e', '', '%', '%zz', '%c3%28'];
+
+test('no segment climbs out of its path, however it is written', () => {
+  const withParams = endpoints.filter(({ path }) => path.includes('{'));
+  for (const endpoint of withParams) {
+    for (const segment of climbing) {
+      const path = endpoint.path.replace(/\{\w+\}/, () => segment).replace(/\{(\w+)\}/g, 'a');
+      const match = matchEndpoint(endpoint.method, path);
+      expect(match === undefined || 'allow' in match, `${endpoint.method} ${path}`).toBe(true);
+    }
+  }
+  for (const segment of climbing) {
+    expect(matchEndpoint('POST', `/openai/deployments/${segment}/chat/completions`), segment).toBeUndefined();
+  }
+});
+
+test('whatever the path, what is bound to a parameter is one segment that does not climb', () => {
+  const segment = fc.oneof(
+    fc.constantFrom(
+      ...climbing,
+      'files',
+      'responses',
+      'batches',
+      'v1',
+      'openai',
+      'deployments',
+      'chat',
+      'completions',
+      'models',
+      '%2f..%2f',
+      'a%2fb',
+    ),
+    fc.string({ maxLength: 4 }),
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom('GET', 'POST', 'DELETE'),
+      fc.array(segment, { maxLength: 7 }),
+      (method, segments) => {
+        const match = matchEndpoint(method, `/${segments.join('/')}`);
+        if (match === undefined || 'allow' in match) return;
+        const values = [
+          ...Object.values(match.params),
+          ...(match.pathModel === undefined ? [] : [match.pathModel]),
+        ];
+        for (const value of values) expect(['', '.', '..']).not.toContain(value);
+        const spelled = match.endpoint.path.slice(1).split('/').length;
+        expect(segments.join('/').split('/').length).toBeGreaterThanOrEqual(spelled);
+      },
+    ),
+    { numRuns: 5_000 },
+  );
+});
+
+test.each([
+  ['GET', '/v1/chat'],
+  ['POST', '/chat/completions/'],
+  ['POST', '//chat/completions'],
+  ['POST', '/v1/v1/chat/completions'],
+  ['POST', '/chat/completions/{completion_id}/x'],
+  ['GET', '/'],
+  ['GET', ''],
+  ['POST', '/openai/deployments/chat/completions'],
+])('there is no %s %s', (method, path) => {
+  expect(matchEndpoint(method, path)).toBeUndefined();
+});
+
+test('another method of a path that exists is told which it takes', () => {
+  expect(matchEndpoint('PUT', '/v1/embeddings')).toEqual({ allow: ['POST'] });
+  expect(matchEndpoint('DELETE', '/v1/files')).toEqual({ allow: expect.arrayContaining(['GET', 'POST']) });
+});
+
+test('whatever keeps something in the account is marked as such', () => {
+  const stateless = endpoints.filter(({ stateful, local }) => !stateful && !local).map(({ id }) => id);
+  expect(stateless.sort()).toEqual([
+    'audio.speech.create',
+    'audio.transcriptions.create',
+    'audio.translations.create',
+    'chat.completions.create',
+    'completions.create',
+    'embeddings.create',
+    'images.createVariation',
+    'images.edit',
+    'images.generate',
+    'moderations.create',
+    'responses.compact',
+    'responses.create',
+    'responses.inputTokens.count',
+  ]);
+});
