@@ -133,7 +133,10 @@ function printArrivals(provider: string, mock: LLMock, path: string, model: stri
 /** One real call, only if the environment has a key for it. */
 async function callOpenAI(router: TeamModelRouter, apiKey: string): Promise<void> {
   title('A real call');
-  await router.addModel('initech', { model_name: name, litellm_params: { model: 'openai/gpt-4o-mini', api_key: apiKey } });
+  await router.addModel('initech', {
+    model_name: name,
+    litellm_params: { model: 'openai/gpt-4o-mini', api_key: apiKey },
+  });
   const answer = await router.chatCompletion('initech', { model: name, messages, max_tokens: 20 });
   assert(answer.choices[0]?.message.content);
   print(answer.choices[0].message.content);
