@@ -34,8 +34,12 @@ export async function relay(
     await collectUpTo(response, 0);
     return { status, headers, body: null };
   }
+  const announced = Number(headers['content-length'] ?? Number.NaN);
+  if (announced <= wholeBodyLimit && !isEventStream(headers)) {
+    return { status, headers, body: await readWhole(deployment, response, signal) };
+  }
   const body = guarded(deployment, response, signal);
-  if (headers['content-type']?.startsWith('text/event-stream')) {
+  if (isEventStream(headers)) {
     // A stream may get one event more than the provider announced: the error that ends it.
     const { 'content-length': _, ...streamHeaders } = headers;
     return { status, headers: streamHeaders, body: watchEvents(body) };
@@ -44,6 +48,10 @@ export async function relay(
   const { chunks, complete } = await take(iterator, wholeBodyLimit);
   if (complete) return { status, headers, body: Buffer.concat(chunks) };
   return { status, headers, body: rejoin(chunks, iterator) };
+}
+
+function isEventStream(headers: Record<string, string>): boolean {
+  return headers['content-type']?.startsWith('text/event-stream') ?? false;
 }
 
 async function relayError(deployment: Deployment, response: TransportResponse): Promise<Answer> {
@@ -86,7 +94,20 @@ async function collectUpTo(response: TransportResponse, limit: number): Promise<
   }
 }
 
-/** The body, its failures in our own words; the caller's own abort goes through as it is. */
+/** A body whose length was announced: the HTTP parser ends it there. */
+async function readWhole(
+  deployment: Deployment,
+  response: TransportResponse,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  try {
+    return (await collect(response.body)).bytes;
+  } catch (error) {
+    throw brokenOff(deployment, error, signal);
+  }
+}
+
+/** The body as it comes, its failures in our own words. */
 async function* guarded(
   deployment: Deployment,
   response: TransportResponse,
@@ -95,17 +116,20 @@ async function* guarded(
   try {
     for await (const chunk of response.body) yield chunk as Uint8Array;
   } catch (error) {
-    if (signal?.aborted) throw error;
-    const code = (error as { code?: unknown }).code;
-    if (code === 'UND_ERR_BODY_TIMEOUT') {
-      throw new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
-    }
-    if (RouterError.isInstance(error)) throw error;
-    throw new RouterError(
-      'provider_unreachable',
-      `The provider of ${shown(deployment)} broke off its answer.`,
-    );
+    throw brokenOff(deployment, error, signal);
   }
+}
+
+/** The caller's own abort goes through as it is. */
+function brokenOff(deployment: Deployment, error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted || RouterError.isInstance(error)) return error;
+  if ((error as { code?: unknown }).code === 'UND_ERR_BODY_TIMEOUT') {
+    return new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
+  }
+  return new RouterError(
+    'provider_unreachable',
+    `The provider of ${shown(deployment)} broke off its answer.`,
+  );
 }
 
 async function take(iterator: AsyncIterator<Uint8Array>, limit: number) {

@@ -178,7 +178,6 @@ test.each([
   ['POST', '/chat/completions/{completion_id}/x'],
   ['GET', '/'],
   ['GET', ''],
-  ['POST', '/openai/deployments/chat/completions'],
 ])('there is no %s %s', (method, path) => {
   expect(matchEndpoint(method, path)).toBeUndefined();
 });

@@ -62,12 +62,12 @@ const add = (model: string, more: object = {}) =>
 const ask = (options?: OpenAI.RequestOptions) =>
   router.chatCompletion('acme', { model: 'm', messages }, options);
 
-async function caught(call: () => PromiseLike<unknown>): Promise<OpenAI.APIError> {
+async function caught(call: () => PromiseLike<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> {
   try {
     await call();
   } catch (error) {
     expect(error).toBeInstanceOf(OpenAI.APIError);
-    return error as OpenAI.APIError;
+    return error as InstanceType<typeof OpenAI.APIError>;
   }
   return expect.unreachable('the call was answered');
 }
