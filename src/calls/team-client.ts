@@ -1,13 +1,16 @@
 import { type ClientOptions, OpenAI } from 'openai';
 import type { Dispatcher } from './dispatch.ts';
+import { isPlainCall, plainHeaders } from './plain-call.ts';
 import type { Caller } from './resolve.ts';
 import { type CallDefaults, leanFetch, teamBaseUrl } from './team-fetch.ts';
 
 /** What a single call adds travels in the fetch options, under keys that nobody else can know. */
 const callKey = Symbol('call');
 const callerKey = Symbol('caller');
+/** On a plain call whose answer is no stream. */
+const wholeKey = Symbol('whole');
 
-type PrivateInit = RequestInit & { [callKey]?: CallDefaults; [callerKey]?: Caller };
+type PrivateInit = RequestInit & { [callKey]?: CallDefaults; [callerKey]?: Caller; [wholeKey]?: boolean };
 
 /** Longer than any of our own time-outs: the client's would lose the error's code. */
 const longestTimeoutMs = 2_147_483_647;
@@ -20,7 +23,9 @@ const unsetRetries = -0;
  * OPENAI_BASE_URL, OPENAI_CUSTOM_HEADERS ...) shows neither in it nor in its requests.
  */
 class TeamClient extends OpenAI {
-  constructor(options: ClientOptions) {
+  readonly #fetch: NonNullable<ClientOptions['fetch']>;
+
+  constructor(options: ClientOptions & { fetch: NonNullable<ClientOptions['fetch']> }) {
     super({
       timeout: longestTimeoutMs,
       maxRetries: unsetRetries,
@@ -36,6 +41,7 @@ class TeamClient extends OpenAI {
     // The one variable that no option keeps out: OPENAI_CUSTOM_HEADERS was merged into these.
     const own = this as unknown as { _options: { defaultHeaders?: ClientOptions['defaultHeaders'] } };
     own._options.defaultHeaders = options.defaultHeaders;
+    this.#fetch = options.fetch;
   }
 
   /** Hands `timeout` and `maxRetries`, of the call or of the client, to the dispatcher. */
@@ -51,6 +57,36 @@ class TeamClient extends OpenAI {
     if (!Object.is(numRetries, unsetRetries)) settings.numRetries = numRetries;
     const init: PrivateInit = { ...(options.fetchOptions as PrivateInit | undefined), [callKey]: settings };
     options.fetchOptions = init as NonNullable<typeof options.fetchOptions>;
+  }
+
+  /** A plain call is written down without the headers that the dispatcher would not pass on. */
+  override async buildRequest(
+    options: Parameters<OpenAI['buildRequest']>[0],
+    retry: Parameters<OpenAI['buildRequest']>[1],
+  ): ReturnType<OpenAI['buildRequest']> {
+    const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
+    const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
+    if (this.baseURL !== teamBaseUrl || changed !== undefined || !isPlainCall(options)) {
+      return super.buildRequest(options, retry);
+    }
+    const { path, body, signal } = options;
+    const req = {
+      ...(options.fetchOptions as PrivateInit),
+      [wholeKey]: options.stream !== true,
+      method: 'POST',
+      headers: new Headers(plainHeaders),
+      body: JSON.stringify(body),
+      ...(signal == null ? {} : { signal }),
+    };
+    return { req, url: teamBaseUrl + path, timeout: longestTimeoutMs };
+  }
+
+  /** The dispatcher keeps the time, and without a stream there is nothing to cut off but the call itself. */
+  override fetchWithTimeout(...call: Parameters<OpenAI['fetchWithTimeout']>): Promise<Response> {
+    const [url, init] = call;
+    return (init as PrivateInit | undefined)?.[wholeKey] === true
+      ? this.#fetch(url, init)
+      : super.fetchWithTimeout(...call);
   }
 }
 

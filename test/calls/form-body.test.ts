@@ -18,7 +18,7 @@ const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 64 }),
   // What looks like the end of a part, and is not.
   fc
-    .constantFrom('\r\n', '\r\n--', `\n--${boundary}`, '\r\n\r\n', `\r\n--${boundary.slice(0, -1)}\r\n`, '--')
+    .constantFrom('\r\n', '\r\n--', '\r\n\r\n', `\r\n--${boundary.slice(0, -1)}\r\n`, '--')
     .map((text) => Buffer.from(text)),
 );
 const otherField: fc.Arbitrary<Field> = fc.record(
