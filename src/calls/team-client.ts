@@ -23,7 +23,7 @@ const unsetRetries = -0;
  * OPENAI_BASE_URL, OPENAI_CUSTOM_HEADERS ...) shows neither in it nor in its requests.
  */
 class TeamClient extends OpenAI {
-  readonly #fetch: NonNullable<ClientOptions['fetch']>;
+  readonly #send: NonNullable<ClientOptions['fetch']>;
 
   constructor(options: ClientOptions & { fetch: NonNullable<ClientOptions['fetch']> }) {
     super({
@@ -41,7 +41,7 @@ class TeamClient extends OpenAI {
     // The one variable that no option keeps out: OPENAI_CUSTOM_HEADERS was merged into these.
     const own = this as unknown as { _options: { defaultHeaders?: ClientOptions['defaultHeaders'] } };
     own._options.defaultHeaders = options.defaultHeaders;
-    this.#fetch = options.fetch;
+    this.#send = options.fetch;
   }
 
   /** Hands `timeout` and `maxRetries`, of the call or of the client, to the dispatcher. */
@@ -66,7 +66,9 @@ class TeamClient extends OpenAI {
   ): ReturnType<OpenAI['buildRequest']> {
     const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
-    if (this.baseURL !== teamBaseUrl || changed !== undefined || !isPlainCall(options)) {
+    // A time-out that `prepareOptions` did not take is one that the client refuses.
+    const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === longestTimeoutMs;
+    if (!own || !isPlainCall(options)) {
       return super.buildRequest(options, retry);
     }
     const { path, body, signal } = options;
@@ -85,7 +87,7 @@ class TeamClient extends OpenAI {
   override fetchWithTimeout(...call: Parameters<OpenAI['fetchWithTimeout']>): Promise<Response> {
     const [url, init] = call;
     return (init as PrivateInit | undefined)?.[wholeKey] === true
-      ? this.#fetch(url, init)
+      ? this.#send(url, init)
       : super.fetchWithTimeout(...call);
   }
 }

@@ -1,0 +1,59 @@
+/**
+ * In an Express application: the session decides whose key is used, and nothing else that the browser sends can.
+ */
+import { pipeline } from 'node:stream/promises';
+import express, { type ErrorRequestHandler, type Express } from 'express';
+import type OpenAI from 'openai';
+import { isRouterError, type TeamModelRouter } from 'team-model-router';
+import { modelName, saveAzureModel } from './settings.ts';
+
+declare module 'express-serve-static-core' {
+  interface Request {
+    teamId: string;
+    /** The OpenAI client of the session's team. */
+    openai: OpenAI;
+  }
+}
+
+/** @param teamOf the application's own session: from the cookie to the team, or `undefined` if nobody is logged in */
+export function makeApp(
+  router: TeamModelRouter,
+  teamOf: (cookie: string | undefined) => string | undefined,
+): Express {
+  const app = express();
+  app.use(express.json());
+
+  app.use((request, response, next) => {
+    const teamId = teamOf(request.headers.cookie);
+    if (teamId === undefined) return void response.status(401).json({ error: 'not logged in' });
+    request.teamId = teamId;
+    request.openai = router.forTeam(teamId);
+    next();
+  });
+
+  app.post('/chat', async (request, response) => {
+    const stream = await request.openai.chat.completions.create({
+      model: modelName,
+      messages: [{ role: 'user', content: String(request.body.question) }],
+      stream: true,
+    });
+    response.type('text/plain');
+    // Waits for a slow browser, ends the provider's call when the browser leaves, and breaks the answer off if the
+    // provider does.
+    await pipeline(async function* () {
+      for await (const chunk of stream) yield chunk.choices[0]?.delta.content ?? '';
+    }, response);
+  });
+
+  app.put('/settings/azure', async (request, response) => {
+    const result = await saveAzureModel(router, request.teamId, request.body);
+    response.status(result.saved ? 200 : 422).json(result);
+  });
+
+  const onError: ErrorRequestHandler = (error, _request, response, next) => {
+    if (response.headersSent || !isRouterError(error)) return next(error);
+    response.status(error.status ?? 502).json({ error: error.message, code: error.code });
+  };
+  app.use(onError);
+  return app;
+}

@@ -1,0 +1,33 @@
+import type { ModelBody, TeamModelRouter } from 'team-model-router';
+
+/** The name under which every team's model stands in this application. */
+export const modelName = 'assistant';
+
+/** What a settings page sends: a customer's own Azure deployment. */
+export interface AzureSettings {
+  deployment: string;
+  api_base: string;
+  api_key: string;
+}
+
+/** Tries the key with one cheap call, and saves it only if the call was answered. */
+export async function saveAzureModel(router: TeamModelRouter, teamId: string, settings: AzureSettings) {
+  const { deployment, api_base, api_key } = settings;
+  const body = {
+    model_name: modelName,
+    litellm_params: { model: `azure/${deployment}`, api_base, api_key },
+  } satisfies ModelBody;
+  const { status } = await router.testModel(teamId, body);
+  if (status !== 'ok') return { saved: false, status };
+  const saved = (await modelsOf(router, teamId)).find(({ model_name }) => model_name === modelName);
+  const { litellm_params } = saved?.model_info.id
+    ? await router.updateModel(teamId, saved.model_info.id, { litellm_params: body.litellm_params })
+    : await router.addModel(teamId, body);
+  // Masked, as `sk-...cb07`: fit to be shown.
+  return { saved: true, status, api_key: litellm_params.api_key };
+}
+
+/** A team that has saved nothing yet is not known to the router. */
+async function modelsOf(router: TeamModelRouter, teamId: string) {
+  return (await router.listModels(teamId)).data;
+}

@@ -1,0 +1,150 @@
+import type { ServerResponse } from 'node:http';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { afterEach, expect, it } from 'vitest';
+import { collect } from '../../src/calls/answer.ts';
+import type { Lookup } from '../../src/egress/connector.ts';
+import { compilePolicy } from '../../src/egress/guard.ts';
+import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
+import { type Handler, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function provider(handler: Handler): Promise<RecordingProvider> {
+  const server = await recordingProvider(handler);
+  closing.push(() => server.close());
+  return server;
+}
+
+function transport(allow: string[], lookup?: Lookup): Transport {
+  const made = new Transport({ policy: compilePolicy(allow), ...(lookup === undefined ? {} : { lookup }) });
+  closing.push(() => made.close());
+  return made;
+}
+
+function get(url: string, more: Partial<TransportRequest> = {}): TransportRequest {
+  return { method: 'GET', url, headers: {}, headersTimeoutMs: 20_000, bodyTimeoutMs: 20_000, ...more };
+}
+
+const ok: Handler = (_, response) => void response.end('ok');
+
+/** Answers each look-up with the next of the given lists of addresses. */
+function answers(...lists: string[][]): Lookup {
+  let asked = 0;
+  return (_, __, callback) => {
+    const list = lists[Math.min(asked++, lists.length - 1)] ?? [];
+    callback(
+      null,
+      list.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+    );
+  };
+}
+
+it('connects to what a name resolves to, if that is allowed', async () => {
+  const server = await provider(ok);
+  const { port } = new URL(server.url);
+  const way = transport([`http://127.0.0.0/8:${port}`], answers(['127.0.0.1']));
+  const { body } = await way.request(get(`http://llm.test:${port}/`));
+  expect((await collect(body)).bytes.toString()).toBe('ok');
+});
+
+it.each([
+  ['a private address', ['10.0.0.1']],
+  ['an allowed address beside a forbidden one', ['127.0.0.1', '10.0.0.1']],
+  ['a forbidden one in IPv6', ['127.0.0.1', '::ffff:169.254.169.254']],
+  ['no address', []],
+])('does not dial when a name resolves to %s', async (_, addresses) => {
+  const server = await provider(ok);
+  const { port } = new URL(server.url);
+  const way = transport([`http://127.0.0.0/8:${port}`], answers(addresses));
+  await expect(way.request(get(`http://llm.test:${port}/`))).rejects.toMatchObject({ code: 'egress_denied' });
+  expect(server.requests).toHaveLength(0);
+});
+
+it('judges every new connection anew: a name that turns round after the first is not followed', async () => {
+  const server = await provider((_, response) => void response.setHeader('connection', 'close').end('ok'));
+  const { port } = new URL(server.url);
+  const way = transport([`http://127.0.0.0/8:${port}`], answers(['127.0.0.1'], ['192.168.0.1']));
+  await collect((await way.request(get(`http://llm.test:${port}/`))).body);
+  await expect(way.request(get(`http://llm.test:${port}/`))).rejects.toMatchObject({ code: 'egress_denied' });
+  expect(server.requests).toHaveLength(1);
+});
+
+it.each(['http://127.0.0.1:9/', 'https://127.0.0.1/', 'https://[::1]/', 'https://169.254.169.254/latest'])(
+  'does not dial the address %s',
+  async (url) => {
+    const way = transport([], () => expect.unreachable('an address is looked up'));
+    await expect(way.request(get(url))).rejects.toMatchObject({ code: 'egress_denied' });
+  },
+);
+
+it('hands a redirect over, and does not follow it', async () => {
+  const server = await provider((request, response) => {
+    if (request.url === '/first') response.writeHead(307, { location: '/second' }).end();
+    else response.end('followed');
+  });
+  const { status, body } = await transport([server.url]).request(get(`${server.url}/first`));
+  body.resume();
+  expect(status).toBe(307);
+  expect(server.requests.map(({ url }) => url)).toEqual(['/first']);
+});
+
+it.each([
+  ['gzip', gzipSync('compressed')],
+  ['br', brotliCompressSync('compressed')],
+])('decodes %s that it did not ask for', async (encoding, bytes) => {
+  const server = await provider(
+    (_, response) => void response.writeHead(200, { 'content-encoding': encoding }).end(bytes),
+  );
+  const { body, headers } = await transport([server.url]).request(get(`${server.url}/`));
+  expect((await collect(body)).bytes.toString()).toBe('compressed');
+  expect(headers).not.toHaveProperty('content-encoding');
+  expect(server.requests[0]?.headers['accept-encoding']).toBe('identity');
+});
+
+it.each<[string, (response: ServerResponse) => void]>([
+  [
+    'an encoding it does not know',
+    (response) => response.writeHead(200, { 'content-encoding': 'zstd' }).end(),
+  ],
+  ['headers without an end', (response) => response.setHeader('x-long', 'x'.repeat(40_000)).end()],
+  ['no answer at all', (response) => response.destroy()],
+  ['what is not HTTP', (response) => response.socket?.end('SSH-2.0-OpenSSH\r\n\r\n')],
+])('refuses %s', async (_, answer) => {
+  const server = await provider((__, response) => void answer(response));
+  const call = transport([server.url]).request(get(`${server.url}/`));
+  await expect(call).rejects.toMatchObject({ code: 'provider_unreachable' });
+});
+
+it('gives up on a provider that is silent', async () => {
+  const server = await provider(() => {});
+  const call = transport([server.url]).request(get(`${server.url}/`, { headersTimeoutMs: 100 }));
+  await expect(call).rejects.toMatchObject({ code: 'provider_timeout' });
+});
+
+it("rejects with the signal's own reason", async () => {
+  const controller = new AbortController();
+  const server = await provider(() => controller.abort('gone'));
+  const call = transport([server.url]).request(get(`${server.url}/`, { signal: controller.signal }));
+  await expect(call).rejects.toBe('gone');
+});
+
+it('knows no proxy', async () => {
+  const proxy = await provider((_, response) => void response.end('proxied'));
+  const server = await provider(ok);
+  const names = ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'NODE_USE_ENV_PROXY'];
+  const before = names.map((name) => process.env[name]);
+  for (const name of names) process.env[name] = name === 'NODE_USE_ENV_PROXY' ? '1' : proxy.url;
+  try {
+    const { body } = await transport([server.url]).request(get(`${server.url}/`));
+    expect((await collect(body)).bytes.toString()).toBe('ok');
+    expect(proxy.requests).toHaveLength(0);
+  } finally {
+    for (const [index, name] of names.entries()) {
+      if (before[index] === undefined) delete process.env[name];
+      else process.env[name] = before[index];
+    }
+  }
+});
