@@ -59,7 +59,7 @@ export class TeamModelRouter {
     const options = readOptions(given);
     const policies = {
       team: compilePolicy(options.egress.allow),
-      shared: compilePolicy([...options.egress.allow, ...options.egress.allowShared]),
+      shared: compilePolicy(options.egress.allow, options.egress.allowShared),
     };
     this.#ring = new KeyRing(options.encryptionKeys);
     this.#storage = withDeadline(options.storage, options.storageTimeoutMs);
@@ -246,7 +246,7 @@ export class TeamModelRouter {
     return teamFetch(this.#dispatcher, caller, defaults, this.#maxBodyBytes);
   }
 
-  /** Closes the connections and the storage. Calls and changes after it fail. */
+  /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;

@@ -26,8 +26,11 @@ export class AllowList {
   readonly #entries: readonly Entry[];
 
   /** @throws RouterError `invalid_request` that names the entry at fault */
-  constructor(entries: readonly string[]) {
-    this.#entries = entries.map((text, index) => parseEntry(text, `egress.allow[${index}]`));
+  constructor(allow: readonly string[], allowShared: readonly string[]) {
+    this.#entries = [
+      ...parseEntries(allow, 'egress.allow'),
+      ...parseEntries(allowShared, 'egress.allowShared'),
+    ];
   }
 
   /** Whether the host itself is named, so that it is trusted whatever its name resolves to. */
@@ -60,6 +63,10 @@ function matchesAddress(entry: Entry, address: string): boolean {
   const family = isIP(plain);
   if (entry.addresses === undefined || family === 0 || plain.includes('%')) return false;
   return entry.addresses.check(plain, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function parseEntries(entries: readonly string[], param: string): Entry[] {
+  return entries.map((text, index) => parseEntry(text, `${param}[${index}]`));
 }
 
 function parseEntry(text: string, param: string): Entry {

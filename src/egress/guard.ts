@@ -6,8 +6,8 @@ import { AllowList, type Destination } from './allow-list.ts';
 export class EgressPolicy {
   readonly #allow: AllowList;
 
-  constructor(entries: readonly string[]) {
-    this.#allow = new AllowList(entries);
+  constructor(allow: readonly string[], allowShared: readonly string[]) {
+    this.#allow = new AllowList(allow, allowShared);
   }
 
   /** Why a URL is refused, as far as that is known without DNS; `undefined` if it is not. */
@@ -31,8 +31,9 @@ export class EgressPolicy {
   }
 }
 
-export function compilePolicy(entries: readonly string[]): EgressPolicy {
-  return new EgressPolicy(entries);
+/** @param allowShared exceptions on top, for the operator's shared deployments alone */
+export function compilePolicy(allow: readonly string[], allowShared: readonly string[] = []): EgressPolicy {
+  return new EgressPolicy(allow, allowShared);
 }
 
 /** What a URL connects to. `new URL` has made one spelling of all those that an IPv4 address has. */

@@ -1,12 +1,15 @@
 import { RouterError } from '../errors.ts';
-import type { Storage } from './storage.ts';
+import type { OperationOptions, Storage } from './storage.ts';
 
 /**
  * The same storage, with a deadline for each operation, and with every failure turned into
  * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key.
  */
 export function withDeadline(storage: Storage, milliseconds: number): Storage {
-  const guard = async <Result>(operation: (signal: AbortSignal) => Promise<Result>): Promise<Result> => {
+  const guard = async <Result>(
+    options: OperationOptions | undefined,
+    operation: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> => {
     const controller = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
@@ -17,8 +20,10 @@ export function withDeadline(storage: Storage, milliseconds: number): Storage {
         controller.abort();
       }, milliseconds);
     });
+    const outer = options?.signal;
+    const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
     try {
-      return await Promise.race([operation(controller.signal), deadline]);
+      return await Promise.race([operation(signal), deadline]);
     } catch (error) {
       if (RouterError.isInstance(error)) throw error;
       throw new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
@@ -29,12 +34,12 @@ export function withDeadline(storage: Storage, milliseconds: number): Storage {
   const watch = storage.watch?.bind(storage);
   return {
     atomicity: storage.atomicity,
-    get: (key, options) => guard((signal) => storage.get(key, { ...options, signal })),
+    get: (key, options) => guard(options, (signal) => storage.get(key, { ...options, signal })),
     put: (key, value, expected, options) =>
-      guard((signal) => storage.put(key, value, expected, { ...options, signal })),
+      guard(options, (signal) => storage.put(key, value, expected, { ...options, signal })),
     delete: (key, expected, options) =>
-      guard((signal) => storage.delete(key, expected, { ...options, signal })),
-    list: (prefix, options) => guard((signal) => storage.list(prefix, { ...options, signal })),
+      guard(options, (signal) => storage.delete(key, expected, { ...options, signal })),
+    list: (prefix, options) => guard(options, (signal) => storage.list(prefix, { ...options, signal })),
     ...(watch === undefined ? {} : { watch }),
     close: () => storage.close(),
   };

@@ -140,6 +140,13 @@ describe('exceptions', () => {
   });
 });
 
+test('an entry at fault is named by its list and place', () => {
+  expect(() => compilePolicy(['a', '*'])).toThrow(expect.objectContaining({ param: 'egress.allow[1]' }));
+  expect(() => compilePolicy(['a'], ['*'])).toThrow(
+    expect.objectContaining({ param: 'egress.allowShared[0]' }),
+  );
+});
+
 test('an address and its mapped form are judged alike', () => {
   fc.assert(
     fc.property(fc.ipV4(), (address) => {

@@ -1,0 +1,116 @@
+import { beforeEach, expect, it } from 'vitest';
+import { RouterError } from '../../src/errors.ts';
+import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
+import { memoryStorage } from '../../src/storage/memory.ts';
+import type { Storage } from '../../src/storage/storage.ts';
+import { encode, newRecord, recordKey } from '../../src/teams/record.ts';
+import { Snapshots } from '../../src/teams/snapshots.ts';
+
+let now: number;
+let reads: number;
+let broken: boolean;
+let inner: Storage;
+let snapshots: Snapshots;
+
+beforeEach(async () => {
+  now = 0;
+  reads = 0;
+  broken = false;
+  inner = memoryStorage();
+  const storage: Storage = {
+    ...inner,
+    get: async (key, options) => {
+      reads++;
+      if (broken) throw new RouterError('storage_unavailable', 'It is out of reach.');
+      return inner.get(key, options);
+    },
+  };
+  const ring = new KeyRing([generateEncryptionKey()]);
+  snapshots = new Snapshots(storage, ring, {
+    maxStalenessMs: 1_000,
+    serveStaleMs: 5_000,
+    maxTeams: 10,
+    now: () => now,
+  });
+  await write(false);
+});
+
+async function write(blocked: boolean): Promise<void> {
+  const key = recordKey('acme');
+  const record = { ...newRecord('acme', new Date(0).toISOString(), 'test'), blocked };
+  const stored = await inner.get(key);
+  const version = stored === undefined || stored === 'unchanged' ? null : stored.version;
+  await inner.put(key, encode(record), version);
+}
+
+const blocked = async () => (await snapshots.get('acme'))?.blocked;
+
+it('reads once, however many ask at the same time', async () => {
+  const answers = await Promise.all(Array.from({ length: 100 }, () => snapshots.get('acme')));
+  expect(new Set(answers).size).toBe(1);
+  expect(reads).toBe(1);
+});
+
+it('answers from memory at once while it is young', async () => {
+  await blocked();
+  expect(snapshots.get('acme')).not.toBeInstanceOf(Promise);
+  expect(reads).toBe(1);
+});
+
+it('never shows what is older than its bound', async () => {
+  expect(await blocked()).toBe(false);
+  await write(true);
+  now = 1_000;
+  expect(await blocked()).toBe(true);
+});
+
+it('refreshes behind the back of its caller from half of its age on', async () => {
+  await blocked();
+  await write(true);
+  now = 500;
+  expect(await blocked()).toBe(false);
+  await new Promise(setImmediate);
+  expect(reads).toBe(2);
+  expect(await blocked()).toBe(true);
+});
+
+it('reads anew after a write of its own, and after news of another', async () => {
+  await blocked();
+  await write(true);
+  snapshots.drop('acme');
+  expect(await blocked()).toBe(true);
+  await write(false);
+  snapshots.notice({ key: recordKey('acme') });
+  expect(await blocked()).toBe(false);
+  await write(true);
+  snapshots.notice({ reset: true });
+  expect(await blocked()).toBe(true);
+});
+
+it('does not keep what a read that began before the write brings back', async () => {
+  const late = snapshots.get('acme');
+  await write(true);
+  snapshots.drop('acme');
+  await late;
+  expect(await blocked()).toBe(true);
+});
+
+it('serves what it knows through an outage, up to its limit, and nothing it does not know', async () => {
+  await blocked();
+  broken = true;
+  now = 4_999;
+  expect(await blocked()).toBe(false);
+  await expect(snapshots.get('globex')).rejects.toMatchObject({ code: 'storage_unavailable' });
+  now = 5_000;
+  await expect(blocked()).rejects.toMatchObject({ code: 'storage_unavailable' });
+  broken = false;
+  expect(await blocked()).toBe(false);
+});
+
+it('keeps the teams that exist, whoever asks for others', async () => {
+  await blocked();
+  for (let index = 0; index < 100; index++) expect(await snapshots.get(`nobody-${index}`)).toBeUndefined();
+  const before = reads;
+  await blocked();
+  expect(reads).toBe(before);
+});
