@@ -1,5 +1,5 @@
 import { type Endpoint, endpoints } from './endpoint-table.ts';
-import { type BodyScan, literal } from './json-body.ts';
+import { type BodyScan, literal, membersOf } from './json-body.ts';
 
 export { type Endpoint, endpoints } from './endpoint-table.ts';
 
@@ -101,20 +101,15 @@ export function statefulReason(
       if (value !== undefined && value !== 'null' && value !== 'false') return refused(`"${field}"`);
     }
   }
-  return pointsIntoAccount(JSON.parse(text)) ? refused('A reference to a stored object') : undefined;
+  return pointsIntoAccount(text) ? refused('A reference to a stored object') : undefined;
 }
 
-/** Parsed, not searched: a key may be written with escapes. */
-function pointsIntoAccount(body: unknown): boolean {
-  const open: unknown[] = [body];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (typeof value !== 'object' || value === null) continue;
-    for (const [key, inner] of Object.entries(value)) {
-      if (references.has(key) && inner !== null) return true;
-      if (key === 'type' && inner === 'item_reference') return true;
-      open.push(inner);
-    }
+function pointsIntoAccount(text: string): boolean {
+  // Only in a valid text are the keys what they seem.
+  JSON.parse(text);
+  for (const { key, value } of membersOf(text)) {
+    if (references.has(key) && value !== 'null') return true;
+    if (key === 'type' && value?.startsWith('"') && JSON.parse(value) === 'item_reference') return true;
   }
   return false;
 }

@@ -72,6 +72,27 @@ export function mergeExtra(text: string, scan: BodyScan, extra: Record<string, u
   return text.slice(0, scan.open) + members + comma + text.slice(scan.open);
 }
 
+/**
+ * Every key of a valid JSON text, at whatever depth, with the text of its value if that is a scalar. Unlike the
+ * outcome of `JSON.parse` it shows a key that stands twice twice, and one with escapes as what it is, which V8
+ * does not always do.
+ *
+ * @see https://github.com/nodejs/node/issues/63785
+ */
+export function* membersOf(text: string): Generator<{ key: string; value: string | undefined }> {
+  for (let start = text.indexOf('"'); start !== -1; ) {
+    const end = stringEnd(text, start);
+    const colon = skipSpace(text, end);
+    if (text[colon] === ':') {
+      const at = skipSpace(text, colon + 1);
+      const nested = text[at] === '{' || text[at] === '[';
+      const key = decodeString(text.slice(start, end), undefined);
+      yield { key, value: nested ? undefined : text.slice(at, valueEnd(text, at)) };
+    }
+    start = text.indexOf('"', end);
+  }
+}
+
 /** The text of a top-level value, if there is one. */
 export function literal(text: string, span: readonly [number, number] | undefined): string | undefined {
   return span === undefined ? undefined : text.slice(span[0], span[1]);

@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { endpoints, matchEndpoint } from '../../src/calls/endpoints.ts';
+import { endpoints, matchEndpoint, statefulReason } from '../../src/calls/endpoints.ts';
+import { scanBody } from '../../src/calls/json-body.ts';
 
 const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
 
@@ -204,4 +205,34 @@ test('whatever keeps something in the account is marked as such', () => {
     'responses.create',
     'responses.inputTokens.count',
   ]);
+});
+
+test.each([
+  '{"input":[{"type":"input_file","file_id":"file-1"}]}',
+  '{"input":[{"type":"input_file","file_id":"file-1","file_id":null}]}',
+  '{"input":[{"file_id":null,"file_id":"file-1"}]}',
+  '{"input":[{"f\\u0069le_id":"file-1"}]}',
+  '{"a":{"\\\\":0},"input":[{"\\u0066ile_id":"file-1"}]}',
+  '{"input":[{"type":"item_reference","id":"1"}]}',
+  '{"input":[{"t\\u0079pe":"item\\u005freference","type":"text"}]}',
+  '{"tools":[{"type":"file_search","vector_store_ids" : ["1"]}]}',
+  '{"tools":[{"type":"code_interpreter","container":"1"}]}',
+])('a body that points into an account is seen: %s', (body) => {
+  // Read before: V8 may take an escaped key for one that begins with a backslash.
+  JSON.parse('{"\\\\":0}');
+  const text = `{"store":false,${body.slice(1)}`;
+  const match = matchEndpoint('POST', '/v1/responses');
+  if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
+  expect(statefulReason(match.endpoint, text, scanBody(text))).toContain('A reference');
+});
+
+test.each([
+  '{"input":"file_id"}',
+  '{"input":[{"content":"\\"file_id\\": \\"x\\""}]}',
+  '{"input":[{"file_id":null,"type":"text"}]}',
+])('a body that only speaks of one passes: %s', (body) => {
+  const text = `{"store":false,${body.slice(1)}`;
+  const match = matchEndpoint('POST', '/v1/responses');
+  if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
+  expect(statefulReason(match.endpoint, text, scanBody(text))).toBeUndefined();
 });
