@@ -1,6 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import { generateEncryptionKey, type Receipt, TeamModelRouter } from 'team-model-router';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
@@ -11,6 +10,7 @@ import {
   recordingProvider,
   sendJson,
 } from './fixtures/recording-provider.ts';
+import { temporaryFolder } from './fixtures/temporary-folder.ts';
 
 const canary = 'sk-canary-7f3a91c2e5d84b60';
 const headerCanary = 'header-canary-51b7c09d3e';
@@ -61,12 +61,11 @@ function json(value: unknown): string {
   );
 }
 
-let folder: string;
+const file = temporaryFolder()();
 let provider: RecordingProvider;
 let router: TeamModelRouter;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'team-model-router-'));
   provider = await recordingProvider((request, response) => {
     const { model } = JSON.parse(String(request.body) || '{}') as { model?: string };
     const echo = {
@@ -86,7 +85,7 @@ beforeAll(async () => {
     else answerAsOpenAI(request, response);
   });
   router = new TeamModelRouter({
-    storage: sqliteStorage(join(folder, 'models.sqlite')),
+    storage: sqliteStorage(file),
     encryptionKeys: [generateEncryptionKey()],
     egress: { allow: [provider.url] },
     onCall: (receipt: Receipt) => hear(receipt),
@@ -96,7 +95,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await router.close();
   await provider.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 it('a key that calls were made with is in nothing that the router stores, shows or throws', async () => {
@@ -190,7 +188,9 @@ it('a key that calls were made with is in nothing that the router stores, shows 
   for (const text of heard) for (const form of forms) expect(text).not.toContain(form);
 
   await router.close();
-  const stored = readdirSync(folder).map((file) => readFileSync(join(folder, file)).toString('latin1'));
+  // With all that SQLite keeps beside the file.
+  const folder = dirname(file);
+  const stored = readdirSync(folder).map((name) => readFileSync(join(folder, name)).toString('latin1'));
   expect(stored.join('')).toContain('tmr1.');
   for (const bytes of stored) for (const form of forms) expect(bytes).not.toContain(form);
 });

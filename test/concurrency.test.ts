@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from './fixtures/temporary-folder.ts';
 import { startWriter } from './fixtures/writer-process.ts';
 
 const body = {
@@ -12,14 +10,10 @@ const body = {
 };
 
 describe('concurrent writers', () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'team-model-router-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const newPath = temporaryFolder();
 
   it.each(['memory', 'sqlite'])('1 000 at once in one process lose nothing, on %s', async (kind) => {
-    const storage = kind === 'memory' ? memoryStorage() : sqliteStorage(join(folder, 'one.sqlite'));
+    const storage = kind === 'memory' ? memoryStorage() : sqliteStorage(newPath());
     const router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()] });
     const added = await Promise.all(Array.from({ length: 1000 }, () => router.addModel('acme', body)));
     const { data } = await router.listModels('acme');
@@ -34,7 +28,7 @@ describe('concurrent writers', () => {
   });
 
   it('2 processes x 200 on one file lose nothing, though they conflict', async () => {
-    const file = join(folder, 'two.sqlite');
+    const file = newPath();
     const encryptionKey = generateEncryptionKey('k');
     const writers = [0, 1].map(() => startWriter(file, encryptionKey.key, 'acme', 'add', 200));
     await Promise.all(writers.map(({ ready }) => ready));

@@ -183,6 +183,13 @@ test.each([
   expect(matchEndpoint(method, path)).toBeUndefined();
 });
 
+test('an Azure deployment may be called as a part of a path is', () => {
+  expect(matchEndpoint('POST', '/openai/deployments/chat/completions')).toMatchObject({
+    endpoint: { id: 'completions.create' },
+    pathModel: 'chat',
+  });
+});
+
 test('another method of a path that exists is told which it takes', () => {
   expect(matchEndpoint('PUT', '/v1/embeddings')).toEqual({ allow: ['POST'] });
   expect(matchEndpoint('DELETE', '/v1/files')).toEqual({ allow: expect.arrayContaining(['GET', 'POST']) });
@@ -207,6 +214,14 @@ test('whatever keeps something in the account is marked as such', () => {
   ]);
 });
 
+/** Why a response that is not to be stored may not go to a shared deployment, with the rest of its body. */
+function reasonAgainst(body: string): string | undefined {
+  const text = `{"store":false,${body.slice(1)}`;
+  const match = matchEndpoint('POST', '/v1/responses');
+  if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
+  return statefulReason(match.endpoint, text, scanBody(text));
+}
+
 test.each([
   '{"input":[{"type":"input_file","file_id":"file-1"}]}',
   '{"input":[{"type":"input_file","file_id":"file-1","file_id":null}]}',
@@ -220,10 +235,7 @@ test.each([
 ])('a body that points into an account is seen: %s', (body) => {
   // Read before: V8 may take an escaped key for one that begins with a backslash.
   JSON.parse('{"\\\\":0}');
-  const text = `{"store":false,${body.slice(1)}`;
-  const match = matchEndpoint('POST', '/v1/responses');
-  if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
-  expect(statefulReason(match.endpoint, text, scanBody(text))).toContain('A reference');
+  expect(reasonAgainst(body)).toContain('A reference');
 });
 
 test.each([
@@ -231,8 +243,5 @@ test.each([
   '{"input":[{"content":"\\"file_id\\": \\"x\\""}]}',
   '{"input":[{"file_id":null,"type":"text"}]}',
 ])('a body that only speaks of one passes: %s', (body) => {
-  const text = `{"store":false,${body.slice(1)}`;
-  const match = matchEndpoint('POST', '/v1/responses');
-  if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
-  expect(statefulReason(match.endpoint, text, scanBody(text))).toBeUndefined();
+  expect(reasonAgainst(body)).toBeUndefined();
 });

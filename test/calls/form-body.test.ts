@@ -122,6 +122,15 @@ test('a form without a model gets one, and nothing else changes', async () => {
   );
 });
 
+test('a part that begins with the delimiter is refused: the standard parser does not read it either', async () => {
+  const body = encode([
+    { name: 'model', bytes: Buffer.from('m') },
+    { name: 'a', bytes: Buffer.from(`--${boundary}`) },
+  ]);
+  expect(refusalOf(body)).toMatchObject({ code: 'invalid_request' });
+  await expect(standard(body)).rejects.toBeInstanceOf(TypeError);
+});
+
 test('a form that FormData writes is read', async () => {
   const form = new FormData();
   form.append(

@@ -39,8 +39,10 @@ const word = fc.oneof(
   ),
 );
 /**
- * A key in which V8 lets `JSON.parse` be the judge: once it has read a key that begins with a backslash, it may take
- * another, escaped, for that one. @see https://github.com/nodejs/node/issues/63785
+ * A key for texts that are compared with what `JSON.parse` makes of them: once V8 has read a key that begins with a
+ * backslash, it may take another one, written with escapes, for that.
+ *
+ * @see https://github.com/nodejs/node/issues/63785
  */
 const keyWord = word.filter((key) => !key.includes('\\'));
 const scalar = fc.oneof(

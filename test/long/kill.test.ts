@@ -1,26 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { generateEncryptionKey, TeamModelRouter } from 'team-model-router';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { startWriter } from '../fixtures/writer-process.ts';
 
 const killsInside = 20;
 const mostRounds = 120;
 
 describe('kill -9 inside a write', () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'team-model-router-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const newPath = temporaryFolder();
 
   it.each(['add', 'delete'] as const)(
     '%s: what was acknowledged is there, and nothing is half done',
     async (mode) => {
       const encryptionKey = generateEncryptionKey('k');
-      const file = join(folder, `${mode}.sqlite`);
+      const file = newPath();
       let inside = 0;
       for (let round = 0; inside < killsInside; round++) {
         expect(round, `only ${inside} kills landed inside a write`).toBeLessThan(mostRounds);

@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest';
 import { storageConformance } from '../../src/storage/conformance.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { adapters } from './adapters.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const runner = { describe, it };
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Storage, Version } from '../../src/storage/storage.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { adapters } from './adapters.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 interface Step {
   action: 'put' | 'put expired' | 'delete' | 'get' | 'list';

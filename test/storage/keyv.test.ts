@@ -3,7 +3,7 @@ import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { expect, test } from 'vitest';
 import { keyvStorage } from '../../src/storage/keyv.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 
