@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
+import { temporaryFolder } from './fixtures/temporary-folder.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,7 +15,7 @@ const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => matc
 describe('the README', () => {
   // Inside the checkout, where the package's name and its dependencies are found.
   const folder = join(root, '.tmp', `readme-${process.pid}`);
-  const data = mkdtempSync(join(tmpdir(), 'team-model-router-'));
+  const modelsFile = temporaryFolder()();
   let acme: RecordingProvider;
   let globex: RecordingProvider;
   let environment: NodeJS.ProcessEnv;
@@ -31,14 +31,13 @@ describe('the README', () => {
       GLOBEX_KEY: 'globex-0123456789abcdef',
       GLOBEX_BASE: globex.url,
       EGRESS_ALLOW: `${acme.url},${globex.url}`,
-      MODELS_FILE: join(data, 'models.sqlite'),
+      MODELS_FILE: modelsFile,
     };
   });
 
   afterAll(async () => {
     await Promise.all([acme.close(), globex.close()]);
     rmSync(folder, { recursive: true, force: true });
-    rmSync(data, { recursive: true, force: true });
   });
 
   const execute = async (index: number) => {
