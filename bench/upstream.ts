@@ -1,4 +1,4 @@
-/** A provider that answers every call with the same 600 bytes; tells its parent its port. */
+/** A provider that answers every call with the same 565 bytes; tells its parent its port. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

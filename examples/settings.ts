@@ -19,15 +19,11 @@ export async function saveAzureModel(router: TeamModelRouter, teamId: string, se
   } satisfies ModelBody;
   const { status } = await router.testModel(teamId, body);
   if (status !== 'ok') return { saved: false, status };
-  const saved = (await modelsOf(router, teamId)).find(({ model_name }) => model_name === modelName);
-  const { litellm_params } = saved?.model_info.id
+  const { data } = await router.listModels(teamId);
+  const saved = data.find(({ model_name }) => model_name === modelName);
+  const { litellm_params } = saved
     ? await router.updateModel(teamId, saved.model_info.id, { litellm_params: body.litellm_params })
     : await router.addModel(teamId, body);
   // Masked, as `sk-...cb07`: fit to be shown.
   return { saved: true, status, api_key: litellm_params.api_key };
-}
-
-/** A team that has saved nothing yet is not known to the router. */
-async function modelsOf(router: TeamModelRouter, teamId: string) {
-  return (await router.listModels(teamId)).data;
 }

@@ -25,7 +25,8 @@ export const plainHeaders: [string, string][] = [
  * Whether a call is a JSON object posted to a path, and nothing else: no headers, no query, no option that this
  * module has not heard of. The client's own way of writing a request costs more than all that the router does.
  */
-export function isPlainCall({ method, path, body, ...options }: FinalOptions): boolean {
+export function isPlainCall(options: FinalOptions): boolean {
+  const { method, path, body } = options;
   if (method !== 'post' || !/^\/[a-z_/]+$/.test(path)) return false;
   if (typeof body !== 'object' || body === null || Object.getPrototypeOf(body) !== Object.prototype)
     return false;

@@ -39,8 +39,7 @@ class TeamClient extends OpenAI {
       baseURL: options.baseURL ?? teamBaseUrl,
     });
     // The one variable that no option keeps out: OPENAI_CUSTOM_HEADERS was merged into these.
-    const own = this as unknown as { _options: { defaultHeaders?: ClientOptions['defaultHeaders'] } };
-    own._options.defaultHeaders = options.defaultHeaders;
+    this._options.defaultHeaders = options.defaultHeaders;
     this.#send = options.fetch;
   }
 
@@ -68,9 +67,7 @@ class TeamClient extends OpenAI {
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
     // A time-out that `prepareOptions` did not take is one that the client refuses.
     const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === longestTimeoutMs;
-    if (!own || !isPlainCall(options)) {
-      return super.buildRequest(options, retry);
-    }
+    if (!own || !isPlainCall(options)) return super.buildRequest(options, retry);
     const { path, body, signal } = options;
     const req = {
       ...(options.fetchOptions as PrivateInit),

@@ -78,10 +78,9 @@ async function answerTo(
 
 /** @throws RouterError `invalid_request` for any origin but our own */
 function locate(url: string): { path: string; query: URLSearchParams } {
-  // Nearly every call: nothing to parse, and the endpoint table matches the path as it is written.
-  if (url.startsWith(`${origin}/`) && !/[?#\\%]|\/\./.test(url)) {
-    return { path: url.slice(origin.length), query: new URLSearchParams() };
-  }
+  // Nearly every call: a path of characters that a URL parser leaves as they are.
+  const path = url.startsWith(origin) ? url.slice(origin.length) : '';
+  if (/^\/[\w/-]+$/.test(path)) return { path, query: new URLSearchParams() };
   const absolute = url.startsWith('/') ? origin + url : url;
   const parsed = URL.canParse(absolute) ? new URL(absolute) : undefined;
   if (parsed?.origin !== origin || parsed.username !== '' || parsed.password !== '') {
