@@ -1,5 +1,8 @@
+export type { Answer } from './calls/answer.ts';
 export type { AttemptRecord } from './calls/attempts.ts';
 export type { Receipt } from './calls/receipt.ts';
+export type { Call } from './calls/request.ts';
+export type { Caller } from './calls/resolve.ts';
 export { teamBaseUrl } from './calls/team-fetch.ts';
 export type { TestResult } from './calls/test-call.ts';
 export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from './errors.ts';

@@ -94,7 +94,7 @@ export class Dispatcher {
 
   // Both look-ups are answered from memory nearly always: then nothing waits.
   #directory(caller: Caller): Directory | Promise<Directory> {
-    const team = this.#options.snapshots.get(caller.teamId);
+    const team = caller.teamId === null ? undefined : this.#options.snapshots.get(caller.teamId);
     const shared = this.#options.snapshots.get(null);
     if (!(team instanceof Promise) && !(shared instanceof Promise)) return { team, shared };
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));

@@ -15,7 +15,12 @@ export function answerLocally(request: ModelRequest, caller: Caller, directory: 
 
 function modelObject({ publicName, deployments }: Pool, caller: Caller) {
   const created = Math.min(...deployments.map(({ createdAt }) => createdAt));
-  return { id: publicName, object: 'model', created: Math.floor(created / 1000), owned_by: caller.teamId };
+  return {
+    id: publicName,
+    object: 'model',
+    created: Math.floor(created / 1000),
+    owned_by: caller.teamId ?? 'shared',
+  };
 }
 
 function json(value: unknown): Answer {

@@ -4,7 +4,8 @@ import type { Pool } from './resolve.ts';
 /** What `onCall` is told when a call has its answer: a stream, when its first byte is there. */
 export interface Receipt {
   callId: string;
-  teamId: string;
+  /** `null`: the operator's own call. */
+  teamId: string | null;
   /** The public name that the call was resolved to. */
   model?: string;
   deploymentId?: string;
@@ -24,12 +25,12 @@ export interface Receipt {
 export class ReceiptDraft {
   code: string | undefined;
   readonly #callId: string;
-  readonly #teamId: string;
+  readonly #teamId: string | null;
   readonly #now: () => number;
   readonly #startedAt: number;
   #result: { outcome: Outcome; pool: Pool; attempts: AttemptRecord[] } | undefined;
 
-  constructor(callId: string, teamId: string, now: () => number) {
+  constructor(callId: string, teamId: string | null, now: () => number) {
     this.#callId = callId;
     this.#teamId = teamId;
     this.#now = now;

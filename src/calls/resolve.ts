@@ -4,7 +4,8 @@ import type { TeamSnapshot } from '../teams/snapshots.ts';
 
 /** Who calls. */
 export interface Caller {
-  teamId: string;
+  /** `null`: the operator, who has the shared deployments and nobody else's. */
+  teamId: string | null;
   /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
   models?: readonly string[];
 }
@@ -15,7 +16,7 @@ export interface Pool {
   deployments: readonly Deployment[];
 }
 
-/** What a caller's names are looked up in: its own team's snapshot and the shared deployments'. */
+/** What a caller's names are looked up in: its own team's snapshot, if it has one, and the shared deployments'. */
 export interface Directory {
   team: TeamSnapshot | undefined;
   shared: TeamSnapshot | undefined;
@@ -34,7 +35,7 @@ const listedNames = 20;
  * @throws RouterError `model_not_found`, the same for a name nobody has and for one that is another team's
  */
 export function resolve(directory: Directory, caller: Caller, name: string): Pool {
-  const pool = find(directory, name);
+  const pool = find(directory, caller, name);
   if (pool === undefined || !mayUse(caller, pool.publicName)) throw modelNotFound(directory, caller, name);
   return pool;
 }
@@ -62,21 +63,22 @@ export function resolveOnly(directory: Directory, caller: Caller): Pool {
 export function namesOf(directory: Directory, caller: Caller): string[] {
   const names = new Set(directory.team?.pools.keys());
   for (const name of directory.shared?.pools.keys() ?? []) {
-    if (isShared(directory.team, name)) names.add(name);
+    if (isShared(directory.team, caller, name)) names.add(name);
   }
   return [...names].filter((name) => mayUse(caller, name));
 }
 
-function find({ team, shared }: Directory, name: string): Pool | undefined {
+function find({ team, shared }: Directory, caller: Caller, name: string): Pool | undefined {
   const own = team?.pools.get(name);
   if (own !== undefined) return { publicName: name, deployments: own };
   const deployment = team?.deployments.get(name);
   if (deployment !== undefined) return { publicName: deployment.publicName, deployments: [deployment] };
-  const common = isShared(team, name) ? shared?.pools.get(name) : undefined;
+  const common = isShared(team, caller, name) ? shared?.pools.get(name) : undefined;
   return common === undefined ? undefined : { publicName: name, deployments: common };
 }
 
-function isShared(team: TeamSnapshot | undefined, name: string): boolean {
+function isShared(team: TeamSnapshot | undefined, caller: Caller, name: string): boolean {
+  if (caller.teamId === null) return true;
   return team !== undefined && (team.allowedShared.has(name) || team.allowedShared.has(allShared));
 }
 
