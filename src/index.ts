@@ -9,7 +9,7 @@ export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from '.
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { RouterOptions } from './options.ts';
 export { TeamModelRouter } from './router.ts';
-export type { ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
+export type { KeyBody, KeyPatch, KeyType, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
 export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';
 export { memoryStorage } from './storage/memory.ts';
 export type {
@@ -21,5 +21,7 @@ export type {
   StoredValue,
   Version,
 } from './storage/storage.ts';
+export type { VerifiedKey } from './teams/key-verifier.ts';
+export type { KeyView } from './teams/keys.ts';
 export type { Actor, TeamPage } from './teams/team-management.ts';
 export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

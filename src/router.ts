@@ -12,11 +12,12 @@ import type { Call } from './calls/request.ts';
 import type { Caller } from './calls/resolve.ts';
 import { asCaller, makeTeamClient } from './calls/team-client.ts';
 import { teamFetch } from './calls/team-fetch.ts';
-import { type TestResult, testDeployment } from './calls/test-call.ts';
+import type { TestResult } from './calls/test-call.ts';
 import { compose, type Rooms } from './compose.ts';
 import type { RouterOptions } from './options.ts';
-import type { ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
-import { Deployment } from './teams/deployment.ts';
+import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
+import type { VerifiedKey } from './teams/key-verifier.ts';
+import type { KeyView } from './teams/keys.ts';
 import { type Actor, checkTeamId, type TeamPage } from './teams/team-management.ts';
 import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
 
@@ -100,8 +101,8 @@ export class TeamModelRouter {
   }
 
   /** @throws RouterError `model_not_found` */
-  async deleteModel(teamId: string, id: string): Promise<{ message: string }> {
-    return this.#rooms.models.delete(checkTeamId(teamId), id);
+  async deleteModel(teamId: string, id: string, actor?: Actor): Promise<{ message: string }> {
+    return this.#rooms.models.delete(checkTeamId(teamId), id, actor);
   }
 
   /** Secrets are masked. @throws RouterError `model_not_found` */
@@ -144,15 +145,77 @@ export class TeamModelRouter {
    *
    * @throws RouterError as `addModel`; what the provider does is in `status`, never in an error
    */
-  async testModel(teamId: string, model: ModelBody | { id: string }): Promise<TestResult> {
-    const owner = checkTeamId(teamId);
-    const prepared =
-      'litellm_params' in model
-        ? this.#rooms.models.prepareTest(owner, model)
-        : await this.#rooms.models.stored(owner, model.id);
-    if (prepared === undefined) return { status: 'address_not_allowed' };
-    const deployment = new Deployment(this.#rooms.ring, owner, prepared.name, prepared.deployment);
-    return testDeployment(this.#rooms.transports.team, deployment);
+  async testModel(teamId: string, model: ModelBody | { id: string }, actor?: Actor): Promise<TestResult> {
+    return this.#rooms.testModel(checkTeamId(teamId), model, actor);
+  }
+
+  /** As `testModel`, for a shared deployment. */
+  testSharedModel(model: ModelBody | { id: string }): Promise<TestResult> {
+    return this.#rooms.testModel(null, model);
+  }
+
+  /**
+   * Makes an API key of the team, for the gateway and for `verifyKey`. `key` is shown here and never again: its
+   * SHA-256 is what is stored.
+   *
+   * @throws RouterError `invalid_request`, `team_not_found` (with `teams: 'explicit'`)
+   */
+  createKey(teamId: string, body: KeyBody = {}, actor?: Actor): Promise<KeyView & { key: string }> {
+    return this.#rooms.keys.create(teamId, body, actor);
+  }
+
+  /** Only what is sent changes; `null` clears. @param key the key, or its hash. @throws RouterError `key_not_found` */
+  async updateKey(teamId: string, key: string, patch: KeyPatch, actor?: Actor): Promise<KeyView> {
+    return this.#rooms.keys.update(teamId, key, patch, actor);
+  }
+
+  /** Revokes it: the very next call with it in this process is refused. @throws RouterError `key_not_found` */
+  deleteKey(teamId: string, key: string): Promise<{ deleted_keys: string[] }> {
+    return this.#rooms.keys.delete(teamId, key);
+  }
+
+  /** It is answered 403 `key_blocked` until it is unblocked. @throws RouterError `key_not_found` */
+  blockKey(teamId: string, key: string, actor?: Actor): Promise<KeyView> {
+    return this.#rooms.keys.block(teamId, key, true, actor);
+  }
+
+  /** @throws RouterError `key_not_found` */
+  unblockKey(teamId: string, key: string, actor?: Actor): Promise<KeyView> {
+    return this.#rooms.keys.block(teamId, key, false, actor);
+  }
+
+  /** @throws RouterError `key_not_found` */
+  getKey(teamId: string, key: string): Promise<KeyView> {
+    return this.#rooms.keys.get(teamId, key);
+  }
+
+  /** @throws RouterError `team_not_found` */
+  listKeys(teamId: string): Promise<KeyView[]> {
+    return this.#rooms.keys.list(teamId);
+  }
+
+  /** For an operator: the team that has this key, or `undefined`. @throws RouterError `key_not_found` for no key at all */
+  findKeyTeam(key: string): Promise<{ team_id: string } | undefined> {
+    return this.#rooms.keys.findTeam(key);
+  }
+
+  /**
+   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`.
+   *
+   * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
+   */
+  async verifyKey(key: string): Promise<VerifiedKey> {
+    return this.#rooms.verifier.verify(key);
+  }
+
+  /** `false` for a team that is not there. @throws RouterError `storage_unavailable` */
+  async isTeamBlocked(teamId: string): Promise<boolean> {
+    return (await this.#rooms.snapshots.get(checkTeamId(teamId)))?.blocked ?? false;
+  }
+
+  /** Whether the storage answers. @throws RouterError `storage_unavailable` */
+  async checkStorage(): Promise<void> {
+    await this.#rooms.storage.get('shared');
   }
 
   /** A chat completion by the team's own model name: the OpenAI client's call, with its types, options and errors. */

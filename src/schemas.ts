@@ -154,6 +154,32 @@ export const teamBody = z.strictObject({ team_id: teamId.optional(), ...team });
 /** `POST /team/update`, without its `team_id`: only what is sent changes; `null` clears. */
 export const teamPatch = z.strictObject({ team_id: teamId.optional(), ...clearable(team) });
 
+/** What a team's API key may do; `default` is everything a team may. */
+export const keyType = z.enum(['default', 'llm_api', 'management', 'read_only']);
+
+/** How long a key lives: a whole number of seconds, minutes, hours, days, weeks or months (30 days), such as `30d`. */
+const duration = z
+  .string()
+  .regex(/^[1-9][0-9]{0,6}(s|m|h|d|w|mo)$/, 'must be a whole number and s, m, h, d, w or mo, such as 30d');
+
+const key = {
+  key_alias: plain(256).optional(),
+  key_type: keyType.optional(),
+  /** The public names that the key may call: absent for all, `[]` for none. */
+  models: allowList.optional(),
+  duration: duration.optional(),
+  metadata: jsonObject.optional(),
+};
+
+/** `POST /key/generate`. */
+export const keyBody = z.strictObject({ team_id: teamId.optional(), ...key });
+
+/** `POST /key/update`, without the key itself: only what is sent changes; `null` clears. */
+export const keyPatch = z.strictObject({ ...clearable(key), key_type: key.key_type });
+
+export type KeyType = z.output<typeof keyType>;
+export type KeyBody = z.input<typeof keyBody>;
+export type KeyPatch = z.input<typeof keyPatch>;
 export type ModelBody = z.input<typeof modelBody>;
 export type ModelPatch = z.input<typeof modelPatch>;
 export type TeamBody = z.input<typeof teamBody>;

@@ -22,7 +22,7 @@ const below: Record<string, readonly string[]> = {
     'is-router-error.ts',
   ],
   'router.ts': ['compose.ts', 'calls', 'teams', 'options.ts', 'schemas.ts'],
-  'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts'],
+  'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts'],
   'options.ts': ['calls', 'secrets', 'storage', 'validation.ts'],
   'is-router-error.ts': ['errors.ts'],
   calls: ['teams', 'providers', 'egress', 'errors.ts', 'values.ts'],

@@ -52,6 +52,7 @@ export class ModelManagement {
 
   async add(teamId: string | null, given: ModelBody, actor?: Actor): Promise<ModelView> {
     const { name, deployment } = this.#prepare(teamId, given, actor);
+    if (!mayTouch(actor, name)) throw notAllowed(name);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
     await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
     try {
@@ -77,22 +78,19 @@ export class ModelManagement {
     return { name: body.model_name, deployment };
   }
 
-  /** A deployment that is not to be stored, or `undefined` if its address is not allowed. */
-  prepareTest(teamId: string, given: ModelBody): PreparedDeployment | undefined {
+  /** What a test call goes to: a stored deployment, or one that is not to be stored; `undefined` if its address is not allowed. */
+  async prepareTest(
+    teamId: string | null,
+    given: ModelBody | { id: string },
+    actor?: Actor,
+  ): Promise<PreparedDeployment | undefined> {
+    if (!('litellm_params' in given)) return touchable(await this.#registry.read(teamId), given.id, actor);
     try {
       return this.#prepare(teamId, given);
     } catch (error) {
       if (RouterError.isInstance(error) && error.code === 'api_base_not_allowed') return undefined;
       throw error;
     }
-  }
-
-  /** A stored deployment, as it stands in the record. */
-  async stored(teamId: string, id: string): Promise<PreparedDeployment> {
-    const record = await this.#registry.read(teamId);
-    const found = record === undefined ? undefined : findDeployment(record, id);
-    if (found === undefined) throw modelNotFound(id);
-    return found;
   }
 
   async update(teamId: string | null, id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {
@@ -104,18 +102,20 @@ export class ModelManagement {
         param: 'model_info.id',
       });
     }
-    return this.#registry.change(teamId, (record) => {
-      if (record === undefined) throw modelNotFound(id);
+    return this.#registry.change(teamId, (existing) => {
+      const { record } = touchable(existing, id, actor);
+      const name = body.model_name;
+      if (name !== undefined && !mayTouch(actor, name)) throw notAllowed(name);
       const check = (base: string) => this.#options.checkBase(base, teamId === null);
       patchDeployment(this.#ring, record, id, body, stampOf(actor), check);
       return { record, result: this.#view(record, id) };
     });
   }
 
-  async delete(teamId: string | null, id: string): Promise<{ message: string }> {
+  async delete(teamId: string | null, id: string, actor?: Actor): Promise<{ message: string }> {
     if (teamId !== null) checkTeamId(teamId);
-    await this.#registry.change(teamId, (record) => {
-      if (record === undefined) throw modelNotFound(id);
+    await this.#registry.change(teamId, (existing) => {
+      const { record } = touchable(existing, id, actor);
       removeDeployment(record, id);
       return { record, result: undefined };
     });
@@ -125,8 +125,7 @@ export class ModelManagement {
 
   async get(teamId: string | null, id: string): Promise<ModelView> {
     if (teamId !== null) checkTeamId(teamId);
-    const record = await this.#registry.read(teamId);
-    if (record === undefined) throw modelNotFound(id);
+    const { record } = touchable(await this.#registry.read(teamId), id, undefined);
     return this.#view(record, id);
   }
 
@@ -167,6 +166,22 @@ export class ModelManagement {
       }
     };
   }
+}
+
+function mayTouch(actor: Actor | undefined, name: string): boolean {
+  return actor?.models === undefined || actor.models.includes(name);
+}
+
+/** A deployment that the actor may not touch is as unknown to it as one that is not there. */
+function touchable(record: TeamRecord | undefined, id: string, actor: Actor | undefined) {
+  const found = record === undefined ? undefined : findDeployment(record, id);
+  if (record === undefined || found === undefined || !mayTouch(actor, found.name)) throw modelNotFound(id);
+  return { record, ...found };
+}
+
+function notAllowed(name: string): RouterError {
+  const message = `model_name: ${JSON.stringify(name)} is not among the names that this key may use`;
+  return new RouterError('permission_denied', message, { param: 'model_name' });
 }
 
 function checkOwner(teamId: string | null, given: string | undefined): void {

@@ -34,6 +34,23 @@ const deployment = z.looseObject({
 
 const pool = z.looseObject({ internal_name: z.string(), deployments: z.array(deployment) });
 
+const key = z.looseObject({
+  /** What may be shown of it: `sk-...wxyz`. */
+  key_name: z.string(),
+  key_alias: z.string().nullable(),
+  key_type: z.enum(['default', 'llm_api', 'management', 'read_only']),
+  /** The public names that it may call; `null` for all of the team's. */
+  models: z.array(z.string()).nullable(),
+  metadata: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
+  /** When it ends, in ISO 8601; `null` for never. */
+  expires: z.string().nullable(),
+  blocked: z.boolean(),
+  created_at: z.string(),
+  created_by: z.string(),
+  updated_at: z.string(),
+  updated_by: z.string(),
+});
+
 const teamRecord = z.looseObject({
   format: z.number(),
   /** `null` is the document of the shared deployments. */
@@ -44,7 +61,8 @@ const teamRecord = z.looseObject({
   /** The shared names that the team may use. */
   models: z.array(z.string()),
   pools: z.array(z.tuple([z.string(), pool])),
-  keys: z.array(z.tuple([z.string(), z.looseObject({})])),
+  /** [SHA-256 of the key in hex, what it may do]: the key itself is stored nowhere. */
+  keys: z.array(z.tuple([z.string(), key])),
   /** The marks of the last writes: how a writer that lost the answer learns whether its write happened. */
   writes: z.array(z.string()),
   created_at: z.string(),
@@ -56,6 +74,7 @@ const teamRecord = z.looseObject({
 /** The one stored document of a team. Unknown fields are kept when it is written back. */
 export type TeamRecord = z.output<typeof teamRecord>;
 export type PoolRecord = z.output<typeof pool>;
+export type KeyRecord = z.output<typeof key>;
 export type DeploymentRecord = z.output<typeof deployment>;
 
 export const sharedKey = 'shared';
@@ -69,6 +88,11 @@ export function recordKey(teamId: string | null): string {
 /** The storage key of the pointer from a deployment's id to its team. */
 export function modelPointerKey(deploymentId: string): string {
   return `model/${encodeURIComponent(deploymentId)}`;
+}
+
+/** The storage key of the pointer from a team key's hash to its team. */
+export function keyPointerKey(token: string): string {
+  return `key/${token}`;
 }
 
 export function newRecord(teamId: string | null, at: string, by: string): TeamRecord {

@@ -3,7 +3,7 @@ import { RouterError } from '../errors.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage, StorageEvent, Version } from '../storage/storage.ts';
 import { Deployment } from './deployment.ts';
-import { decode, recordKey, type TeamRecord } from './record.ts';
+import { decode, type KeyRecord, recordKey, type TeamRecord } from './record.ts';
 
 /** A team's record compiled for calls. */
 export interface TeamSnapshot {
@@ -12,6 +12,8 @@ export interface TeamSnapshot {
   readonly allowedShared: ReadonlySet<string>;
   readonly pools: ReadonlyMap<string, readonly Deployment[]>;
   readonly deployments: ReadonlyMap<string, Deployment>;
+  /** By the SHA-256 of the key, in hex. */
+  readonly keys: ReadonlyMap<string, KeyRecord>;
 }
 
 export interface SnapshotOptions {
@@ -72,6 +74,11 @@ export class Snapshots {
     this.#known.delete(key);
     this.#unknown.delete(key);
     this.#loading.delete(key);
+  }
+
+  /** Has a team's record read again before its snapshot is used. */
+  expire(teamId: string | null): void {
+    this.#expire(recordKey(teamId));
   }
 
   /** Takes note of what others changed. */
@@ -152,5 +159,6 @@ export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
     allowedShared: new Set(record.models),
     pools,
     deployments,
+    keys: new Map(record.keys),
   };
 }

@@ -4,7 +4,7 @@ import { type TeamBody, type TeamPatch, teamBody, teamId as teamIdSchema, teamPa
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { removePointer } from './pointers.ts';
-import { decode, modelPointerKey, newRecord, type TeamRecord, teamPrefix } from './record.ts';
+import { decode, keyPointerKey, modelPointerKey, newRecord, type TeamRecord, teamPrefix } from './record.ts';
 import type { Registry } from './registry.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
@@ -12,6 +12,8 @@ import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 export interface Actor {
   /** Default `default_user_id`, as documented. */
   userId?: string;
+  /** The public names whose models may be touched; absent: all. */
+  models?: readonly string[];
 }
 
 export interface TeamPage {
@@ -81,13 +83,14 @@ export class TeamManagement {
     });
   }
 
-  /** Its models and aliases go with it. */
+  /** Its models, keys and aliases go with it. */
   async delete(given: string): Promise<{ deleted_teams: string[] }> {
     const teamId = checkTeamId(given);
     const gone = await this.#registry.change<TeamRecord>(teamId, (existing) => {
       if (existing === undefined) throw teamNotFound(teamId);
       return { record: undefined, result: existing };
     });
+    for (const [token] of gone.keys) await removePointer(this.#storage, keyPointerKey(token));
     for (const [, pool] of gone.pools) {
       for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
     }

@@ -1,3 +1,4 @@
+import { type KeyView, keyView } from './keys.ts';
 import { modelNotFound } from './models.ts';
 import { type DeploymentRecord, findDeployment, type PoolRecord, type TeamRecord } from './record.ts';
 import { isHeaderField } from './sealing.ts';
@@ -47,7 +48,7 @@ export interface TeamView {
 export interface TeamInfo {
   team_id: string;
   team_info: TeamView;
-  keys: Record<string, unknown>[];
+  keys: KeyView[];
   team_memberships: [];
 }
 
@@ -100,7 +101,9 @@ export function teamView(record: TeamRecord): TeamView {
 }
 
 export function teamInfo(record: TeamRecord): TeamInfo {
-  return { team_id: record.team_id ?? '', team_info: teamView(record), keys: [], team_memberships: [] };
+  const teamId = record.team_id ?? '';
+  const keys = record.keys.map(([token, key]) => keyView(teamId, token, key));
+  return { team_id: teamId, team_info: teamView(record), keys, team_memberships: [] };
 }
 
 function shownParams(deployment: DeploymentRecord): Record<string, unknown> {

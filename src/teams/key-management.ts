@@ -1,0 +1,136 @@
+import { RouterError } from '../errors.ts';
+import { type KeyBody, type KeyPatch, keyBody, keyPatch } from '../schemas.ts';
+import type { Storage } from '../storage/storage.ts';
+import { parse } from '../validation.ts';
+import {
+  findKey,
+  hashKey,
+  insertKey,
+  type KeyView,
+  keyNotFound,
+  keyView,
+  makeKeyRecord,
+  mintKey,
+  patchKey,
+  purgeExpired,
+  tokenOf,
+  touchKey,
+} from './keys.ts';
+import { readPointer, removePointer, writePointer } from './pointers.ts';
+import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
+import type { Registry } from './registry.ts';
+import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
+
+/** The life of the API keys in a team's record. */
+export class KeyManagement {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+  readonly #teams: 'implicit' | 'explicit';
+
+  constructor(registry: Registry, storage: Storage, options: { teams: 'implicit' | 'explicit' }) {
+    this.#registry = registry;
+    this.#storage = storage;
+    this.#teams = options.teams;
+  }
+
+  async create(given: string, fields: KeyBody, actor?: Actor): Promise<KeyView & { key: string }> {
+    const teamId = checkTeamId(given);
+    const body = parse(keyBody, fields);
+    if (body.team_id !== undefined && body.team_id !== teamId) {
+      const message = 'team_id: must be the team that the key is made for';
+      throw new RouterError('invalid_request', message, { param: 'team_id' });
+    }
+    const stamp = stampOf(actor);
+    const key = mintKey();
+    const token = hashKey(key);
+    const made = makeKeyRecord(key, body, stamp);
+    // First the pointer, then the record: whatever dies between leaves a pointer to nothing.
+    await writePointer(this.#storage, keyPointerKey(token), teamId);
+    let ended: string[] = [];
+    const view = await this.#registry
+      .change(teamId, (existing) => {
+        if (existing === undefined && this.#teams === 'explicit') throw teamNotFound(teamId);
+        const record = existing ?? newRecord(teamId, stamp.at, stamp.by);
+        ended = purgeExpired(record, Date.parse(stamp.at));
+        insertKey(record, token, made);
+        return { record, result: keyView(teamId, token, made) };
+      })
+      .catch(async (error: unknown) => {
+        const uncertain = RouterError.isInstance(error) && error.code === 'storage_unavailable';
+        if (!uncertain) await removePointer(this.#storage, keyPointerKey(token));
+        throw error;
+      });
+    await this.#forget(ended);
+    return { key, ...view };
+  }
+
+  async update(teamId: string, id: string, patch: KeyPatch, actor?: Actor): Promise<KeyView> {
+    const body = parse(keyPatch, patch);
+    return this.#change(teamId, id, (key) => patchKey(key, body, stampOf(actor)));
+  }
+
+  async block(teamId: string, id: string, blocked: boolean, actor?: Actor): Promise<KeyView> {
+    return this.#change(teamId, id, (key) => {
+      key.blocked = blocked;
+      touchKey(key, stampOf(actor));
+    });
+  }
+
+  /** It is refused from now on. */
+  async delete(given: string, id: string): Promise<{ deleted_keys: string[] }> {
+    const teamId = checkTeamId(given);
+    const token = tokenOf(id);
+    await this.#registry.change(teamId, (record) => {
+      if (record === undefined) throw keyNotFound();
+      findKey(record, token);
+      record.keys = record.keys.filter(([candidate]) => candidate !== token);
+      return { record, result: undefined };
+    });
+    await this.#forget([token]);
+    return { deleted_keys: [token] };
+  }
+
+  async get(given: string, id: string): Promise<KeyView> {
+    const teamId = checkTeamId(given);
+    const token = tokenOf(id);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined) throw keyNotFound();
+    return keyView(teamId, token, findKey(record, token));
+  }
+
+  async list(given: string): Promise<KeyView[]> {
+    const teamId = checkTeamId(given);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined) throw teamNotFound(teamId);
+    return record.keys.map(([token, key]) => keyView(teamId, token, key));
+  }
+
+  /** The team that has this key, or `undefined` if nobody has. */
+  async findTeam(id: string): Promise<{ team_id: string } | undefined> {
+    const token = tokenOf(id);
+    const teamId = await readPointer(this.#storage, keyPointerKey(token));
+    if (teamId === undefined || teamId === null) return undefined;
+    const record = await this.#registry.read(teamId);
+    return record?.keys.some(([candidate]) => candidate === token) ? { team_id: teamId } : undefined;
+  }
+
+  #change(given: string, id: string, apply: (key: KeyRecord) => void): Promise<KeyView> {
+    const teamId = checkTeamId(given);
+    const token = tokenOf(id);
+    return this.#registry.change(teamId, (record) => {
+      if (record === undefined) throw keyNotFound();
+      const key = { ...findKey(record, token) };
+      apply(key);
+      return { record: replaceKey(record, token, key), result: keyView(teamId, token, key) };
+    });
+  }
+
+  async #forget(tokens: readonly string[]): Promise<void> {
+    for (const token of tokens) await removePointer(this.#storage, keyPointerKey(token));
+  }
+}
+
+function replaceKey(record: TeamRecord, token: string, key: KeyRecord): TeamRecord {
+  record.keys = record.keys.map((entry) => (entry[0] === token ? [token, key] : entry));
+  return record;
+}

@@ -1,0 +1,120 @@
+import { LRUCache } from 'lru-cache';
+import { RouterError } from '../errors.ts';
+import type { KeyType } from '../schemas.ts';
+import type { Storage, StorageEvent } from '../storage/storage.ts';
+import { hashKey, isExpired, isKey } from './keys.ts';
+import { readPointer } from './pointers.ts';
+import { keyPointerKey } from './record.ts';
+import type { Snapshots, TeamSnapshot } from './snapshots.ts';
+
+/** Who a key speaks for, and what it may do. */
+export interface VerifiedKey {
+  teamId: string;
+  /** The SHA-256 of the key, in hex. */
+  token: string;
+  keyType: KeyType;
+  /** The public names that it may call; absent: all of the team's. */
+  models?: readonly string[];
+}
+
+export interface KeyVerifierOptions {
+  /** Milliseconds for which a key stays unknown that another process may have made. */
+  maxStalenessMs: number;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+}
+
+const rememberedKeys = 100_000;
+const rememberedUnknown = 10_000;
+
+/**
+ * Verifies team keys. The team's snapshot decides; what is kept here is only which team's to look at, so that a
+ * revocation counts as soon as the snapshot has it.
+ */
+export class KeyVerifier {
+  readonly #storage: Storage;
+  readonly #snapshots: Snapshots;
+  readonly #options: KeyVerifierOptions;
+  /** The team by the key's hash; a key never changes its team. */
+  readonly #teams = new LRUCache<string, string>({ max: rememberedKeys });
+  /** Hashes that no team has, with the time at which that was read. */
+  readonly #unknown = new LRUCache<string, number>({ max: rememberedUnknown });
+  readonly #loading = new Map<string, Promise<string | undefined>>();
+
+  constructor(storage: Storage, snapshots: Snapshots, options: KeyVerifierOptions) {
+    this.#storage = storage;
+    this.#snapshots = snapshots;
+    this.#options = options;
+  }
+
+  /**
+   * At once if everything is in memory.
+   *
+   * @throws RouterError `invalid_api_key` (the same for one that is malformed, unknown, expired or revoked),
+   * `key_blocked`, `team_blocked`, `storage_unavailable`
+   */
+  verify(key: string): VerifiedKey | Promise<VerifiedKey> {
+    if (typeof key !== 'string' || !isKey(key)) throw invalidKey();
+    const token = hashKey(key);
+    const teamId = this.#teams.get(token);
+    if (teamId === undefined) return this.#find(token);
+    const snapshot = this.#snapshots.get(teamId);
+    if (snapshot instanceof Promise) return snapshot.then((loaded) => this.#judge(token, teamId, loaded));
+    return this.#judge(token, teamId, snapshot);
+  }
+
+  /** Takes note of what others changed. */
+  notice(event: StorageEvent): void {
+    if (!('key' in event)) this.#unknown.clear();
+    else if (event.key.startsWith(keyPointerKey(''))) {
+      this.#unknown.delete(event.key.slice(keyPointerKey('').length));
+    }
+  }
+
+  async #find(token: string): Promise<VerifiedKey> {
+    const readAt = this.#unknown.get(token);
+    if (readAt !== undefined && this.#options.now() - readAt < this.#options.maxStalenessMs)
+      throw invalidKey();
+    const teamId = await this.#lookUp(token);
+    if (teamId === undefined) throw invalidKey();
+    const snapshot = await this.#snapshots.get(teamId);
+    if (snapshot?.keys.has(token)) return this.#judge(token, teamId, snapshot);
+    // Made elsewhere a moment ago, perhaps: the snapshot may be older than the pointer.
+    this.#snapshots.expire(teamId);
+    return this.#judge(token, teamId, await this.#snapshots.get(teamId));
+  }
+
+  #lookUp(token: string): Promise<string | undefined> {
+    const running = this.#loading.get(token);
+    if (running !== undefined) return running;
+    const readAt = this.#options.now();
+    const load = readPointer(this.#storage, keyPointerKey(token))
+      .then((teamId) => {
+        if (typeof teamId === 'string') return teamId;
+        this.#unknown.set(token, readAt);
+        return undefined;
+      })
+      .finally(() => this.#loading.delete(token));
+    this.#loading.set(token, load);
+    return load;
+  }
+
+  #judge(token: string, teamId: string, snapshot: TeamSnapshot | undefined): VerifiedKey {
+    const key = snapshot?.keys.get(token);
+    if (snapshot === undefined || key === undefined) {
+      // The pointer may be ahead of the record: it is looked up again the next time.
+      this.#teams.delete(token);
+      throw invalidKey();
+    }
+    if (isExpired(key, Date.now())) throw invalidKey();
+    this.#teams.set(token, teamId);
+    if (snapshot.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (key.blocked) throw new RouterError('key_blocked', 'This key is blocked.');
+    const verified = { teamId, token, keyType: key.key_type };
+    return key.models === null ? verified : { ...verified, models: key.models };
+  }
+}
+
+export function invalidKey(): RouterError {
+  return new RouterError('invalid_api_key', 'The API key is missing, unknown, expired or revoked.');
+}
