@@ -8,6 +8,10 @@ const built = process.env.TMR_TEST_BUILT === '1';
 const entries = {
   'team-model-router/storage/sqlite': ['src/storage/sqlite.ts', 'dist/storage/sqlite.js'],
   'team-model-router/storage/keyv': ['src/storage/keyv.ts', 'dist/storage/keyv.js'],
+  'team-model-router/http/node': ['src/http/node.ts', 'dist/http/node.js'],
+  'team-model-router/http/express': ['src/http/express.ts', 'dist/http/express.js'],
+  'team-model-router/http/fastify': ['src/http/fastify.ts', 'dist/http/fastify.js'],
+  'team-model-router/http': ['src/http/gateway.ts', 'dist/http/index.js'],
   'team-model-router/testing': ['src/storage/conformance.ts', 'dist/testing.js'],
   'team-model-router': ['src/index.ts', 'dist/index.js'],
 } as const;

@@ -12,6 +12,7 @@ export const errorCodes = {
   team_not_found: { status: 404, type: 'invalid_request_error' },
   key_not_found: { status: 404, type: 'invalid_request_error' },
   not_found: { status: 404, type: 'invalid_request_error' },
+  method_not_allowed: { status: 405, type: 'invalid_request_error' },
   conflict: { status: 409, type: 'invalid_request_error' },
   already_exists: { status: 409, type: 'invalid_request_error' },
   request_too_large: { status: 413, type: 'invalid_request_error' },
@@ -23,6 +24,7 @@ export const errorCodes = {
   egress_denied: { status: 502, type: 'provider_error' },
   provider_unreachable: { status: 502, type: 'provider_error' },
   no_healthy_deployment: { status: 503, type: 'server_error' },
+  draining: { status: 503, type: 'server_error' },
   storage_unavailable: { status: 503, type: 'server_error' },
   provider_timeout: { status: 504, type: 'provider_error' },
 } as const satisfies Record<string, { status: number; type: string }>;

@@ -16,6 +16,7 @@ import type { TestResult } from './calls/test-call.ts';
 import { compose, type Rooms } from './compose.ts';
 import type { RouterOptions } from './options.ts';
 import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
+import type { KeyPage } from './teams/key-management.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
 import type { KeyView } from './teams/keys.ts';
 import { type Actor, checkTeamId, type TeamPage } from './teams/team-management.ts';
@@ -68,6 +69,16 @@ export class TeamModelRouter {
   /** @throws RouterError `team_not_found` */
   unblockTeam(teamId: string, actor?: Actor): Promise<TeamView> {
     return this.#rooms.teams.update(teamId, { blocked: false }, actor);
+  }
+
+  /** Adds shared names to the team's allow-list. @throws RouterError `team_not_found` */
+  allowSharedModels(teamId: string, names: readonly string[], actor?: Actor): Promise<TeamView> {
+    return this.#rooms.teams.changeAllowed(teamId, { add: names }, actor);
+  }
+
+  /** @throws RouterError `team_not_found` */
+  disallowSharedModels(teamId: string, names: readonly string[], actor?: Actor): Promise<TeamView> {
+    return this.#rooms.teams.changeAllowed(teamId, { remove: names }, actor);
   }
 
   /** One page of all teams, in no promised order; `limit` from 1 to 1 000, default 100. */
@@ -192,6 +203,11 @@ export class TeamModelRouter {
   /** @throws RouterError `team_not_found` */
   listKeys(teamId: string): Promise<KeyView[]> {
     return this.#rooms.keys.list(teamId);
+  }
+
+  /** For an operator: the keys of one page of all teams, as `listTeams` pages them. */
+  listAllKeys(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
+    return this.#rooms.keys.listAll(options);
   }
 
   /** For an operator: the team that has this key, or `undefined`. @throws RouterError `key_not_found` for no key at all */

@@ -100,6 +100,11 @@ const params = {
   output_cost_per_token: cost.optional(),
 };
 
+/** An operator's import may bring ids along; nobody else may choose one. */
+const importedId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 letters, digits, . _ : or -');
+
 const info = {
   base_model: filled(512).optional(),
   mode: z
@@ -127,7 +132,7 @@ const clearable = <Shape extends Record<string, z.ZodType>>(shape: Shape) =>
 export const modelBody = z.strictObject({
   model_name: publicName,
   litellm_params: z.strictObject(params),
-  model_info: z.strictObject({ team_id: teamId.optional(), ...info }).optional(),
+  model_info: z.strictObject({ id: importedId.optional(), team_id: teamId.optional(), ...info }).optional(),
 });
 
 /** `PATCH /model/{id}/update`: only what is sent changes; `null` clears. */
@@ -153,6 +158,9 @@ export const teamBody = z.strictObject({ team_id: teamId.optional(), ...team });
 
 /** `POST /team/update`, without its `team_id`: only what is sent changes; `null` clears. */
 export const teamPatch = z.strictObject({ team_id: teamId.optional(), ...clearable(team) });
+
+/** What goes onto a team's allow-list of shared names, and what goes off it. */
+export const allowListChange = z.strictObject({ add: allowList.optional(), remove: allowList.optional() });
 
 /** What a team's API key may do; `default` is everything a team may. */
 export const keyType = z.enum(['default', 'llm_api', 'management', 'read_only']);

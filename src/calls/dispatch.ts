@@ -146,8 +146,6 @@ function callHeaders(receipt: Receipt): Record<string, string> {
     'x-litellm-attempted-fallbacks': '0',
     'x-litellm-response-duration-ms': receipt.milliseconds.toFixed(3),
     'x-litellm-overhead-duration-ms': receipt.overheadMs.toFixed(3),
-    // The SDK would try again what has been tried again here.
-    'x-should-retry': 'false',
   };
   if (receipt.deploymentId !== undefined) headers['x-litellm-model-id'] = receipt.deploymentId;
   if (receipt.model !== undefined) headers['x-litellm-model-group'] = headerText(receipt.model);

@@ -62,7 +62,7 @@ async function answerTo(
     signal?.throwIfAborted();
     return errorAnswer(asRouterError(error));
   }
-  return dispatcher.dispatch(caller, {
+  const answer = await dispatcher.dispatch(caller, {
     method: (init?.method ?? request?.method ?? 'GET').toUpperCase(),
     path,
     query,
@@ -74,6 +74,8 @@ async function answerTo(
     ...(signal == null ? {} : { signal }),
     ...defaults,
   });
+  // The SDK would try again what has been tried again here.
+  return { ...answer, headers: { ...answer.headers, 'x-should-retry': 'false' } };
 }
 
 /** @throws RouterError `invalid_request` for any origin but our own */

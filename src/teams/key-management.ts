@@ -16,10 +16,17 @@ import {
   tokenOf,
   touchKey,
 } from './keys.ts';
+import { listRecords } from './listing.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
 import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
+
+export interface KeyPage {
+  keys: KeyView[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
 
 /** The life of the API keys in a team's record. */
 export class KeyManagement {
@@ -103,6 +110,14 @@ export class KeyManagement {
     const record = await this.#registry.read(teamId);
     if (record === undefined) throw teamNotFound(teamId);
     return record.keys.map(([token, key]) => keyView(teamId, token, key));
+  }
+
+  /** The keys of one page of all teams. */
+  async listAll(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
+    const { records, ...rest } = await listRecords(this.#storage, options);
+    const viewsOf = ({ team_id, keys }: TeamRecord) =>
+      keys.map(([token, key]) => keyView(team_id ?? '', token, key));
+    return { keys: records.flatMap(viewsOf), ...rest };
   }
 
   /** The team that has this key, or `undefined` if nobody has. */

@@ -5,6 +5,7 @@ import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { Deployment } from './deployment.ts';
 import {
+  idTaken,
   insertDeployment,
   makeDeployment,
   modelNotFound,
@@ -53,6 +54,7 @@ export class ModelManagement {
   async add(teamId: string | null, given: ModelBody, actor?: Actor): Promise<ModelView> {
     const { name, deployment } = this.#prepare(teamId, given, actor);
     if (!mayTouch(actor, name)) throw notAllowed(name);
+    if (given.model_info?.id !== undefined) await this.#claim(given.model_info.id, actor);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
     await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
     try {
@@ -144,6 +146,16 @@ export class ModelManagement {
     if (teamId === undefined) return undefined;
     const record = await this.#registry.read(teamId);
     return record !== undefined && findDeployment(record, id) !== undefined ? { team_id: teamId } : undefined;
+  }
+
+  /** An id that is brought along must be nobody's; a pointer that a removed model left behind gives way. */
+  async #claim(id: string, actor: Actor | undefined): Promise<void> {
+    if (actor?.operator !== true) {
+      const message = 'model_info.id: may be set by an operator only';
+      throw new RouterError('invalid_request', message, { param: 'model_info.id' });
+    }
+    if ((await this.findTeam(id)) !== undefined) throw idTaken(id);
+    await removePointer(this.#storage, modelPointerKey(id));
   }
 
   #implicitRecord(teamId: string | null, actor: Actor | undefined): TeamRecord {

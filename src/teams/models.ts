@@ -28,10 +28,9 @@ export function makeDeployment(
   given: { params: ModelParams; info: ModelInfo },
   stamp: Stamp,
 ): DeploymentRecord {
-  const id = randomUUID();
+  const { id = randomUUID(), team_id: _, ...info } = given.info ?? {};
   const { params, secrets } = splitSecrets(given.params);
   const target = { ...resolveTarget(params) };
-  const { team_id: _, ...info } = given.info ?? {};
   return {
     id,
     params,
@@ -47,6 +46,7 @@ export function makeDeployment(
 
 /** Puts a deployment into the pool of its public name; the first one mints the pool's internal name. */
 export function insertDeployment(record: TeamRecord, name: string, deployment: DeploymentRecord): void {
+  if (findDeployment(record, deployment.id) !== undefined) throw idTaken(deployment.id);
   if (countDeployments(record) >= limits.deployments) {
     throw new RouterError('invalid_request', `A team may have ${limits.deployments} deployments at most.`);
   }
@@ -150,6 +150,12 @@ export function modelNotFound(id: string): RouterError {
   return new RouterError('model_not_found', `No model with id ${JSON.stringify(id)} in this team.`, {
     param: 'id',
   });
+}
+
+/** Only an operator hears it, who alone may choose an id. */
+export function idTaken(id: string): RouterError {
+  const message = `There is a model with id ${JSON.stringify(id)} already.`;
+  return new RouterError('already_exists', message, { param: 'model_info.id' });
 }
 
 function poolOf(record: TeamRecord, name: string): PoolRecord {

@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
-import { type TeamBody, type TeamPatch, teamBody, teamId as teamIdSchema, teamPatch } from '../schemas.ts';
+import {
+  allowListChange,
+  type TeamBody,
+  type TeamPatch,
+  teamBody,
+  teamId as teamIdSchema,
+  teamPatch,
+} from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
+import { listRecords } from './listing.ts';
 import { removePointer } from './pointers.ts';
-import { decode, keyPointerKey, modelPointerKey, newRecord, type TeamRecord, teamPrefix } from './record.ts';
+import { keyPointerKey, modelPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
@@ -14,6 +22,8 @@ export interface Actor {
   userId?: string;
   /** The public names whose models may be touched; absent: all. */
   models?: readonly string[];
+  /** The operator, who may bring the ids of deployments along; nobody else may choose one. */
+  operator?: boolean;
 }
 
 export interface TeamPage {
@@ -83,6 +93,24 @@ export class TeamManagement {
     });
   }
 
+  /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
+  async changeAllowed(
+    given: string,
+    change: { add?: readonly string[]; remove?: readonly string[] },
+    actor?: Actor,
+  ): Promise<TeamView> {
+    const teamId = checkTeamId(given);
+    const { add, remove } = parse(allowListChange, change);
+    const stamp = stampOf(actor);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing === undefined) throw teamNotFound(teamId);
+      const models = new Set([...existing.models, ...(add ?? [])]);
+      for (const name of remove ?? []) models.delete(name);
+      const record = { ...existing, models: [...models], updated_at: stamp.at, updated_by: stamp.by };
+      return { record, result: teamView(record) };
+    });
+  }
+
   /** Its models, keys and aliases go with it. */
   async delete(given: string): Promise<{ deleted_teams: string[] }> {
     const teamId = checkTeamId(given);
@@ -98,19 +126,8 @@ export class TeamManagement {
   }
 
   async list(options: { cursor?: string; limit?: number } = {}): Promise<TeamPage> {
-    const limit = options.limit ?? 100;
-    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-      throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', {
-        param: 'limit',
-      });
-    }
-    const cursor = options.cursor === undefined ? {} : { cursor: options.cursor };
-    const page = await this.#storage.list(teamPrefix, { limit, ...cursor });
-    const teams = page.entries.map(({ key, value }) => {
-      const teamId = decodeURIComponent(key.slice(teamPrefix.length));
-      return teamView(decode(value ?? '', teamId));
-    });
-    return page.cursor === undefined ? { teams } : { teams, cursor: page.cursor };
+    const { records, ...rest } = await listRecords(this.#storage, options);
+    return { teams: records.map(teamView), ...rest };
   }
 
   async info(given: string): Promise<TeamInfo> {

@@ -1,0 +1,67 @@
+import { parseArgs } from 'node:util';
+import { RouterError } from '../errors.ts';
+
+export const usage = `Usage: team-model-router serve [options]
+
+  --port PORT             default 4000
+  --host HOST             default 127.0.0.1
+  --data FOLDER           where models and keys are kept; default ./team-models
+  --egress-allow ENTRY    an address that models may have beside public https ones, such as llm.internal:8000,
+                          10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; may be given more than once
+
+Environment:
+  TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
+  TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals; else as above
+  TMR_EGRESS_ALLOW        entries as above, separated by commas`;
+
+export interface ServeSettings {
+  port: number;
+  host: string;
+  /** The folder of the SQLite file and the key files. */
+  data: string;
+  egressAllow: string[];
+  masterKey: string | undefined;
+  encryptionKeys: string | undefined;
+}
+
+const options = {
+  port: { type: 'string', default: '4000' },
+  host: { type: 'string', default: '127.0.0.1' },
+  data: { type: 'string', default: './team-models' },
+  'egress-allow': { type: 'string', multiple: true, default: [] as string[] },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+/** @throws RouterError `invalid_request` that says what is wrong with the command line */
+export function readArguments(
+  given: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): ServeSettings | 'help' {
+  const { values, positionals } = parseGiven(given);
+  if (values.help || (positionals.length === 0 && given.length === 0)) return 'help';
+  if (positionals.length !== 1 || positionals[0] !== 'serve') throw refusal('The command is: serve.');
+  if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
+    throw refusal('--port must be a number up to 65535.');
+  }
+  const listed = (environment.TMR_EGRESS_ALLOW ?? '').split(',');
+  return {
+    port: Number(values.port),
+    host: values.host,
+    data: values.data,
+    egressAllow: [...values['egress-allow'], ...listed.map((entry) => entry.trim()).filter(Boolean)],
+    masterKey: environment.TMR_MASTER_KEY || undefined,
+    encryptionKeys: environment.TMR_ENCRYPTION_KEYS || undefined,
+  };
+}
+
+function parseGiven(given: readonly string[]) {
+  try {
+    return parseArgs({ args: [...given], options, allowPositionals: true });
+  } catch (error) {
+    throw refusal(error instanceof Error ? error.message : 'It cannot be read.');
+  }
+}
+
+function refusal(message: string): RouterError {
+  return new RouterError('invalid_request', `${message}\n\n${usage}`);
+}

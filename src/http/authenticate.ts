@@ -1,0 +1,105 @@
+import { timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { RouterError } from '../errors.ts';
+import type { TeamModelRouter } from '../router.ts';
+import { keyType, teamId } from '../schemas.ts';
+import { invalidKey } from '../teams/key-verifier.ts';
+import { hashKey } from '../teams/keys.ts';
+import type { NodeBindings } from './bindings.ts';
+import type { Credential } from './permissions.ts';
+
+/** What an application's own `authenticate` answers: one team, the operator, or nobody. */
+export type Authenticated = Credential | undefined | null;
+
+/**
+ * The application's own way to know who calls, from its session or token.
+ *
+ * @param context `incoming` is Node's request (so `incoming.session` is there), `fastify` Fastify's
+ */
+export type Authenticate = (
+  request: Request,
+  context: Pick<NodeBindings, 'incoming' | 'fastify'>,
+) => Authenticated | Promise<Authenticated>;
+
+export interface AuthenticationOptions {
+  masterKey?: string | undefined;
+  authenticate?: Authenticate | undefined;
+}
+
+const shortestMasterKey = 32;
+
+const teamCredential = z.strictObject({
+  master: z.literal(false).optional(),
+  teamId,
+  // No default: every end user would be a model manager otherwise.
+  keyType,
+  models: z.array(z.string()).optional(),
+  userId: z.string().min(1).max(256).optional(),
+});
+const masterCredential = z.strictObject({
+  master: z.literal(true),
+  userId: z.string().min(1).max(256).optional(),
+});
+
+/**
+ * Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key.
+ *
+ * @throws RouterError `invalid_request` if there is neither a master key of 32 characters or more, nor a function
+ */
+export function authenticator(
+  router: TeamModelRouter,
+  options: AuthenticationOptions,
+): (request: Request, bindings: NodeBindings) => Promise<Credential> {
+  const { masterKey, authenticate } = options;
+  if (masterKey === undefined && authenticate === undefined) {
+    throw refusal('masterKey', 'a gateway needs a master key or an authenticate of your own');
+  }
+  if (masterKey !== undefined && (typeof masterKey !== 'string' || masterKey.length < shortestMasterKey)) {
+    throw refusal('masterKey', `must have ${shortestMasterKey} characters or more`);
+  }
+  if (authenticate !== undefined && typeof authenticate !== 'function') {
+    throw refusal('authenticate', 'must be a function');
+  }
+  const master = masterKey === undefined ? undefined : Buffer.from(hashKey(masterKey));
+  // Hashes have one length, and no prefix of a key shows in how long it takes to compare them.
+  const isMaster = (key: string) =>
+    master !== undefined && timingSafeEqual(Buffer.from(hashKey(key)), master);
+
+  return async (request, bindings) => {
+    const key = keyOf(request);
+    if (key !== undefined && isMaster(key)) return { master: true };
+    if (authenticate !== undefined) return ask(authenticate, request, bindings);
+    if (key === undefined) throw invalidKey();
+    return router.verifyKey(key);
+  };
+}
+
+/** Whatever it answers that is not exactly one team or the operator is nobody. */
+async function ask(
+  authenticate: Authenticate,
+  request: Request,
+  { incoming, fastify }: NodeBindings,
+): Promise<Credential> {
+  let answer: unknown;
+  try {
+    answer = await authenticate(request, { incoming, fastify });
+  } catch {
+    throw invalidKey();
+  }
+  const master = masterCredential.safeParse(answer);
+  if (master.success) return master.data as Credential;
+  const team = teamCredential.safeParse(answer);
+  if (team.success) return team.data as Credential;
+  throw invalidKey();
+}
+
+/** `Authorization: Bearer`, or Azure's `api-key`. */
+function keyOf(request: Request): string | undefined {
+  const authorization = request.headers.get('authorization');
+  if (authorization === null) return request.headers.get('api-key') ?? undefined;
+  return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+}
+
+function refusal(param: string, message: string): RouterError {
+  return new RouterError('invalid_request', `${param}: ${message}`, { param });
+}

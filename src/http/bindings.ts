@@ -1,0 +1,14 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What the mounts hand to the gateway beside the standard request; all of it is absent on other runtimes. */
+export interface NodeBindings {
+  /** Node's own request: what an application keeps on it, such as a session, is there. */
+  incoming?: IncomingMessage | undefined;
+  outgoing?: ServerResponse | undefined;
+  /** Whether the answer may be written to `outgoing` at once: there is nobody between who would change it. */
+  direct?: boolean | undefined;
+  /** Fastify's request, if it came through Fastify. */
+  fastify?: unknown;
+  /** Whether the server is about to end, and takes no new work. */
+  draining?: (() => boolean) | undefined;
+}

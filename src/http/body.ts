@@ -1,0 +1,113 @@
+import type { IncomingMessage } from 'node:http';
+import { RouterError } from '../errors.ts';
+import type { NodeBindings } from './bindings.ts';
+
+/** What body parsers of an application leave behind on Node's request. */
+type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
+
+/**
+ * The body of a request, as it came, up to `limit` bytes; `undefined` if there is none. A body that a parser has
+ * taken already is the `rawBody` that it kept, else what it made of it, written again: there duplicate keys and the
+ * spelling of numbers are lost.
+ *
+ * @throws RouterError `request_too_large`; `invalid_request` if somebody has read the body and kept nothing of it
+ */
+export async function readBytes(
+  request: Request,
+  { incoming }: NodeBindings,
+  limit: number,
+): Promise<Uint8Array | undefined> {
+  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+  if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
+  if (incoming === undefined) return request.body === null ? undefined : collect(request.body, limit);
+  const { rawBody } = incoming as ParsedMessage;
+  if (rawBody instanceof Uint8Array) return checked(rawBody, limit);
+  if (incoming.readableDidRead) return checked(written(incoming), limit);
+  return receive(incoming, limit);
+}
+
+function written({ body }: ParsedMessage): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  if (typeof body === 'string') return Buffer.from(body);
+  if (typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
+  throw new RouterError(
+    'invalid_request',
+    'The body was read before it came here: mount the gateway before body parsers, or have them keep rawBody.',
+  );
+}
+
+function checked(bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.byteLength > limit) throw tooLarge(limit);
+  return bytes;
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    if (size > limit) throw tooLarge(limit);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** By events: an async iteration of the same takes four times as long. */
+function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const stop = () => {
+      incoming.off('data', onData);
+      incoming.off('end', onEnd);
+      incoming.off('error', onBreak);
+      incoming.off('close', onBreak);
+    };
+    const onData = (chunk: Buffer) => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size <= limit) return;
+      stop();
+      incoming.pause();
+      reject(tooLarge(limit));
+    };
+    const onEnd = () => {
+      stop();
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+    };
+    const onBreak = () => {
+      stop();
+      reject(new RouterError('invalid_request', 'The body of the request broke off.'));
+    };
+    incoming.on('data', onData).on('end', onEnd).on('error', onBreak).on('close', onBreak);
+  });
+}
+
+/** @throws RouterError `invalid_request` for a body that is no JSON, or does not say that it is */
+export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
+  checkContentType(contentType, isJson, 'application/json');
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch {
+    throw new RouterError('invalid_request', 'The body is not JSON.');
+  }
+}
+
+/** The body of a call is JSON or a form. @throws RouterError `invalid_request` */
+export function checkCallType(contentType: string | null): void {
+  checkContentType(contentType, isJsonOrForm, 'application/json or multipart/form-data');
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+const isJson = /^application\/json\s*(;|$)/i;
+const isJsonOrForm = /^(application\/json|multipart\/form-data)\s*(;|$)/i;
+
+// What a plain form of a foreign page can send is none of these but multipart.
+function checkContentType(contentType: string | null, form: RegExp, expected: string): void {
+  if (contentType !== null && form.test(contentType)) return;
+  throw new RouterError('invalid_request', `content-type: must be ${expected}`, { param: 'content-type' });
+}
+
+function tooLarge(limit: number): RouterError {
+  return new RouterError('request_too_large', `The body may have ${limit} bytes at most.`);
+}

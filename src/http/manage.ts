@@ -1,0 +1,46 @@
+import type { HonoRequest } from 'hono';
+import type { Answer } from '../calls/answer.ts';
+import { RouterError } from '../errors.ts';
+import type { TeamModelRouter } from '../router.ts';
+import { parse } from '../validation.ts';
+import { jsonAnswer } from './answers.ts';
+import type { NodeBindings } from './bindings.ts';
+import { parseJson, readBytes } from './body.ts';
+import type { Credential } from './permissions.ts';
+import { limiter } from './rate-limit.ts';
+import type { Route } from './route.ts';
+
+const bodyLimit = 1_048_576;
+
+/** Parses a management request and hands it to its route: one method of the router. */
+export function manage(router: TeamModelRouter) {
+  const limits = new Map<Route, (teamId: string | null) => void>();
+  return async (
+    route: Route,
+    credential: Credential,
+    request: HonoRequest,
+    bindings: NodeBindings,
+  ): Promise<Answer> => {
+    const teamId = credential.master ? null : credential.teamId;
+    if (teamId !== null && (await router.isTeamBlocked(teamId))) {
+      throw new RouterError('team_blocked', 'This team is blocked.');
+    }
+    const { raw } = request;
+    const body = await bodyOf(route, raw, bindings);
+    const query = route.query && parse(route.query, request.query());
+    if (route.perMinute !== undefined) {
+      const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
+      limits.set(route, limit);
+      limit(teamId);
+    }
+    const input = { router, credential, body, query, params: request.param() };
+    return jsonAnswer(200, await route.run(input as never));
+  };
+}
+
+async function bodyOf(route: Route, raw: Request, bindings: NodeBindings): Promise<unknown> {
+  if (route.body === undefined) return undefined;
+  const bytes = await readBytes(raw, bindings, bodyLimit);
+  const given = parseJson(bytes, raw.headers.get('content-type'));
+  return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
+}

@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { modelBody, modelPatch } from '../schemas.ts';
+import { modelNotFound } from '../teams/models.ts';
+import { parse } from '../validation.ts';
+import { teamOf } from './permissions.ts';
+import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.ts';
+
+const id = z.string().min(1).max(256);
+const byId = z.strictObject({ id });
+const byInfoId = z.strictObject({ model_info: z.strictObject({ id }) });
+const update = modelPatch.extend({ model_info: modelPatch.shape.model_info.unwrap().extend({ id }) });
+const listing = z.strictObject({ litellm_model_id: id.optional(), team_id: z.string().optional() });
+
+/** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
+export const modelRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    paths: ['/model/new', '/model/add'],
+    permission: 'models',
+    summary: 'Adds a model to a team, or, with the master key and without a team_id, a shared one',
+    body: modelBody,
+    async run({ router, credential, body }) {
+      const given = body.model_info?.team_id;
+      const actor = actorOf(credential);
+      if (!credential.master) return router.addModel(teamOf(credential, given), body, actor);
+      return given === undefined ? router.addSharedModel(body, actor) : router.addModel(given, body, actor);
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/model/update'],
+    permission: 'models',
+    summary: 'Changes what is sent; null clears; a new model_name renames',
+    body: update,
+    run: ({ body, ...request }) => change({ ...request, body }, body.model_info.id),
+  }),
+  route({
+    method: 'PATCH',
+    paths: ['/model/{id}/update'],
+    permission: 'models',
+    summary: 'Changes what is sent; null clears; a new model_name renames',
+    body: modelPatch,
+    run: (request) => change(request, request.params.id ?? ''),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/model/delete'],
+    permission: 'models',
+    summary: 'Removes a model',
+    body: byId,
+    run: (request) => remove(request, request.body.id),
+  }),
+  route({
+    method: 'DELETE',
+    paths: ['/model/{id}'],
+    permission: 'models',
+    summary: 'Removes a model',
+    run: (request) => remove(request, request.params.id ?? ''),
+  }),
+  route({
+    method: 'GET',
+    paths: ['/model/info', '/v1/model/info', '/v2/model/info'],
+    permission: 'info',
+    summary:
+      "Lists a team's models, secrets masked; with the master key and without a team_id the shared ones",
+    query: listing,
+    run: list,
+  }),
+  route({
+    method: 'POST',
+    paths: ['/health/test_connection'],
+    permission: 'models',
+    summary: 'Makes one cheap call to a stored model, or to one that is about to be stored',
+    // It would serve to map a network, or to try stolen keys.
+    perMinute: 20,
+    body: z.union([byInfoId, modelBody]),
+    readBody: (given) => parse(isWhole(given) ? modelBody : byInfoId, given),
+    async run({ router, credential, body }) {
+      const actor = actorOf(credential);
+      if (!('litellm_params' in body)) {
+        const stored = { id: body.model_info.id };
+        const owner = await ownerOf(router, credential, stored.id);
+        if (owner === undefined) throw modelNotFound(stored.id);
+        return owner === null ? router.testSharedModel(stored) : router.testModel(owner, stored, actor);
+      }
+      const given = body.model_info?.team_id;
+      if (!credential.master) return router.testModel(teamOf(credential, given), body, actor);
+      return given === undefined ? router.testSharedModel(body) : router.testModel(given, body);
+    },
+  }),
+];
+
+function isWhole(given: unknown): boolean {
+  return typeof given === 'object' && given !== null && ('litellm_params' in given || 'model_name' in given);
+}
+
+type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'credential'>;
+
+async function change(request: Asked & { body: z.output<typeof modelPatch> }, modelId: string) {
+  const { router, credential, body } = request;
+  if (!credential.master) teamOf(credential, body.model_info?.team_id);
+  const owner = await ownerOf(router, credential, modelId);
+  if (owner === undefined) throw modelNotFound(modelId);
+  const actor = actorOf(credential);
+  return owner === null
+    ? router.updateSharedModel(modelId, body, actor)
+    : router.updateModel(owner, modelId, body, actor);
+}
+
+async function remove({ router, credential }: Asked, modelId: string) {
+  const owner = await ownerOf(router, credential, modelId);
+  if (owner === undefined) throw modelNotFound(modelId);
+  return owner === null
+    ? router.deleteSharedModel(modelId)
+    : router.deleteModel(owner, modelId, actorOf(credential));
+}
+
+async function list({ router, credential, query }: Asked & { query: z.output<typeof listing> }) {
+  const wanted = query.litellm_model_id;
+  const given = query.team_id;
+  let team: string | null | undefined = credential.master ? (given ?? null) : teamOf(credential, given);
+  if (wanted !== undefined && given === undefined) team = await ownerOf(router, credential, wanted);
+  if (team === undefined) throw modelNotFound(wanted ?? '');
+  const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
+  const visible = credential.master || credential.models === undefined ? undefined : credential.models;
+  const rows = data.filter(({ model_name }) => visible === undefined || visible.includes(model_name));
+  if (wanted === undefined) return { data: rows };
+  const found = rows.filter(({ model_info }) => model_info.id === wanted);
+  if (found.length === 0) throw modelNotFound(wanted);
+  return { data: found };
+}

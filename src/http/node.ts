@@ -1,0 +1,100 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { RouterError } from '../errors.ts';
+import type { NodeBindings } from './bindings.ts';
+import { drain, OpenRequests } from './drain.ts';
+
+/** What the mounts use of a gateway: the `fetch` of `createGateway`. */
+export interface GatewayLike {
+  fetch(request: Request, bindings?: object): Response | Promise<Response>;
+}
+
+export type NodeListener = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  more?: Pick<NodeBindings, 'fastify' | 'draining'>,
+) => Promise<void>;
+
+/**
+ * The gateway as a listener of `node:http`.
+ *
+ * @example
+ * createServer(nodeListener(gateway)).listen(4000);
+ */
+export function nodeListener(gateway: GatewayLike): NodeListener {
+  const listener = getRequestListener((request, { incoming, outgoing }) => {
+    const more = (incoming as WithBindings)[moreKey];
+    return gateway.fetch(request as Request, { ...more, incoming, outgoing, direct: true });
+  }, listening);
+  return async (incoming, outgoing, more) => {
+    (incoming as WithBindings)[moreKey] = more;
+    await listener(incoming, outgoing);
+  };
+}
+
+/** What a mount adds travels on Node's request. */
+const moreKey = Symbol('team-model-router.bindings');
+type WithBindings = { [moreKey]?: Pick<NodeBindings, 'fastify' | 'draining'> | undefined };
+
+/** The application's own Request and Response stay what they are. */
+const listening = { overrideGlobalObjects: false, errorHandler: unreadable };
+
+/** A request line or a host that no URL can be made of. */
+function unreadable(): Response {
+  const error = new RouterError('invalid_request', 'The request cannot be read.');
+  return Response.json(error.toJSON(), { status: error.status });
+}
+
+export interface ServeOptions {
+  /** Default 4000; 0 for any that is free. */
+  port?: number | undefined;
+  /** Default `127.0.0.1`. */
+  hostname?: string | undefined;
+  /** Milliseconds that open calls may take to end once `close` is called. Default 30 000. */
+  drainTimeoutMs?: number | undefined;
+}
+
+export interface GatewayServer {
+  port: number;
+  hostname: string;
+  /** `http://host:port`, without a trailing slash. */
+  url: string;
+  /** Readiness turns 503, open calls and streams end up to the deadline, then the port is closed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves a gateway on a port of its own.
+ *
+ * @throws what `listen` gives, such as `EADDRINUSE`
+ */
+export async function serveGateway(gateway: GatewayLike, options: ServeOptions = {}): Promise<GatewayServer> {
+  const { port = 4000, hostname = '127.0.0.1', drainTimeoutMs = 30_000 } = options;
+  const listener = nodeListener(gateway);
+  let draining = false;
+  const server = createServer((incoming, outgoing) => {
+    if (draining) outgoing.setHeader('connection', 'close');
+    void listener(incoming, outgoing, { draining: () => draining });
+  });
+  const requests = new OpenRequests(server);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, hostname, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const address = server.address() as AddressInfo;
+  let closed: Promise<void> | undefined;
+  return {
+    port: address.port,
+    hostname,
+    url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    close() {
+      draining = true;
+      closed ??= drain(server, requests, drainTimeoutMs);
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { Answer } from '../calls/answer.ts';
+import { endpoints } from '../calls/endpoints.ts';
+import type { Caller } from '../calls/resolve.ts';
+import type { TeamModelRouter } from '../router.ts';
+import type { NodeBindings } from './bindings.ts';
+import { checkCallType, readBytes } from './body.ts';
+import type { Credential, Permission } from './permissions.ts';
+
+/** Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. */
+export interface CallRoute {
+  method: string;
+  paths: readonly string[];
+  permission: Permission;
+  summary: string;
+}
+
+/** One call as it came in. */
+export interface CallRequest {
+  method: string;
+  /** Percent-encoded, without what the gateway is mounted under. */
+  path: string;
+  raw: Request;
+  bindings: NodeBindings;
+}
+
+export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
+  method: endpoint.method,
+  paths: [
+    `/v1${endpoint.path}`,
+    endpoint.path,
+    ...(endpoint.stateful || endpoint.local ? [] : [`/openai/deployments/{model}${endpoint.path}`]),
+  ],
+  permission: endpoint.local ? 'names' : 'calls',
+  summary: `OpenAI's ${endpoint.id}`,
+}));
+
+/** Hands the request to the pipeline as it came; the answer's bytes are the provider's. */
+export async function answerCall(
+  router: TeamModelRouter,
+  credential: Credential,
+  { method, path, raw, bindings }: CallRequest,
+  bodyLimit: number,
+): Promise<Answer> {
+  const body = await readBytes(raw, bindings, bodyLimit);
+  const { headers, url } = raw;
+  if (body !== undefined && body.byteLength > 0) checkCallType(headers.get('content-type'));
+  const queryStart = url.indexOf('?');
+  const query = new URLSearchParams(queryStart === -1 ? '' : url.slice(queryStart + 1));
+  const signal = leaving(raw, bindings);
+  const sent = body === undefined ? {} : { body };
+  return router.dispatch(callerOf(credential), { method, path, query, headers, ...sent, signal });
+}
+
+function callerOf(credential: Credential): Caller {
+  if (credential.master) return { teamId: null };
+  const { teamId, models } = credential;
+  return models === undefined ? { teamId } : { teamId, models };
+}
+
+/** Aborts when the client leaves before it has its answer. */
+function leaving(request: Request, { outgoing }: NodeBindings): AbortSignal {
+  if (outgoing === undefined) return request.signal;
+  const controller = new AbortController();
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}

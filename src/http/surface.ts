@@ -1,0 +1,52 @@
+import type { z } from 'zod';
+import { livenessPaths, readinessPath } from './health.ts';
+import { keyRoutes } from './keys.ts';
+import { modelRoutes } from './models.ts';
+import { callRoutes } from './openai.ts';
+import type { Permission } from './permissions.ts';
+import type { Route } from './route.ts';
+import { teamRoutes } from './teams.ts';
+
+export const openApiPath = '/openapi.json';
+
+export const managementRoutes: readonly Route[] = [...modelRoutes, ...teamRoutes, ...keyRoutes];
+
+/** One method on one path, as it is documented. */
+export interface Entry {
+  method: string;
+  /** `{name}` stands for one segment. */
+  path: string;
+  permission: Permission;
+  summary: string;
+  body?: z.ZodType | undefined;
+  query?: z.ZodType | undefined;
+}
+
+/** Everything that a gateway answers to. */
+export const surface: readonly Entry[] = [
+  ...managementRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
+  ...callRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
+  ...livenessPaths.map((path) => ({
+    method: 'GET',
+    path,
+    permission: 'open' as const,
+    summary: 'Whether the process lives',
+  })),
+  { method: 'GET', path: readinessPath, permission: 'open', summary: 'Whether requests should be sent here' },
+];
+
+const patterns = surface.map(({ method, path }) => ({ method, segments: path.split('/') }));
+
+/** The methods that a path takes; none if there is no such path. */
+export function allowedMethods(path: string): string[] {
+  const segments = path.split('/');
+  const allowed = new Set<string>();
+  for (const { method, segments: pattern } of patterns) {
+    if (pattern.length !== segments.length) continue;
+    const fits = pattern.every((part, index) =>
+      part.startsWith('{') ? segments[index] !== '' : part === segments[index],
+    );
+    if (fits) allowed.add(method);
+  }
+  return allowed.has('GET') ? [...allowed, 'HEAD'] : [...allowed];
+}

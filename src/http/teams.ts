@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import { teamBody, teamId, teamPatch } from '../schemas.ts';
+import { paging, takePage } from './paging.ts';
+import { namedTeam } from './permissions.ts';
+import { actorOf, type Route, route } from './route.ts';
+
+const named = z.strictObject({ team_id: teamId });
+const names = z.strictObject({ team_id: teamId, models: z.array(z.string().min(1).max(256)).max(1000) });
+
+/** `/team/...`: teams themselves are the operator's; a team reads its own. */
+export const teamRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    paths: ['/team/new'],
+    permission: 'master',
+    summary: 'Makes a team; without a team_id one is minted',
+    body: teamBody,
+    run: ({ router, credential, body }) => router.createTeam(body, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/update'],
+    permission: 'master',
+    summary: 'Changes what is sent; null clears',
+    body: teamPatch.extend({ team_id: teamId }),
+    run: ({ router, credential, body }) => router.updateTeam(body.team_id, body, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/block'],
+    permission: 'master',
+    summary: 'Refuses everything that the team and its keys ask for, until it is unblocked',
+    body: named,
+    run: ({ router, credential, body }) => router.blockTeam(body.team_id, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/unblock'],
+    permission: 'master',
+    summary: 'Ends a block',
+    body: named,
+    run: ({ router, credential, body }) => router.unblockTeam(body.team_id, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/delete'],
+    permission: 'master',
+    summary: 'Removes teams with their models, keys and aliases',
+    body: z.strictObject({ team_ids: z.array(teamId).min(1).max(100) }),
+    async run({ router, body }) {
+      const ids = [...new Set(body.team_ids)];
+      // An id that is not there removes nobody, as far as that can be known before.
+      for (const id of ids) await router.getTeamInfo(id);
+      const deleted: string[] = [];
+      for (const id of ids) deleted.push(...(await router.deleteTeam(id)).deleted_teams);
+      return { deleted_teams: deleted };
+    },
+  }),
+  route({
+    method: 'GET',
+    paths: ['/team/info'],
+    permission: 'info',
+    summary: 'The team with its model_aliases and its keys',
+    query: z.strictObject({ team_id: z.string().optional() }),
+    run: async ({ router, credential, query }) => router.getTeamInfo(namedTeam(credential, query.team_id)),
+  }),
+  route({
+    method: 'GET',
+    paths: ['/team/list'],
+    permission: 'master',
+    summary: 'One page of all teams',
+    query: paging,
+    run: ({ router, query }) =>
+      takePage(query, async (cursor) => {
+        const { teams, ...rest } = await router.listTeams(cursor === undefined ? {} : { cursor });
+        return { rows: teams, ...rest };
+      }),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/model/add'],
+    permission: 'master',
+    summary: 'Lets the team use these shared models too',
+    body: names,
+    run: ({ router, credential, body }) =>
+      router.allowSharedModels(body.team_id, body.models, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/team/model/delete'],
+    permission: 'master',
+    summary: 'Lets the team no longer use these shared models',
+    body: names,
+    run: ({ router, credential, body }) =>
+      router.disallowSharedModels(body.team_id, body.models, actorOf(credential)),
+  }),
+];
