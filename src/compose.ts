@@ -51,8 +51,9 @@ export function compose(given: RouterOptions): Rooms {
   const snapshots = new Snapshots(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const registry = new Registry(storage, (teamId) => snapshots.drop(teamId));
-  const { onCall, random, maxBodyBytes } = options;
-  const dispatcher = new Dispatcher({ snapshots, transports, onCall, random, now });
+  const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
+  const limits = { maxBodyBytes, maxHeldBytes };
+  const dispatcher = new Dispatcher({ snapshots, transports, limits, onCall, random, now });
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (
     options.storage.watch?.((event) => {

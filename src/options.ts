@@ -33,6 +33,8 @@ export interface RouterOptions {
   maxTeams?: number;
   /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB). */
   maxBodyBytes?: number;
+  /** Bytes of an upload that are held back to find its field `model` behind a file. Default 8 388 608 (8 MiB). */
+  maxHeldBytes?: number;
   /** Is told of every call; what it throws is ignored. */
   onCall?: (receipt: Receipt) => void;
   /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
@@ -64,6 +66,7 @@ const routerOptions = z.strictObject({
   storageTimeoutMs: milliseconds.default(5_000),
   maxTeams: z.int().positive().max(10_000_000).default(10_000),
   maxBodyBytes: z.int().positive().max(2_147_483_647).default(268_435_456),
+  maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   onCall: callback<(receipt: Receipt) => void>().optional(),
   random: callback<() => number>().default(() => Math.random),
 });

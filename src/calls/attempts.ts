@@ -23,6 +23,8 @@ export interface AttemptPlan {
   send: (deployment: Deployment) => Promise<TransportResponse>;
   /** How many attempts may follow the first one; absent: the deployment's `num_retries`, else 2. */
   retries: number | undefined;
+  /** Whether the call can still be sent again. */
+  repeatable: () => boolean;
   random: () => number;
   now: () => number;
   /** Rejects with the signal's reason when the caller leaves. */
@@ -58,7 +60,8 @@ export async function attempt(
     tried.add(deployment.id);
     const retries = boundedRetries(plan.retries ?? deployment.params.num_retries);
     const sibling = pool.deployments.some(({ id }) => !tried.has(id));
-    if (attempts.length > retries || !mayGoOn(outcome, sibling)) return { outcome, pool, attempts };
+    const enough = attempts.length > retries || !plan.repeatable();
+    if (enough || !mayGoOn(outcome, sibling)) return { outcome, pool, attempts };
     const pause = sibling ? 0 : pauseBefore(attempts.length, outcome, plan.random);
     discard(outcome);
     if (pause > 0) await plan.wait(pause);

@@ -7,6 +7,7 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
+import type { BodyLimits } from './content.ts';
 import { answerLocally } from './local.ts';
 import { type Receipt, ReceiptDraft } from './receipt.ts';
 import { relay } from './relay.ts';
@@ -17,6 +18,7 @@ export interface DispatcherOptions {
   snapshots: Snapshots;
   /** The ways out: for the teams' deployments, and for the operator's shared ones. */
   transports: { team: Transport; shared: Transport };
+  limits: BodyLimits;
   onCall?: ((receipt: Receipt) => void) | undefined;
   /** Uniform in [0, 1). */
   random: () => number;
@@ -62,12 +64,22 @@ export class Dispatcher {
 
   async #answer(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Answer> {
     call.signal?.throwIfAborted();
-    const request = readRequest(call);
+    const read = readRequest(call, this.#options.limits);
+    const request = read instanceof Promise ? await read : read;
+    try {
+      return await this.#forward(caller, call, request, receipt);
+    } finally {
+      request.release();
+    }
+  }
+
+  async #forward(caller: Caller, call: Call, request: ModelRequest, receipt: ReceiptDraft): Promise<Answer> {
     if (request.endpoint.local) return answerLocally(request, caller, await this.#directory(caller));
     const result = await attempt({
       resolve: () => this.#pool(caller, request),
       send: (deployment) => this.#send(deployment, call, request),
       retries: call.numRetries,
+      repeatable: request.repeatable,
       random: this.#options.random,
       now: this.#options.now,
       wait: (milliseconds) => pause(milliseconds, call.signal),

@@ -74,6 +74,11 @@ function decodeSegment(segment: string): string | undefined {
   }
 }
 
+/** Whether the body says which model it is for, so that the deployment's own is put in its place. */
+export function carriesModel({ model }: Endpoint): boolean {
+  return model === 'json' || model === 'json_optional' || model === 'form';
+}
+
 /** Fields by which a stateless call would touch what lies in the provider's account. */
 const accountFields = ['previous_response_id', 'conversation', 'prompt', 'background'] as const;
 

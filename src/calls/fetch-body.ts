@@ -1,38 +1,27 @@
-import { RouterError } from '../errors.ts';
+import type { Call } from './request.ts';
+import { bodyTooLarge } from './streamed-content.ts';
 
 /**
- * The body of a fetch as bytes, or as the text it is, and the content type that comes with its form.
+ * The body of a fetch: text and bytes as they are, anything else as a stream, with the content type that comes with
+ * its form.
  *
- * @throws RouterError `request_too_large` beyond `limit` bytes
+ * @throws RouterError `request_too_large` beyond `limit` bytes; a stream is counted as it is read
  */
-export async function readBody(
-  body: unknown,
-  limit: number,
-): Promise<{ bytes?: string | Uint8Array; contentType?: string }> {
+export function readBody(body: unknown, limit: number): { body?: Call['body']; contentType?: string } {
   if (body === undefined || body === null) return {};
-  if (typeof body === 'string') {
-    if (body.length > limit) throw tooLarge(limit);
-    return { bytes: body };
+  if (typeof body === 'string' || body instanceof Uint8Array) {
+    if (body.length > limit) throw bodyTooLarge(limit);
+    return { body };
   }
-  if (body instanceof Uint8Array) {
-    if (body.byteLength > limit) throw tooLarge(limit);
-    return { bytes: body };
-  }
+  if (isIterable(body)) return { body };
   // FormData gets its boundary, a Blob its type, from the one who knows how.
-  const response = isIterable(body)
-    ? undefined
-    : new Response(body as ConstructorParameters<typeof Response>[0]);
-  const contentType = response?.headers.get('content-type') ?? undefined;
-  const source = response === undefined ? (body as AsyncIterable<Uint8Array>) : response.body;
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of source as AsyncIterable<Uint8Array>) {
-    size += chunk.byteLength;
-    if (size > limit) throw tooLarge(limit);
-    chunks.push(chunk);
-  }
-  const bytes = Buffer.concat(chunks);
-  return contentType === undefined ? { bytes } : { bytes, contentType };
+  const response = new Response(body as ConstructorParameters<typeof Response>[0]);
+  const contentType = response.headers.get('content-type');
+  const stream = response.body as AsyncIterable<Uint8Array> | null;
+  return {
+    ...(stream === null ? {} : { body: stream }),
+    ...(contentType === null ? {} : { contentType }),
+  };
 }
 
 function isIterable(body: unknown): body is AsyncIterable<Uint8Array> {
@@ -42,8 +31,4 @@ function isIterable(body: unknown): body is AsyncIterable<Uint8Array> {
     Symbol.asyncIterator in body &&
     !(body instanceof ReadableStream)
   );
-}
-
-function tooLarge(limit: number): RouterError {
-  return new RouterError('request_too_large', `The body of a call may have ${limit} bytes at most.`);
 }

@@ -55,9 +55,9 @@ async function answerTo(
   const given = init?.headers ?? request?.headers;
   const headers = given instanceof Headers ? given : new Headers(given);
   const body = init?.body ?? request?.body ?? undefined;
-  let content: Awaited<ReturnType<typeof readBody>>;
+  let content: ReturnType<typeof readBody>;
   try {
-    content = await readBody(body, maxBodyBytes);
+    content = readBody(body, maxBodyBytes);
   } catch (error) {
     signal?.throwIfAborted();
     return errorAnswer(asRouterError(error));
@@ -70,7 +70,7 @@ async function answerTo(
       content.contentType === undefined || headers.has('content-type')
         ? headers
         : typed(headers, content.contentType),
-    ...(content.bytes === undefined ? {} : { body: content.bytes }),
+    ...(content.body === undefined ? {} : { body: content.body }),
     ...(signal == null ? {} : { signal }),
     ...defaults,
   });

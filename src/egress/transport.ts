@@ -14,7 +14,8 @@ export interface TransportRequest {
   method: string;
   url: string;
   headers: Record<string, string>;
-  body?: string | Uint8Array;
+  /** One that comes in pieces is read once, as it is sent. */
+  body?: string | Uint8Array | AsyncIterable<Uint8Array>;
   signal?: AbortSignal;
   /** Until the headers of the answer are there. */
   headersTimeoutMs: number;
@@ -67,7 +68,8 @@ export class Transport {
         path: pathStart === -1 ? '/' : url.slice(pathStart),
         method: method as Dispatcher.HttpMethod,
         headers: { ...headers, 'accept-encoding': 'identity' },
-        body: body ?? null,
+        // undici sends any async iterable, though its types know of Node's streams only.
+        body: (body ?? null) as string | Uint8Array | Readable | null,
         ...(signal === undefined ? {} : { signal }),
         headersTimeout: headersTimeoutMs,
         bodyTimeout: bodyTimeoutMs,

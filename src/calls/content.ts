@@ -1,0 +1,133 @@
+import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import { asBuffer } from './answer.ts';
+import { carriesModel, type Endpoint, statefulReason } from './endpoints.ts';
+import { type FormBody, readFormModel } from './form-body.ts';
+import { type BodyScan, mergeExtra, replaceModel, scanBody } from './json-body.ts';
+import type { Call, Content } from './request.ts';
+
+/** What is known of a call before its body is read. */
+export interface Envelope {
+  endpoint: Endpoint;
+  method: string;
+  contentType: string | null;
+  /** The model that the query or a header names. */
+  given: string | undefined;
+  /** The model that the path names, which wins. */
+  pathModel: string | undefined;
+}
+
+export interface BodyLimits {
+  /** Bytes that a body may have. */
+  maxBodyBytes: number;
+  /** Bytes of a streamed form that are held back to find its model. */
+  maxHeldBytes: number;
+}
+
+export function isStream(body: NonNullable<Call['body']>): body is AsyncIterable<Uint8Array> {
+  return typeof body !== 'string' && !(body instanceof Uint8Array);
+}
+
+export function isForm(contentType: string | null): contentType is string {
+  return contentType?.toLowerCase().startsWith('multipart/form-data') ?? false;
+}
+
+const whole = { repeatable: () => true, release: () => {} };
+
+/** The content of a call without a body. @throws RouterError `invalid_request` if it needs one */
+export function emptyContent(endpoint: Endpoint, method: string): Content {
+  if (method === 'POST' && endpoint.model === 'json') {
+    throw new RouterError('invalid_request', 'This call needs a JSON body.');
+  }
+  const stateful = () => statefulReason(endpoint, '', undefined);
+  return {
+    name: undefined,
+    stream: false,
+    contentType: null,
+    stateful,
+    bodyFor: () => undefined,
+    ...whole,
+  };
+}
+
+/** A body that is held whole. @throws RouterError `invalid_request` if its top level cannot be read */
+export function readContent(body: string | Uint8Array, envelope: Envelope): Content {
+  const { endpoint, method, contentType } = envelope;
+  if (body.length === 0) return emptyContent(endpoint, method);
+  if (!isForm(contentType)) return jsonContent(typeof body === 'string' ? body : decode(body), endpoint);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  return formContent(readFormModel(bytes, contentType), bytes, contentType, envelope);
+}
+
+/** A form that is held whole. */
+export function formContent(
+  form: FormBody,
+  bytes: Uint8Array,
+  contentType: string,
+  envelope: Envelope,
+): Content {
+  const { endpoint } = envelope;
+  const named = carriesModel(endpoint);
+  if (named) checkNamed(envelope, form.model);
+  return {
+    name: named ? form.model : undefined,
+    stream: false,
+    contentType,
+    stateful: () => statefulReason(endpoint, '', undefined),
+    bodyFor: (deployment) => (named ? form.replace(deployment.target.model) : bytes),
+    ...whole,
+  };
+}
+
+/**
+ * A form's model may come behind a file that is on its way to the provider already: what names it earlier has to say
+ * the same.
+ *
+ * @throws RouterError `invalid_request` if it does not
+ */
+export function checkNamed({ given, pathModel }: Envelope, model: string | undefined): void {
+  if (pathModel !== undefined || given === undefined || model === undefined || model === given) return;
+  const message = 'The form names another model than ?model= or the header x-team-model.';
+  throw new RouterError('invalid_request', message, { param: 'model' });
+}
+
+function jsonContent(text: string, endpoint: Endpoint): Content {
+  const scan = scanBody(text);
+  return {
+    // A fine-tuning job names the provider's base model, not one of the team's.
+    name: endpoint.model === 'provider' ? undefined : scan.model?.value,
+    stream: scan.stream === true,
+    contentType: 'application/json',
+    stateful: () => readStateful(endpoint, text, scan),
+    bodyFor: (deployment) => (carriesModel(endpoint) ? jsonFor(deployment, text, scan) : text),
+    ...whole,
+  };
+}
+
+function jsonFor(deployment: Deployment, text: string, scan: BodyScan): string {
+  const extra = deployment.params.extra_body;
+  if (scan.model !== undefined) {
+    const replaced = replaceModel(text, scan, deployment.target.model);
+    // What is added goes in front of everything else, so the positions of the scan still hold.
+    return extra === undefined ? replaced : mergeExtra(replaced, scan, extra);
+  }
+  return mergeExtra(text, scan, { model: deployment.target.model, ...extra });
+}
+
+function readStateful(endpoint: Endpoint, text: string, scan: BodyScan): string | undefined {
+  try {
+    return statefulReason(endpoint, text, scan);
+  } catch {
+    throw new RouterError('invalid_request', 'The body is not valid JSON.');
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function decode(body: Uint8Array): string {
+  try {
+    return utf8.decode(asBuffer(body));
+  } catch {
+    throw new RouterError('invalid_request', 'The body is not UTF-8.');
+  }
+}
