@@ -1,0 +1,21 @@
+/** The gateway on Node over storage in memory, with one team, one key and one model. argv: the upstream's URL, the port of nothing */
+import { createGateway } from '../src/http/gateway.ts';
+import { serveGateway } from '../src/http/node.ts';
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from '../src/index.ts';
+import { answerToParent } from './http-child.ts';
+
+const [, , upstream = ''] = process.argv;
+const router = new TeamModelRouter({
+  storage: memoryStorage(),
+  encryptionKeys: [generateEncryptionKey()],
+  egress: { allow: [upstream] },
+});
+await router.addModel('acme', {
+  model_name: 'my-team-model',
+  litellm_params: { model: 'gpt-4o', api_key: 'sk-0123456789abcdef', api_base: upstream },
+});
+const { key } = await router.createKey('acme');
+const gateway = createGateway(router, { masterKey: `sk-${'m'.repeat(43)}` });
+const { port } = await serveGateway(gateway, { port: 0 });
+process.send?.({ key });
+answerToParent(port);
