@@ -26,6 +26,45 @@ export async function readBytes(
   return receive(incoming, limit);
 }
 
+/**
+ * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`.
+ *
+ * @throws RouterError as `readBytes`, `invalid_request` for what is neither JSON nor a form; the stream throws
+ * `request_too_large` where it passes `limit`
+ */
+export async function readCallBody(
+  request: Request,
+  bindings: NodeBindings,
+  limit: number,
+): Promise<Uint8Array | AsyncIterable<Uint8Array> | undefined> {
+  const contentType = request.headers.get('content-type');
+  const stream = contentType !== null && isForm.test(contentType) && streamOf(request, bindings);
+  if (stream) {
+    if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
+    return bounded(stream, limit);
+  }
+  const bytes = await readBytes(request, bindings, limit);
+  if (bytes === undefined || bytes.byteLength === 0) return undefined;
+  checkContentType(contentType, isJsonOrForm, 'application/json or multipart/form-data');
+  return bytes;
+}
+
+/** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
+function streamOf(request: Request, { incoming }: NodeBindings): AsyncIterable<Uint8Array> | undefined {
+  if (incoming === undefined) return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
+  const taken = incoming.readableDidRead || (incoming as ParsedMessage).rawBody instanceof Uint8Array;
+  return taken ? undefined : incoming.iterator({ destroyOnReturn: false });
+}
+
+async function* bounded(stream: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.byteLength;
+    if (size > limit) throw tooLarge(limit);
+    yield chunk;
+  }
+}
+
 function written({ body }: ParsedMessage): Uint8Array {
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return Buffer.from(body);
@@ -93,13 +132,9 @@ export function parseJson(bytes: Uint8Array | undefined, contentType: string | n
   }
 }
 
-/** The body of a call is JSON or a form. @throws RouterError `invalid_request` */
-export function checkCallType(contentType: string | null): void {
-  checkContentType(contentType, isJsonOrForm, 'application/json or multipart/form-data');
-}
-
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const isJson = /^application\/json\s*(;|$)/i;
+const isForm = /^multipart\/form-data\s*(;|$)/i;
 const isJsonOrForm = /^(application\/json|multipart\/form-data)\s*(;|$)/i;
 
 // What a plain form of a foreign page can send is none of these but multipart.

@@ -3,7 +3,7 @@ import { endpoints } from '../calls/endpoints.ts';
 import type { Caller } from '../calls/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { NodeBindings } from './bindings.ts';
-import { checkCallType, readBytes } from './body.ts';
+import { readCallBody } from './body.ts';
 import type { Credential, Permission } from './permissions.ts';
 
 /** Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. */
@@ -41,9 +41,8 @@ export async function answerCall(
   { method, path, raw, bindings }: CallRequest,
   bodyLimit: number,
 ): Promise<Answer> {
-  const body = await readBytes(raw, bindings, bodyLimit);
+  const body = await readCallBody(raw, bindings, bodyLimit);
   const { headers, url } = raw;
-  if (body !== undefined && body.byteLength > 0) checkCallType(headers.get('content-type'));
   const queryStart = url.indexOf('?');
   const query = new URLSearchParams(queryStart === -1 ? '' : url.slice(queryStart + 1));
   const signal = leaving(raw, bindings);

@@ -7,8 +7,8 @@ import type { NodeBindings } from './bindings.ts';
 /** On every answer: a hostile provider answers on the application's own origin. */
 const safeguards = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' } as const;
 
-/** Tells @hono/node-server that the answer is on its way already. */
-const alreadySent = { 'x-hono-already-sent': 'true' };
+/** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
+const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
 
 /**
  * Hands an answer over: to Node's own response where it may be, small ones whole and streams as they come, which
@@ -32,7 +32,7 @@ export async function reply(
     outgoing.flushHeaders();
     await pipe(body, outgoing);
   }
-  return new Response(null, { headers: alreadySent });
+  return alreadySent;
 }
 
 /** At the reader's pace; when the reader leaves, so does the provider's call. What breaks off must not look complete. */

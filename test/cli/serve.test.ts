@@ -1,0 +1,180 @@
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { generateEncryptionKey } from 'team-model-router';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+
+const newPath = temporaryFolder();
+const running: ServeProcess[] = [];
+
+function serve(data: string, environment: Record<string, string> = {}, more: string[] = []): ServeProcess {
+  const started = startCommand(['serve', '--port', '0', '--data', data, ...more], environment);
+  running.push(started);
+  return started;
+}
+
+async function stop(started: ServeProcess): Promise<number | null> {
+  started.child.kill('SIGTERM');
+  return started.ended;
+}
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+const masterKeyOf = (data: string) => readFileSync(join(data, 'master-key'), 'utf8').trim();
+
+async function post(url: string, key: string, path: string, body: unknown): Promise<Response> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  return fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+}
+
+afterEach(async () => {
+  for (const started of running.splice(0)) {
+    started.child.kill('SIGKILL');
+    await started.ended;
+  }
+});
+
+describe('team-model-router serve', () => {
+  it('makes a private folder and its keys on the first start, shows where they are, and never what they are', async () => {
+    const data = newPath('data');
+    const started = serve(data);
+    const url = await started.listening;
+    await started.printed('/key/generate');
+    expect(mode(data)).toBe('700');
+    for (const name of ['encryption-keys', 'master-key', 'models.sqlite']) {
+      expect(mode(join(data, name)), name).toBe('600');
+      expect(started.output()).toContain(join(data, name));
+    }
+    const secrets = [
+      masterKeyOf(data),
+      readFileSync(join(data, 'encryption-keys'), 'utf8').trim().split(':')[1] ?? '',
+    ];
+    for (const secret of secrets) expect(started.output()).not.toContain(secret);
+    expect((await fetch(`${url}/health/readiness`)).status).toBe(200);
+    expect((await fetch(`${url}/openapi.json`)).status).toBe(200);
+    expect((await post(url, masterKeyOf(data), '/team/new', { team_id: 'acme' })).status).toBe(200);
+    expect(await stop(started)).toBe(0);
+    expect(
+      readdirSync(data)
+        .filter((name) => !name.startsWith('models.sqlite'))
+        .sort(),
+    ).toEqual(['encryption-keys', 'master-key']);
+
+    const again = serve(data);
+    const response = await post(await again.listening, masterKeyOf(data), '/team/new', { team_id: 'acme' });
+    expect(response.status).toBe(409);
+    expect(again.output()).not.toContain('made now');
+  });
+
+  it('with data and without an encryption key it does not start, and makes none', async () => {
+    const data = newPath('data');
+    const first = serve(data);
+    await first.listening;
+    await stop(first);
+    rmSync(join(data, 'encryption-keys'));
+    const second = serve(data);
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toContain('no encryption key');
+    expect(readdirSync(data)).not.toContain('encryption-keys');
+  });
+
+  it('two that start at once on one folder run with the same keys', async () => {
+    const data = newPath('data');
+    const both = [serve(data), serve(data)];
+    const urls = await Promise.all(both.map(({ listening }) => listening));
+    const key = masterKeyOf(data);
+    expect((await post(urls[0] ?? '', key, '/team/new', { team_id: 'acme' })).status).toBe(200);
+    const { key: teamKey } = (await (
+      await post(urls[1] ?? '', key, '/key/generate', { team_id: 'acme' })
+    ).json()) as {
+      key: string;
+    };
+    const list = await fetch(`${urls[0]}/v1/models`, { headers: { authorization: `Bearer ${teamKey}` } });
+    expect(list.status).toBe(200);
+    expect(readdirSync(data).filter((name) => /-key(s)?\./.test(name))).toEqual([]);
+  });
+
+  it('keys from the environment are used, and leave no file', async () => {
+    const data = newPath('data');
+    const { id, key } = generateEncryptionKey();
+    const masterKey = 'm'.repeat(40);
+    const started = serve(data, { TMR_MASTER_KEY: masterKey, TMR_ENCRYPTION_KEYS: `${id}:${key}` });
+    const url = await started.listening;
+    expect((await post(url, masterKey, '/team/new', {})).status).toBe(200);
+    expect(readdirSync(data).filter((name) => !name.startsWith('models.sqlite'))).toEqual([]);
+    expect(started.output()).not.toContain(masterKey);
+    expect(started.output()).not.toContain(key);
+  });
+
+  it.each([
+    [{ TMR_MASTER_KEY: 'too-short' }, 'masterKey'],
+    [{ TMR_ENCRYPTION_KEYS: 'no-colon' }, 'TMR_ENCRYPTION_KEYS'],
+    [{ TMR_ENCRYPTION_KEYS: 'k:dG9vIHNob3J0' }, 'encryptionKeys[0].key'],
+    [{ TMR_EGRESS_ALLOW: 'http://' }, 'egress.allow[0]'],
+  ])('%j does not start, and says why without the value', async (environment, named) => {
+    const started = serve(newPath('data'), environment as unknown as Record<string, string>);
+    expect(await started.ended).toBe(1);
+    expect(started.output()).toContain(named);
+    expect(started.output()).not.toContain('dG9vIHNob3J0');
+    expect(started.output()).not.toContain('too-short');
+    expect(started.output()).not.toMatch(/\n {4}at /);
+  });
+
+  it('a port that is taken is said, and ends it', async () => {
+    const first = serve(newPath('data'));
+    const port = new URL(await first.listening).port;
+    const second = startCommand(['serve', '--port', port, '--data', newPath('data')]);
+    running.push(second);
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toContain('EADDRINUSE');
+  });
+});
+
+describe('SIGTERM', () => {
+  let provider: RecordingProvider;
+  let finish: () => void = () => {};
+
+  beforeAll(async () => {
+    provider = await recordingProvider((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const [first, ...rest] = chatChunks('m');
+      response.write(`data: ${JSON.stringify(first)}\n\n`);
+      finish = () => {
+        for (const chunk of rest) response.write(`data: ${JSON.stringify(chunk)}\n\n`);
+        response.end('data: [DONE]\n\n');
+      };
+    });
+  });
+
+  afterAll(() => provider.close());
+
+  it('readiness turns 503, the open stream ends whole, and then the process', async () => {
+    const data = newPath('data');
+    const started = serve(data, {}, ['--egress-allow', provider.url]);
+    const url = await started.listening;
+    const master = masterKeyOf(data);
+    await post(url, master, '/team/new', { team_id: 'acme' });
+    const { key } = (await (await post(url, master, '/key/generate', { team_id: 'acme' })).json()) as {
+      key: string;
+    };
+    const litellm_params = { model: 'gpt-4o', api_key: 'sk-0123456789abcdef', api_base: provider.url };
+    expect((await post(url, key, '/model/new', { model_name: 'm', litellm_params })).status).toBe(200);
+    const answer = await post(url, key, '/v1/chat/completions', { model: 'm', messages: [], stream: true });
+    const reader = answer.body?.getReader();
+    let text = new TextDecoder().decode((await reader?.read())?.value);
+    started.child.kill('SIGTERM');
+    await started.printed('Ending');
+    const ready = await fetch(`${url}/health/readiness`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ status: 'draining', error: { code: 'draining' } });
+    finish();
+    for (;;) {
+      const next = await reader?.read();
+      if (next === undefined || next.done) break;
+      text += new TextDecoder().decode(next.value);
+    }
+    expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+    expect(await started.ended).toBe(0);
+  });
+});
