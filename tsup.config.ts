@@ -5,6 +5,8 @@ export default defineConfig({
     index: 'src/index.ts',
     'storage/keyv': 'src/storage/keyv.ts',
     'storage/sqlite': 'src/storage/sqlite.ts',
+    'storage/redis': 'src/storage/redis.ts',
+    'storage/postgres': 'src/storage/postgres.ts',
     testing: 'src/storage/conformance.ts',
     'http/index': 'src/http/gateway.ts',
     'http/node': 'src/http/node.ts',

@@ -7,6 +7,8 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const built = process.env.TMR_TEST_BUILT === '1';
 const entries = {
   'team-model-router/storage/sqlite': ['src/storage/sqlite.ts', 'dist/storage/sqlite.js'],
+  'team-model-router/storage/redis': ['src/storage/redis.ts', 'dist/storage/redis.js'],
+  'team-model-router/storage/postgres': ['src/storage/postgres.ts', 'dist/storage/postgres.js'],
   'team-model-router/storage/keyv': ['src/storage/keyv.ts', 'dist/storage/keyv.js'],
   'team-model-router/http/node': ['src/http/node.ts', 'dist/http/node.js'],
   'team-model-router/http/express': ['src/http/express.ts', 'dist/http/express.js'],
@@ -29,5 +31,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    globalSetup: ['test/fixtures/servers.ts'],
   },
 });

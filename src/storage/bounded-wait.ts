@@ -3,33 +3,38 @@ import { RouterError } from '../errors.ts';
 /**
  * Runs `work`, but waits no longer than `timeoutMs` and no longer than the caller's `signal` allows.
  *
- * The work itself cannot be stopped once it is under way; it calls `stillWanted` before every step that
- * writes, which throws if nobody waits for it any more.
+ * Work that cannot be stopped once it is under way calls `stillWanted` before every step that writes, which throws if
+ * nobody waits for it any more; work that can be stopped listens to `abandoned`, which aborts at that moment.
  *
  * @throws RouterError `storage_unavailable` when the time is up; the signal's reason when the caller aborted.
  */
 export function boundedWait<Result>(
   timeoutMs: number,
   signal: AbortSignal | undefined,
-  work: (stillWanted: () => void) => Promise<Result>,
+  work: (stillWanted: () => void, abandoned: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   return new Promise<Result>((resolve, reject) => {
     let waiting = true;
+    const controller = new AbortController();
     const settle = (finish: () => void): void => {
       waiting = false;
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
       finish();
     };
-    const onAbort = (): void => settle(() => reject(signal?.reason));
-    const onTimeout = (): void => settle(() => reject(tooSlow(timeoutMs)));
+    const abandon = (reason: unknown): void => {
+      settle(() => reject(reason));
+      controller.abort(reason);
+    };
+    const onAbort = (): void => abandon(signal?.reason);
+    const onTimeout = (): void => abandon(tooSlow(timeoutMs));
     const timer = setTimeout(onTimeout, timeoutMs);
     if (signal?.aborted) return onAbort();
     signal?.addEventListener('abort', onAbort);
     const stillWanted = (): void => {
       if (!waiting) throw tooSlow(timeoutMs);
     };
-    work(stillWanted).then(
+    work(stillWanted, controller.signal).then(
       (result) => settle(() => resolve(result)),
       (error: unknown) => settle(() => reject(error)),
     );

@@ -56,15 +56,3 @@ export function versionOf(text: unknown): Version {
   if (!whole) throw unreadableRow();
   return text.slice(headStart.length, headLength);
 }
-
-const largestCodePoint = 0x10ffff;
-
-/** The least text above every text that begins with `prefix`, in the order of UTF-8 bytes, which is SQLite's. */
-export function endOfPrefix(prefix: string): string {
-  const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0);
-  while (points.at(-1) === largestCodePoint) points.pop();
-  const last = points.pop() ?? 0;
-  // The surrogates are no characters of their own.
-  points.push(last === 0xd7ff ? 0xe000 : last + 1);
-  return String.fromCodePoint(...points);
-}

@@ -2,17 +2,9 @@ import { resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
 import { DataVersionWatch } from './data-version.ts';
+import { endOfPrefix } from './prefix.ts';
 import { inMemory, SqliteFile } from './sqlite-file.ts';
-import {
-  decodeRow,
-  encodeRow,
-  endOfPrefix,
-  hasExpired,
-  hasHead,
-  headColumn,
-  headOf,
-  versionOf,
-} from './sqlite-rows.ts';
+import { decodeRow, encodeRow, hasExpired, hasHead, headColumn, headOf, versionOf } from './sqlite-rows.ts';
 import type { ListedEntry, Storage } from './storage.ts';
 import { newVersion } from './version.ts';
 
@@ -103,7 +95,7 @@ export function sqliteStorage(path: string, options: SqliteStorageOptions = {}):
       const from = cursor === undefined ? range : rowKey(`${cursor}\u0001`);
       const rows = await file.read(
         keysOnly ? pageOfKeys : pageOfRows,
-        [from, endOfPrefix(range), Date.now(), count + 1],
+        [from, endOfPrefix(range) ?? null, Date.now(), count + 1],
         signal,
       );
       const entries = rows.slice(0, count).map((row): ListedEntry => {
