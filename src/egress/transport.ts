@@ -1,13 +1,15 @@
 import type { Readable } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Agent, type Dispatcher, Pool } from 'undici';
 import { RouterError } from '../errors.ts';
 import { type ConnectorOptions, denied, guardedConnector } from './connector.ts';
+import { decoded } from './decoding.ts';
 import { destinationOf } from './guard.ts';
 
 export interface TransportOptions extends ConnectorOptions {
   /** Connections to one origin at a time. Default 256. */
   maxConnections?: number;
+  /** Bytes that an answer may unpack to, if the provider packed it unasked. Default 67 108 864 (64 MiB). */
+  maxDecodedBytes?: number;
 }
 
 export interface TransportRequest {
@@ -32,6 +34,13 @@ export interface TransportResponse {
 /** Origins judged already, by what is known of them without DNS. */
 const rememberedOrigins = 1000;
 
+/** What the headers of one answer may weigh, and how many they may be: a provider sends some twenty. */
+const maxHeaderBytes = 32_768;
+const maxHeaders = 256;
+/** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
+const maxInformational = 16;
+const maxDecodedBytes = 67_108_864;
+
 /**
  * The only way out: pooled requests under one egress policy. It follows no redirect, knows no proxy, and has
  * every address judged again when it connects.
@@ -49,7 +58,7 @@ export class Transport {
       pipelining: 1,
       keepAliveTimeout: 30_000,
       keepAliveMaxTimeout: 60_000,
-      maxHeaderSize: 32_768,
+      maxHeaderSize: maxHeaderBytes,
     });
   }
 
@@ -73,8 +82,15 @@ export class Transport {
         ...(signal === undefined ? {} : { signal }),
         headersTimeout: headersTimeoutMs,
         bodyTimeout: bodyTimeoutMs,
+        onInfo: informationalLimit(),
       });
-      return decoded({ status: response.statusCode, headers: response.headers, body: response.body });
+      const { statusCode: status, headers: answered, body: read } = response;
+      if (countHeaders(answered) > maxHeaders) {
+        read.on('error', () => {}).destroy();
+        throw new RouterError('provider_unreachable', 'The provider answered with too many headers.');
+      }
+      const limit = this.#options.maxDecodedBytes ?? maxDecodedBytes;
+      return decoded({ status, headers: answered, body: read }, limit);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw translate(error);
@@ -99,32 +115,19 @@ export class Transport {
   }
 }
 
-const decoders = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
+function countHeaders(headers: TransportResponse['headers']): number {
+  let count = 0;
+  for (const name in headers) count += Array.isArray(headers[name]) ? headers[name].length : 1;
+  return count;
+}
 
-/** Asked for `identity`, some encode all the same. */
-function decoded(response: TransportResponse): TransportResponse {
-  const encoding = String(response.headers['content-encoding'] ?? 'identity')
-    .trim()
-    .toLowerCase();
-  if (encoding === 'identity' || encoding === '') return response;
-  if (!Object.hasOwn(decoders, encoding)) {
-    response.body.on('error', () => {}).destroy();
-    throw new RouterError(
-      'provider_unreachable',
-      'The provider answered in an encoding that was not asked for.',
-    );
-  }
-  const decoder = decoders[encoding as keyof typeof decoders]();
-  const { body } = response;
-  body.on('error', (error) => decoder.destroy(error));
-  decoder.on('close', () => body.destroy());
-  const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
-  return { status: response.status, headers, body: body.pipe(decoder) };
+function informationalLimit(): () => void {
+  let count = 0;
+  return () => {
+    count += 1;
+    if (count <= maxInformational) return;
+    throw new RouterError('provider_unreachable', 'The provider went on to say that it is about to answer.');
+  };
 }
 
 function translate(error: unknown): RouterError {

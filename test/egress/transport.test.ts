@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { collect } from '../../src/calls/answer.ts';
 import type { Lookup } from '../../src/egress/connector.ts';
@@ -27,6 +27,8 @@ function transport(allow: string[], lookup?: Lookup): Transport {
 function get(url: string, more: Partial<TransportRequest> = {}): TransportRequest {
   return { method: 'GET', url, headers: {}, headersTimeoutMs: 20_000, bodyTimeoutMs: 20_000, ...more };
 }
+
+const manyHeaders = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`x-${index}`, 'y']));
 
 const ok: Handler = (_, response) => void response.end('ok');
 
@@ -104,12 +106,47 @@ it.each([
   expect(server.requests[0]?.headers['accept-encoding']).toBe('identity');
 });
 
+it.each([
+  ['gzip', gzipSync(Buffer.alloc(1_000_001))],
+  ['br', brotliCompressSync(Buffer.alloc(1_000_001))],
+  ['deflate', deflateSync(Buffer.alloc(1_000_001))],
+])('stops to unpack %s where it grows beyond the limit', async (encoding, bytes) => {
+  expect(bytes.length).toBeLessThan(2_000);
+  const server = await provider(
+    (_, response) => void response.writeHead(200, { 'content-encoding': encoding }).end(bytes),
+  );
+  const read = async (limit: number) => {
+    const made = new Transport({ policy: compilePolicy([server.url]), maxDecodedBytes: limit });
+    closing.push(() => made.close());
+    return (await collect((await made.request(get(`${server.url}/`))).body)).bytes.length;
+  };
+  expect(await read(1_000_001)).toBe(1_000_001);
+  await expect(read(1_000_000)).rejects.toMatchObject({ code: 'provider_unreachable' });
+});
+
+it('does not take half of a packed answer for all of it', async () => {
+  const half = gzipSync('compressed'.repeat(100)).subarray(0, -12);
+  const server = await provider(
+    (_, response) => void response.writeHead(200, { 'content-encoding': 'gzip' }).end(half),
+  );
+  const { body } = await transport([server.url]).request(get(`${server.url}/`));
+  await expect(collect(body)).rejects.toThrow();
+});
+
 it.each<[string, (response: ServerResponse) => void]>([
   [
     'an encoding it does not know',
     (response) => response.writeHead(200, { 'content-encoding': 'zstd' }).end(),
   ],
   ['headers without an end', (response) => response.setHeader('x-long', 'x'.repeat(40_000)).end()],
+  ['more headers than anybody needs', (response) => response.writeHead(200, manyHeaders).end()],
+  [
+    'one informational answer after the other, which would start the timer anew each time',
+    (response) => {
+      for (let count = 0; count < 20; count++) response.writeProcessing();
+      response.end('late');
+    },
+  ],
   ['no answer at all', (response) => response.destroy()],
   ['what is not HTTP', (response) => response.socket?.end('SSH-2.0-OpenSSH\r\n\r\n')],
 ])('refuses %s', async (_, answer) => {
