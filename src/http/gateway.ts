@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
+import { toResponse } from '../calls/response.ts';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { failure, jsonAnswer } from './answers.ts';
@@ -50,6 +51,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const managed = manage(router);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>();
   const gateway = options.basePath === undefined ? app : app.basePath(options.basePath);
+  // Whatever escapes the handlers below: Hono's own would print it.
+  app.onError((error) => toResponse(failure(error)));
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
   /** Whatever happens, the answer is one of ours. */

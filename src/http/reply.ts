@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
@@ -6,6 +5,9 @@ import type { NodeBindings } from './bindings.ts';
 
 /** On every answer: a hostile provider answers on the application's own origin. */
 const safeguards = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' } as const;
+
+/** Milliseconds for which a reader may take nothing of an answer that waits for it. */
+const longestStallMs = 120_000;
 
 /** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
 const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
@@ -48,12 +50,15 @@ async function pipe(body: AsyncIterable<Uint8Array>, outgoing: ServerResponse): 
   }
 }
 
-async function drained(outgoing: ServerResponse): Promise<void> {
-  const left = new AbortController();
-  const end = { signal: left.signal };
-  try {
-    await Promise.race([once(outgoing, 'drain', end), once(outgoing, 'close', end)]);
-  } finally {
-    left.abort();
-  }
+/** Until the reader has taken what was written, or has left; one that takes nothing for too long is cut off. */
+function drained(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      clearTimeout(timer);
+      outgoing.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    const timer = setTimeout(() => outgoing.destroy(), longestStallMs);
+    outgoing.on('drain', settle).on('close', settle);
+  });
 }
