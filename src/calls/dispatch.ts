@@ -4,10 +4,12 @@ import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { Secrets } from '../teams/sealing.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
 import type { BodyLimits } from './content.ts';
+import type { Credentials } from './credentials.ts';
 import { answerLocally } from './local.ts';
 import { type Receipt, ReceiptDraft } from './receipt.ts';
 import { relay } from './relay.ts';
@@ -18,6 +20,7 @@ export interface DispatcherOptions {
   snapshots: Snapshots;
   /** The ways out: for the teams' deployments, and for the operator's shared ones. */
   transports: { team: Transport; shared: Transport };
+  credentials: Credentials;
   limits: BodyLimits;
   onCall?: ((receipt: Receipt) => void) | undefined;
   /** Uniform in [0, 1). */
@@ -112,10 +115,22 @@ export class Dispatcher {
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
   }
 
-  /** Sends the call to one deployment, with that deployment's secret: the only place where a secret becomes a header. */
   #send(deployment: Deployment, call: Call, request: ModelRequest): Promise<TransportResponse> {
+    return this.#options.credentials.use(
+      deployment,
+      (secrets) => this.#sendWith(secrets, deployment, call, request),
+      { repeatable: request.repeatable, signal: call.signal },
+    );
+  }
+
+  /** Sends the call to one deployment, with that deployment's secret: the only place where a secret becomes a header. */
+  #sendWith(
+    secrets: Secrets,
+    deployment: Deployment,
+    call: Call,
+    request: ModelRequest,
+  ): Promise<TransportResponse> {
     const { target, params } = deployment;
-    const secrets = deployment.secrets();
     const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
     for (const name of passedHeaders) {
       const value = call.headers.get(name);
