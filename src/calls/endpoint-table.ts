@@ -11,82 +11,135 @@ export interface Endpoint extends Route {
   stateful: boolean;
   /** Answered by the router itself. */
   local: boolean;
+  /** Whether its answer can be an event stream. */
+  streams: boolean;
+  /** Where an event carries what was used; a whole answer carries it in `usage`. `undefined`: it says nothing of it. */
+  usage: 'usage' | 'response.usage' | undefined;
+  /** Where the answer names objects that now live in the provider's account; in an event under `response`, if it has one. */
+  makes: readonly string[];
 }
 
-type Row = [id: string, route: `${Endpoint['method']} /${string}`, model: Endpoint['model'], query?: string];
+interface Traits {
+  query?: string;
+  streams?: true;
+  usage?: Endpoint['usage'];
+  makes?: string;
+}
+
+type Row = [id: string, route: `${Endpoint['method']} /${string}`, model: Endpoint['model'], traits?: Traits];
 
 const paging = 'limit after before order';
 
 // What a provider keeps nothing of.
 const stateless: readonly Row[] = [
-  ['chat.completions.create', 'POST /chat/completions', 'json'],
-  ['completions.create', 'POST /completions', 'json'],
-  ['embeddings.create', 'POST /embeddings', 'json'],
-  ['responses.create', 'POST /responses', 'json'],
-  ['responses.compact', 'POST /responses/compact', 'json'],
+  [
+    'chat.completions.create',
+    'POST /chat/completions',
+    'json',
+    { streams: true, usage: 'usage', makes: 'id' },
+  ],
+  ['completions.create', 'POST /completions', 'json', { streams: true, usage: 'usage' }],
+  ['embeddings.create', 'POST /embeddings', 'json', { usage: 'usage' }],
+  [
+    'responses.create',
+    'POST /responses',
+    'json',
+    { streams: true, usage: 'response.usage', makes: 'id conversation' },
+  ],
+  ['responses.compact', 'POST /responses/compact', 'json', { usage: 'usage', makes: 'id' }],
   ['responses.inputTokens.count', 'POST /responses/input_tokens', 'json_optional'],
   ['moderations.create', 'POST /moderations', 'json_optional'],
-  ['images.generate', 'POST /images/generations', 'json_optional'],
-  ['images.edit', 'POST /images/edits', 'form'],
+  ['images.generate', 'POST /images/generations', 'json_optional', { streams: true, usage: 'usage' }],
+  ['images.edit', 'POST /images/edits', 'form', { streams: true, usage: 'usage' }],
   ['images.createVariation', 'POST /images/variations', 'form'],
-  ['audio.speech.create', 'POST /audio/speech', 'json'],
-  ['audio.transcriptions.create', 'POST /audio/transcriptions', 'form'],
+  ['audio.speech.create', 'POST /audio/speech', 'json', { streams: true, usage: 'usage' }],
+  ['audio.transcriptions.create', 'POST /audio/transcriptions', 'form', { streams: true, usage: 'usage' }],
   ['audio.translations.create', 'POST /audio/translations', 'form'],
 ];
 
 // What lives on in the provider's account: one team could read another's there.
 const stateful: readonly Row[] = [
-  ['chat.completions.list', 'GET /chat/completions', 'none', `${paging} metadata`],
+  ['chat.completions.list', 'GET /chat/completions', 'none', { query: `${paging} metadata` }],
   ['chat.completions.retrieve', 'GET /chat/completions/{completion_id}', 'none'],
   ['chat.completions.update', 'POST /chat/completions/{completion_id}', 'none'],
   ['chat.completions.delete', 'DELETE /chat/completions/{completion_id}', 'none'],
-  ['chat.completions.messages.list', 'GET /chat/completions/{completion_id}/messages', 'none', paging],
+  [
+    'chat.completions.messages.list',
+    'GET /chat/completions/{completion_id}/messages',
+    'none',
+    { query: paging },
+  ],
   [
     'responses.retrieve',
     'GET /responses/{response_id}',
     'none',
-    'include stream starting_after include_obfuscation',
+    { query: 'include stream starting_after include_obfuscation', streams: true, usage: 'response.usage' },
   ],
   ['responses.delete', 'DELETE /responses/{response_id}', 'none'],
   ['responses.cancel', 'POST /responses/{response_id}/cancel', 'none'],
-  ['responses.inputItems.list', 'GET /responses/{response_id}/input_items', 'none', `${paging} include`],
-  ['conversations.create', 'POST /conversations', 'none'],
+  [
+    'responses.inputItems.list',
+    'GET /responses/{response_id}/input_items',
+    'none',
+    { query: `${paging} include` },
+  ],
+  ['conversations.create', 'POST /conversations', 'none', { makes: 'id' }],
   ['conversations.retrieve', 'GET /conversations/{conversation_id}', 'none'],
   ['conversations.update', 'POST /conversations/{conversation_id}', 'none'],
   ['conversations.delete', 'DELETE /conversations/{conversation_id}', 'none'],
-  ['conversations.items.create', 'POST /conversations/{conversation_id}/items', 'none', 'include'],
-  ['conversations.items.list', 'GET /conversations/{conversation_id}/items', 'none', `${paging} include`],
-  ['conversations.items.retrieve', 'GET /conversations/{conversation_id}/items/{item_id}', 'none', 'include'],
+  ['conversations.items.create', 'POST /conversations/{conversation_id}/items', 'none', { query: 'include' }],
+  [
+    'conversations.items.list',
+    'GET /conversations/{conversation_id}/items',
+    'none',
+    { query: `${paging} include` },
+  ],
+  [
+    'conversations.items.retrieve',
+    'GET /conversations/{conversation_id}/items/{item_id}',
+    'none',
+    { query: 'include' },
+  ],
   ['conversations.items.delete', 'DELETE /conversations/{conversation_id}/items/{item_id}', 'none'],
-  ['files.create', 'POST /files', 'none'],
-  ['files.list', 'GET /files', 'none', `${paging} purpose`],
+  ['files.create', 'POST /files', 'none', { makes: 'id' }],
+  ['files.list', 'GET /files', 'none', { query: `${paging} purpose` }],
   ['files.retrieve', 'GET /files/{file_id}', 'none'],
   ['files.delete', 'DELETE /files/{file_id}', 'none'],
   ['files.content', 'GET /files/{file_id}/content', 'none'],
-  ['uploads.create', 'POST /uploads', 'none'],
+  ['uploads.create', 'POST /uploads', 'none', { makes: 'id' }],
   ['uploads.parts.create', 'POST /uploads/{upload_id}/parts', 'none'],
-  ['uploads.complete', 'POST /uploads/{upload_id}/complete', 'none'],
+  ['uploads.complete', 'POST /uploads/{upload_id}/complete', 'none', { makes: 'id file' }],
   ['uploads.cancel', 'POST /uploads/{upload_id}/cancel', 'none'],
-  ['batches.create', 'POST /batches', 'none'],
-  ['batches.list', 'GET /batches', 'none', paging],
-  ['batches.retrieve', 'GET /batches/{batch_id}', 'none'],
+  ['batches.create', 'POST /batches', 'none', { makes: 'id' }],
+  ['batches.list', 'GET /batches', 'none', { query: paging }],
+  ['batches.retrieve', 'GET /batches/{batch_id}', 'none', { makes: 'output_file_id error_file_id' }],
   ['batches.cancel', 'POST /batches/{batch_id}/cancel', 'none'],
-  ['fineTuning.jobs.create', 'POST /fine_tuning/jobs', 'provider'],
-  ['fineTuning.jobs.list', 'GET /fine_tuning/jobs', 'none', `${paging} metadata`],
-  ['fineTuning.jobs.retrieve', 'GET /fine_tuning/jobs/{job_id}', 'none'],
+  ['fineTuning.jobs.create', 'POST /fine_tuning/jobs', 'provider', { makes: 'id' }],
+  ['fineTuning.jobs.list', 'GET /fine_tuning/jobs', 'none', { query: `${paging} metadata` }],
+  ['fineTuning.jobs.retrieve', 'GET /fine_tuning/jobs/{job_id}', 'none', { makes: 'result_files' }],
   ['fineTuning.jobs.cancel', 'POST /fine_tuning/jobs/{job_id}/cancel', 'none'],
   ['fineTuning.jobs.pause', 'POST /fine_tuning/jobs/{job_id}/pause', 'none'],
   ['fineTuning.jobs.resume', 'POST /fine_tuning/jobs/{job_id}/resume', 'none'],
-  ['fineTuning.jobs.listEvents', 'GET /fine_tuning/jobs/{job_id}/events', 'none', paging],
-  ['fineTuning.jobs.checkpoints.list', 'GET /fine_tuning/jobs/{job_id}/checkpoints', 'none', paging],
-  ['vectorStores.create', 'POST /vector_stores', 'none'],
-  ['vectorStores.list', 'GET /vector_stores', 'none', paging],
+  ['fineTuning.jobs.listEvents', 'GET /fine_tuning/jobs/{job_id}/events', 'none', { query: paging }],
+  [
+    'fineTuning.jobs.checkpoints.list',
+    'GET /fine_tuning/jobs/{job_id}/checkpoints',
+    'none',
+    { query: paging },
+  ],
+  ['vectorStores.create', 'POST /vector_stores', 'none', { makes: 'id' }],
+  ['vectorStores.list', 'GET /vector_stores', 'none', { query: paging }],
   ['vectorStores.retrieve', 'GET /vector_stores/{vector_store_id}', 'none'],
   ['vectorStores.update', 'POST /vector_stores/{vector_store_id}', 'none'],
   ['vectorStores.delete', 'DELETE /vector_stores/{vector_store_id}', 'none'],
   ['vectorStores.search', 'POST /vector_stores/{vector_store_id}/search', 'none'],
   ['vectorStores.files.create', 'POST /vector_stores/{vector_store_id}/files', 'none'],
-  ['vectorStores.files.list', 'GET /vector_stores/{vector_store_id}/files', 'none', `${paging} filter`],
+  [
+    'vectorStores.files.list',
+    'GET /vector_stores/{vector_store_id}/files',
+    'none',
+    { query: `${paging} filter` },
+  ],
   ['vectorStores.files.retrieve', 'GET /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
   ['vectorStores.files.update', 'POST /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
   ['vectorStores.files.delete', 'DELETE /vector_stores/{vector_store_id}/files/{file_id}', 'none'],
@@ -94,7 +147,7 @@ const stateful: readonly Row[] = [
     'vectorStores.files.content',
     'GET /vector_stores/{vector_store_id}/files/{file_id}/content',
     'none',
-    paging,
+    { query: paging },
   ],
   ['vectorStores.fileBatches.create', 'POST /vector_stores/{vector_store_id}/file_batches', 'none'],
   [
@@ -111,7 +164,7 @@ const stateful: readonly Row[] = [
     'vectorStores.fileBatches.listFiles',
     'GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files',
     'none',
-    `${paging} filter`,
+    { query: `${paging} filter` },
   ],
 ];
 
@@ -133,12 +186,14 @@ const underDeployment = new Set([
 ]);
 
 const endpointOf = (
-  [id, route, model, query]: Row,
+  [id, route, model, traits = {}]: Row,
   kind: { stateful: boolean; local: boolean },
 ): Endpoint => {
   const [method, path] = route.split(' ') as [Endpoint['method'], string];
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
-  return { id, method, path, model, query: query?.split(' ') ?? [], azure, ...kind };
+  const { query, streams = false, usage, makes } = traits;
+  const lists = { query: query?.split(' ') ?? [], makes: makes?.split(' ') ?? [] };
+  return { id, method, path, model, azure, streams, usage, ...lists, ...kind };
 };
 
 /** Every OpenAI call that the router takes. */
