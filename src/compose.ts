@@ -1,4 +1,5 @@
 import type { OpenAI } from 'openai';
+import { Affinity } from './calls/affinity.ts';
 import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
 import { makeSharedClient } from './calls/team-client.ts';
@@ -55,7 +56,17 @@ export function compose(given: RouterOptions): Rooms {
   const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);
-  const dispatcher = new Dispatcher({ snapshots, transports, credentials, limits, onCall, random, now });
+  const affinity = new Affinity(storage, options);
+  const dispatcher = new Dispatcher({
+    snapshots,
+    transports,
+    credentials,
+    affinity,
+    limits,
+    onCall,
+    random,
+    now,
+  });
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (
     options.storage.watch?.((event) => {

@@ -7,6 +7,7 @@ import {
   emptyContent,
   formContent,
   isForm,
+  plain,
   readContent,
 } from './content.ts';
 import { carriesModel, statefulReason } from './endpoints.ts';
@@ -74,6 +75,7 @@ async function readForm(
     stateful: () => statefulReason(endpoint, '', undefined),
     bodyFor: ({ target }) =>
       rest(source, scanner, held, named ? { envelope, model: target.model } : undefined),
+    ...plain,
     repeatable: () => !source.begun,
     release: () => {
       if (!source.begun) source.release();

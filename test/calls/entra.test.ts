@@ -1,5 +1,6 @@
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Affinity } from '../../src/calls/affinity.ts';
 import { Credentials } from '../../src/calls/credentials.ts';
 import { Dispatcher } from '../../src/calls/dispatch.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
@@ -82,8 +83,9 @@ beforeEach(async () => {
   const registry = new Registry(storage, (teamId) => snapshots.drop(teamId));
   models = new ModelManagement(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });
   credentials = new Credentials(transports, now);
+  const affinity = new Affinity(storage, { affinityTtlMs: 60_000 });
   const limits = { maxBodyBytes: 1_000_000, maxHeldBytes: 1_000_000 };
-  dispatcher = new Dispatcher({ snapshots, transports, credentials, limits, random: () => 0, now });
+  dispatcher = new Dispatcher({ snapshots, transports, credentials, affinity, limits, random: () => 0, now });
 });
 
 afterEach(async () => {
