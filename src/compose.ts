@@ -1,4 +1,6 @@
 import type { OpenAI } from 'openai';
+import { Affinity } from './calls/affinity.ts';
+import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
@@ -53,7 +55,18 @@ export function compose(given: RouterOptions): Rooms {
   const registry = new Registry(storage, (teamId) => snapshots.drop(teamId));
   const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
   const limits = { maxBodyBytes, maxHeldBytes };
-  const dispatcher = new Dispatcher({ snapshots, transports, limits, onCall, random, now });
+  const credentials = new Credentials(transports, now);
+  const affinity = new Affinity(storage, options);
+  const dispatcher = new Dispatcher({
+    snapshots,
+    transports,
+    credentials,
+    affinity,
+    limits,
+    onCall,
+    random,
+    now,
+  });
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (
     options.storage.watch?.((event) => {
@@ -76,7 +89,8 @@ export function compose(given: RouterOptions): Rooms {
       const prepared = await models.prepareTest(teamId, model, actor);
       if (prepared === undefined) return { status: 'address_not_allowed' };
       const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
-      return testDeployment(teamId === null ? transports.shared : transports.team, deployment);
+      const transport = teamId === null ? transports.shared : transports.team;
+      return testDeployment(transport, credentials, deployment);
     },
     dispatcher,
     client: makeSharedClient(dispatcher, maxBodyBytes),

@@ -35,6 +35,11 @@ export interface RouterOptions {
   maxBodyBytes?: number;
   /** Bytes of an upload that are held back to find its field `model` behind a file. Default 8 388 608 (8 MiB). */
   maxHeldBytes?: number;
+  /**
+   * Milliseconds for which a pool remembers which of its deployments made a response, a file, a batch or another object
+   * that lives in one provider account, after it was last spoken of. Default 30 days.
+   */
+  affinityTtlMs?: number;
   /** Is told of every call; what it throws is ignored. */
   onCall?: (receipt: Receipt) => void;
   /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
@@ -67,6 +72,7 @@ const routerOptions = z.strictObject({
   maxTeams: z.int().positive().max(10_000_000).default(10_000),
   maxBodyBytes: z.int().positive().max(2_147_483_647).default(268_435_456),
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
+  affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   onCall: callback<(receipt: Receipt) => void>().optional(),
   random: callback<() => number>().default(() => Math.random),
 });

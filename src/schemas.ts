@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { internalPrefix, isIndirectValue, isJsonObject, isMasked, isText } from './values.ts';
+import {
+  type ApiVersion,
+  callTypes,
+  internalPrefix,
+  isApiVersion,
+  isIndirectValue,
+  isJsonObject,
+  isMasked,
+  isText,
+} from './values.ts';
 
 /**
  * Every documented body of the management calls. In-process arguments ARE these bodies, so they keep the
@@ -73,19 +82,25 @@ const extraBody = jsonObject.refine(
   'must not set the model, the key or the destination',
 );
 
+const apiVersion = z.custom<ApiVersion>(
+  isApiVersion,
+  `must be an api-version, such as 2024-10-21, or an object of them by call type: ${['default', ...callTypes].join(', ')}`,
+);
+
 const params = {
   model: filled(512),
   api_key: secret.optional(),
   api_base: filled(2048).optional(),
-  api_version: filled(64).optional(),
+  api_version: apiVersion.optional(),
   custom_llm_provider: filled(64).optional(),
   organization: filled(256).optional(),
   project: filled(256).optional(),
   azure_ad_token: secret.optional(),
-  tenant_id: filled(256).optional(),
+  tenant_id: filled(256)
+    .regex(/^[\w-]+(\.[\w-]+)*$/, 'must be the id or the domain of a tenant')
+    .optional(),
   client_id: filled(256).optional(),
-  // Stored without effect it would only look as if it worked.
-  client_secret: secret.refine(() => false, 'is not supported yet; send azure_ad_token instead').optional(),
+  client_secret: secret.optional(),
   timeout: seconds.optional(),
   stream_timeout: seconds.optional(),
   num_retries: z.int().nonnegative().max(10).optional(),

@@ -11,6 +11,34 @@ export function isText(value: string): boolean {
   return value.isWellFormed() && !control.test(value);
 }
 
+/** The kinds of OpenAI calls: the first segment of their paths. */
+export const callTypes = [
+  'chat',
+  'completions',
+  'embeddings',
+  'responses',
+  'conversations',
+  'moderations',
+  'images',
+  'audio',
+  'files',
+  'uploads',
+  'batches',
+  'fine_tuning',
+  'vector_stores',
+] as const;
+
+/** One api-version, or one for each type of call; `default` is for those that are not named. */
+export type ApiVersion = string | { [Type in 'default' | (typeof callTypes)[number]]?: string };
+
+export function isApiVersion(value: unknown): value is ApiVersion {
+  const version = (text: unknown) =>
+    typeof text === 'string' && /^[\w.-]{1,64}$/.test(text) && !isIndirectValue(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return version(value);
+  const known: readonly string[] = ['default', ...callTypes];
+  return Object.entries(value).every(([type, text]) => known.includes(type) && version(text));
+}
+
 /** A reference that other systems read from the environment or a file of the host. */
 export function isIndirectValue(value: string): boolean {
   return /^\s*(os\.environ\/|env:|file:)|\$\{/i.test(value);

@@ -27,7 +27,7 @@ const below: Record<string, readonly string[]> = {
   cli: ['http', 'index.ts', 'storage', 'errors.ts'],
   'options.ts': ['calls', 'secrets', 'storage', 'validation.ts'],
   'is-router-error.ts': ['errors.ts'],
-  calls: ['teams', 'providers', 'egress', 'errors.ts', 'values.ts'],
+  calls: ['teams', 'providers', 'egress', 'storage', 'errors.ts', 'values.ts'],
   teams: [
     'secrets',
     'providers',

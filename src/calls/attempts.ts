@@ -31,6 +31,13 @@ export interface AttemptPlan {
   wait: (milliseconds: number) => Promise<void>;
 }
 
+/** What is wrong with one deployment only, and stays so: its siblings may do better. */
+const ofOneDeployment = new Set<string>([
+  'egress_denied',
+  'credential_unreadable',
+  'provider_authentication_failed',
+]);
+
 const defaultRetries = 2;
 const mostRetries = 20;
 const firstBackoffMs = 500;
@@ -87,7 +94,7 @@ function mayGoOn(outcome: Outcome, sibling: boolean): boolean {
   if ('error' in outcome) {
     const { code } = outcome.error;
     if (code === 'provider_unreachable' || code === 'provider_timeout') return true;
-    return sibling && (code === 'egress_denied' || code === 'credential_unreadable');
+    return sibling && ofOneDeployment.has(code);
   }
   const { status } = outcome.response;
   if (status === 408 || status === 409 || status === 429 || status >= 500) return true;

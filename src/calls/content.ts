@@ -1,9 +1,10 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { asBuffer } from './answer.ts';
-import { carriesModel, type Endpoint, statefulReason } from './endpoints.ts';
+import { carriesModel, type Endpoint, keepsAnswer, statefulReason } from './endpoints.ts';
 import { type FormBody, readFormModel } from './form-body.ts';
 import { type BodyScan, mergeExtra, replaceModel, scanBody } from './json-body.ts';
+import { bodyReferences } from './references.ts';
 import type { Call, Content } from './request.ts';
 
 /** What is known of a call before its body is read. */
@@ -32,7 +33,8 @@ export function isForm(contentType: string | null): contentType is string {
   return contentType?.toLowerCase().startsWith('multipart/form-data') ?? false;
 }
 
-const whole = { repeatable: () => true, release: () => {} };
+/** What holds for every body that is held whole, and, of its objects, for every body that is not JSON. */
+export const plain = { references: () => [], keeps: () => true, repeatable: () => true, release: () => {} };
 
 /** The content of a call without a body. @throws RouterError `invalid_request` if it needs one */
 export function emptyContent(endpoint: Endpoint, method: string): Content {
@@ -46,7 +48,7 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
     contentType: null,
     stateful,
     bodyFor: () => undefined,
-    ...whole,
+    ...plain,
   };
 }
 
@@ -75,7 +77,7 @@ export function formContent(
     contentType,
     stateful: () => statefulReason(endpoint, '', undefined),
     bodyFor: (deployment) => (named ? form.replace(deployment.target.model) : bytes),
-    ...whole,
+    ...plain,
   };
 }
 
@@ -100,7 +102,9 @@ function jsonContent(text: string, endpoint: Endpoint): Content {
     contentType: 'application/json',
     stateful: () => readStateful(endpoint, text, scan),
     bodyFor: (deployment) => (carriesModel(endpoint) ? jsonFor(deployment, text, scan) : text),
-    ...whole,
+    ...plain,
+    references: () => bodyReferences(text),
+    keeps: () => keepsAnswer(endpoint, text, scan),
   };
 }
 

@@ -4,20 +4,26 @@ import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { Secrets } from '../teams/sealing.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
+import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
 import type { BodyLimits } from './content.ts';
+import type { Credentials } from './credentials.ts';
 import { answerLocally } from './local.ts';
+import { rememberMade, resolvePinned } from './pinning.ts';
 import { type Receipt, ReceiptDraft } from './receipt.ts';
 import { relay } from './relay.ts';
 import { type Call, type ModelRequest, readRequest } from './request.ts';
-import { type Caller, type Directory, type Pool, resolve, resolveOnly } from './resolve.ts';
+import type { Caller, Directory, Pool } from './resolve.ts';
 
 export interface DispatcherOptions {
   snapshots: Snapshots;
   /** The ways out: for the teams' deployments, and for the operator's shared ones. */
   transports: { team: Transport; shared: Transport };
+  credentials: Credentials;
+  affinity: Affinity;
   limits: BodyLimits;
   onCall?: ((receipt: Receipt) => void) | undefined;
   /** Uniform in [0, 1). */
@@ -87,21 +93,25 @@ export class Dispatcher {
     receipt.took(result);
     if ('error' in result.outcome) throw result.outcome.error;
     const { deployment, response } = result.outcome;
-    return await relay(deployment, response, call.signal);
+    const answer = await relay(deployment, response, call.signal);
+    if (request.endpoint.makes.length === 0) return answer;
+    return rememberMade(this.#options.affinity, await this.#directory(caller), request, deployment, answer);
   }
 
   /** Resolves the call's name, and admits the caller to what it names. */
   #pool(caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
-    const admit = (directory: Directory): Pool => {
+    const find = (directory: Directory): Pool | Promise<Pool> => {
       if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
-      const { name } = request;
-      const pool = name === undefined ? resolveOnly(directory, caller) : resolve(directory, caller, name);
+      const pool = resolvePinned(this.#options.affinity, directory, caller, request);
+      return pool instanceof Promise ? pool.then(admit) : admit(pool);
+    };
+    const admit = (pool: Pool): Pool => {
       const reason = pool.deployments.some(({ teamId }) => teamId === null) ? request.stateful() : undefined;
       if (reason !== undefined) throw new RouterError('stateful_on_shared', reason);
       return pool;
     };
     const directory = this.#directory(caller);
-    return directory instanceof Promise ? directory.then(admit) : admit(directory);
+    return directory instanceof Promise ? directory.then(find) : find(directory);
   }
 
   // Both look-ups are answered from memory nearly always: then nothing waits.
@@ -112,10 +122,22 @@ export class Dispatcher {
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
   }
 
-  /** Sends the call to one deployment, with that deployment's secret: the only place where a secret becomes a header. */
   #send(deployment: Deployment, call: Call, request: ModelRequest): Promise<TransportResponse> {
+    return this.#options.credentials.use(
+      deployment,
+      (secrets) => this.#sendWith(secrets, deployment, call, request),
+      { repeatable: request.repeatable, signal: call.signal },
+    );
+  }
+
+  /** Sends the call to one deployment, with that deployment's secret: the only place where a secret becomes a header. */
+  #sendWith(
+    secrets: Secrets,
+    deployment: Deployment,
+    call: Call,
+    request: ModelRequest,
+  ): Promise<TransportResponse> {
     const { target, params } = deployment;
-    const secrets = deployment.secrets();
     const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
     for (const name of passedHeaders) {
       const value = call.headers.get(name);

@@ -85,6 +85,12 @@ const accountFields = ['previous_response_id', 'conversation', 'prompt', 'backgr
 /** Fields, at whatever depth, by which a request points into the provider's account. */
 const references = new Set(['file_id', 'file_ids', 'vector_store_ids', 'container', 'container_id']);
 
+/** Whether the provider keeps the answer: a response unless it is told not to, a completion if it is told to. */
+export function keepsAnswer(endpoint: Endpoint, text: string, scan: BodyScan): boolean {
+  const store = literal(text, scan.keys.get('store'));
+  return endpoint.id === 'chat.completions.create' ? store === 'true' : store !== 'false';
+}
+
 /** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
 export function statefulReason(
   endpoint: Endpoint,

@@ -2,6 +2,7 @@ import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
 import { type Endpoint, matchEndpoint } from './endpoints.ts';
+import { pathReferences } from './references.ts';
 import { readStreamedContent } from './streamed-content.ts';
 
 /** One call as it comes in, from a fetch or from a socket. */
@@ -31,6 +32,10 @@ export interface Content {
   /** Why a shared deployment may not serve it: the answer would stay in the operator's account. */
   stateful: () => string | undefined;
   bodyFor: (deployment: Deployment) => string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** The ids of objects in the provider's account that it speaks of. */
+  references: () => string[];
+  /** Whether the provider keeps what the call makes, as far as the body decides it. */
+  keeps: () => boolean;
   /** Whether the body can be sent again: not once a stream that was not held whole has begun to be read. */
   repeatable: () => boolean;
   /** Lets go of a stream that nobody began to read. */
@@ -44,6 +49,8 @@ export interface ModelRequest extends Content {
   query: URLSearchParams;
   /** The name that the call carries, by whatever door; `undefined` if none. */
   name: string | undefined;
+  /** Whether the call itself says so, and not only a default. */
+  named: boolean;
 }
 
 /**
@@ -60,13 +67,20 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
   }
   const { endpoint, params, pathModel } = match;
   const given = call.query.get('model') ?? call.headers.get('x-team-model') ?? undefined;
-  const request = (content: Content): ModelRequest => ({
-    ...content,
-    endpoint,
-    params,
-    query: call.query,
-    name: pathModel ?? content.name ?? given ?? call.defaultModel,
-  });
+  const request = (content: Content): ModelRequest => {
+    const name = pathModel ?? content.name ?? given;
+    const references = () => [...pathReferences(params), ...content.references()];
+    const named = name !== undefined;
+    return {
+      ...content,
+      endpoint,
+      params,
+      query: call.query,
+      name: name ?? call.defaultModel,
+      named,
+      references,
+    };
+  };
   const { body, method, headers, signal } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
   const envelope = { endpoint, method, contentType: headers.get('content-type'), given, pathModel };

@@ -14,6 +14,8 @@ export interface Caller {
 export interface Pool {
   publicName: string;
   deployments: readonly Deployment[];
+  /** Set where no other deployment has what the call speaks of. */
+  pinned?: true;
 }
 
 /** What a caller's names are looked up in: its own team's snapshot, if it has one, and the shared deployments'. */

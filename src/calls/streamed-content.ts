@@ -7,12 +7,14 @@ import {
   emptyContent,
   formContent,
   isForm,
+  plain,
   readContent,
 } from './content.ts';
 import { carriesModel, statefulReason } from './endpoints.ts';
 import { formOf, written } from './form-body.ts';
 import { FormScanner, type FormToken } from './form-scanner.ts';
 import type { Content } from './request.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** A form that ends by here is held whole, so that it can be tried again. */
 const readAhead = 262_144;
@@ -73,6 +75,7 @@ async function readForm(
     stateful: () => statefulReason(endpoint, '', undefined),
     bodyFor: ({ target }) =>
       rest(source, scanner, held, named ? { envelope, model: target.model } : undefined),
+    ...plain,
     repeatable: () => !source.begun,
     release: () => {
       if (!source.begun) source.release();
@@ -138,21 +141,6 @@ class Source {
     if (this.#ended) return;
     this.#ended = true;
     Promise.resolve(this.#iterator.return?.()).catch(() => {});
-  }
-}
-
-async function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (signal === undefined) return promise;
-  signal.throwIfAborted();
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }
 

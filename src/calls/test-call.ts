@@ -3,6 +3,7 @@ import { RouterError } from '../errors.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { collect } from './answer.ts';
+import type { Credentials } from './credentials.ts';
 import { endpoints } from './endpoints.ts';
 
 /** How a test call went; never in the other side's words, since a tenant could read a network with them. */
@@ -37,29 +38,34 @@ const probes: Record<string, { endpoint: string; body: Record<string, unknown> }
 };
 
 /** Makes one call to a deployment and says how it went. */
-export async function testDeployment(transport: Transport, deployment: Deployment): Promise<TestResult> {
+export async function testDeployment(
+  transport: Transport,
+  credentials: Credentials,
+  deployment: Deployment,
+): Promise<TestResult> {
   const probe = probes[deployment.mode ?? 'chat'];
   const endpoint = endpoints.find(({ id }) => id === probe?.endpoint);
   if (probe === undefined || endpoint === undefined)
     throw new RouterError('internal_error', 'There is no test for this mode.');
-  const secrets = deployment.secrets();
   try {
-    const response = await transport.request({
-      method: 'POST',
-      url: addressOf(deployment.target, endpoint, {}, new URLSearchParams()).url,
-      headers: {
-        'content-type': 'application/json',
-        ...Object.fromEntries(secrets.headers),
-        ...authHeaders(deployment.target, secrets, deployment.params),
-      },
-      body: JSON.stringify({
-        ...deployment.params.extra_body,
-        ...probe.body,
-        model: deployment.target.model,
+    const response = await credentials.use(deployment, (secrets) =>
+      transport.request({
+        method: 'POST',
+        url: addressOf(deployment.target, endpoint, {}, new URLSearchParams()).url,
+        headers: {
+          'content-type': 'application/json',
+          ...Object.fromEntries(secrets.headers),
+          ...authHeaders(deployment.target, secrets, deployment.params),
+        },
+        body: JSON.stringify({
+          ...deployment.params.extra_body,
+          ...probe.body,
+          model: deployment.target.model,
+        }),
+        headersTimeoutMs: timeoutMs,
+        bodyTimeoutMs: timeoutMs,
       }),
-      headersTimeoutMs: timeoutMs,
-      bodyTimeoutMs: timeoutMs,
-    });
+    );
     response.body.on('error', () => {});
     const { bytes } = await collect(response.body, readLimit);
     response.body.destroy();
@@ -81,6 +87,7 @@ function judge(status: number, text: string): TestResult['status'] {
 function judgeFailure(error: unknown): TestResult['status'] {
   if (RouterError.isInstance(error) && error.code === 'egress_denied') return 'address_not_allowed';
   if (RouterError.isInstance(error) && error.code === 'provider_timeout') return 'timed_out';
+  if (RouterError.isInstance(error) && error.code === 'provider_authentication_failed') return 'key_rejected';
   if (RouterError.isInstance(error) && error.code !== 'provider_unreachable') throw error;
   return 'unreachable';
 }

@@ -16,6 +16,8 @@ export interface ProviderTarget {
   model: string;
   /** Set for the protocol `azure` only. */
   apiVersion: string | null;
+  /** Those of single types of calls, where they differ: the first segment of the path, and its api-version. */
+  apiVersions?: Record<string, string>;
 }
 
 /** What of an OpenAI call decides its address. */
@@ -33,7 +35,7 @@ export interface TargetParams {
   model: string;
   custom_llm_provider?: string | undefined;
   api_base?: string | undefined;
-  api_version?: string | undefined;
+  api_version?: string | Record<string, string | undefined> | undefined;
 }
 
 /** The providers that a model's prefix or `custom_llm_provider` may name, with their public base, if they have one. */
@@ -70,7 +72,10 @@ export function addressOf(
   const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
   const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
   const search = passedQuery(route, query);
-  if (target.protocol === 'azure' && target.apiVersion !== null) search.set('api-version', target.apiVersion);
+  if (target.protocol === 'azure' && target.apiVersion !== null) {
+    const type = route.path.split('/', 2)[1] ?? '';
+    search.set('api-version', target.apiVersions?.[type] ?? target.apiVersion);
+  }
   return { url: target.base + full + (search.size === 0 ? '' : `?${search}`) };
 }
 
@@ -119,15 +124,21 @@ function publicBase(provider: string): string {
   return base;
 }
 
-function azureDeployment(params: TargetParams, named: string, given: ApiBase): ProviderTarget {
-  if (params.api_version !== undefined && !/^[\w.-]{1,64}$/.test(params.api_version)) {
-    throw refusal('api_version', 'must be an api-version, such as 2024-10-21.');
-  }
-  const model = named.startsWith('azure/') ? named.slice('azure/'.length) : named;
+function azureDeployment(params: TargetParams, name: string, given: ApiBase): ProviderTarget {
+  const model = name.startsWith('azure/') ? name.slice('azure/'.length) : name;
   // As a segment of the deployment's path these would climb out of it.
   if (model === '' || model === '.' || model === '..')
     throw refusal('model', 'must name an Azure deployment.');
-  return { provider: 'azure', model, ...azureTarget(given, params.api_version) };
+  const { api_version: version } = params;
+  if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(given, version) };
+  const { default: common, ...byType } = version;
+  const named = Object.entries(byType).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return {
+    provider: 'azure',
+    model,
+    ...azureTarget(given, common),
+    ...(named.length === 0 ? {} : { apiVersions: Object.fromEntries(named) }),
+  };
 }
 
 /** `encodeURIComponent` leaves `.` and `..` as they are, and a URL parser would climb by them. */

@@ -14,6 +14,8 @@ export class Deployment {
   readonly params: ModelParams;
   /** What may be shown of its secrets: [field, mask]. */
   readonly masks: readonly (readonly [string, string])[];
+  /** Changes whenever the client secret is stored anew; itself sealed. */
+  readonly secretVersion: string;
   readonly mode: string | undefined;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
@@ -27,6 +29,7 @@ export class Deployment {
     this.target = record.target as ProviderTarget;
     this.params = record.params as ModelParams;
     this.masks = record.masks;
+    this.secretVersion = record.sealed.find(([field]) => field === 'client_secret')?.[1] ?? '';
     this.mode = typeof record.info.mode === 'string' ? record.info.mode : undefined;
     this.createdAt = Date.parse(record.created_at);
     const destination = { teamId, deploymentId: record.id, target: this.target, params: this.params };

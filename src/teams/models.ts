@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { checkCredentials } from '../providers/entra.ts';
 import { resolveTarget } from '../providers/provider.ts';
 import type { ModelInfo, ModelParams, modelPatch } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
@@ -31,6 +32,7 @@ export function makeDeployment(
   const { id = randomUUID(), team_id: _, ...info } = given.info ?? {};
   const { params, secrets } = splitSecrets(given.params);
   const target = { ...resolveTarget(params) };
+  checkCredentials(target, params, new Set(secrets.keys()));
   return {
     id,
     params,
@@ -117,6 +119,7 @@ function patchParams(
       { param: missing[0] ?? 'litellm_params.api_key' },
     );
   }
+  checkCredentials(target, params, new Set([...sealed.map(([field]) => field), ...secrets.keys()]));
   const fresh = sealAll(ring, { teamId, deploymentId: deployment.id, target, params }, secrets);
   return {
     params,

@@ -13,6 +13,7 @@ const target = z.looseObject({
   protocol: z.enum(['openai', 'azure', 'azure_v1']),
   model: z.string(),
   apiVersion: z.string().nullable(),
+  apiVersions: z.record(z.string(), z.string()).optional(),
 });
 
 const deployment = z.looseObject({

@@ -1,0 +1,124 @@
+import { Readable } from 'node:stream';
+import type { Transport, TransportResponse } from '../egress/transport.ts';
+import { RouterError } from '../errors.ts';
+import { type EntraPost, requestEntraToken } from '../providers/entra.ts';
+import { TokenCache } from '../providers/token-cache.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { Secrets } from '../teams/sealing.ts';
+import { collect } from './answer.ts';
+import { redact } from './redact.ts';
+import { untilAborted } from './until-aborted.ts';
+
+const once = { repeatable: () => true, signal: undefined };
+
+const timeoutMs = 15_000;
+const tokenLimit = 65_536;
+const errorLimit = 262_144;
+
+/** What a deployment's calls are signed with: its stored secret, or an Entra token that was asked for with it. */
+export class Credentials {
+  readonly #tokens: TokenCache;
+  readonly #transports: { team: Transport; shared: Transport };
+
+  /** @param now milliseconds, monotonic */
+  constructor(transports: { team: Transport; shared: Transport }, now: () => number) {
+    this.#tokens = new TokenCache(now);
+    this.#transports = transports;
+  }
+
+  /**
+   * Makes one request with the deployment's secrets. If a token is rejected that Entra gave earlier, once more with a
+   * new one.
+   *
+   * @param call whether the request can be made again, and until when it is waited for
+   * @throws RouterError what `send` throws, and `credential_unreadable`, `provider_authentication_failed`,
+   * `provider_unreachable`, `provider_timeout`
+   */
+  use(
+    deployment: Deployment,
+    send: (secrets: Secrets) => Promise<TransportResponse>,
+    call: { repeatable: () => boolean; signal: AbortSignal | undefined } = once,
+  ): Promise<TransportResponse> {
+    const secrets = deployment.secrets();
+    const clientSecret = entraSecret(deployment, secrets);
+    if (clientSecret === undefined) return send(secrets);
+    const key = JSON.stringify([deployment.teamId, deployment.id, deployment.secretVersion]);
+    const token = async () =>
+      untilAborted(
+        Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret))),
+        call.signal,
+      );
+    return this.#signed(
+      key,
+      token,
+      (azure_ad_token) => send({ ...secrets, azure_ad_token }),
+      call.repeatable,
+    );
+  }
+
+  async #signed(
+    key: string,
+    token: () => Promise<string>,
+    send: (token: string) => Promise<TransportResponse>,
+    repeatable: () => boolean,
+  ): Promise<TransportResponse> {
+    const first = await token();
+    const response = await send(first);
+    if (response.status !== 401 || !this.#tokens.reject(key, first) || !repeatable()) {
+      return withoutToken(response, first);
+    }
+    response.body.on('error', () => {}).destroy();
+    const second = await token();
+    return withoutToken(await send(second), second);
+  }
+
+  #ask({ teamId, target, params }: Deployment, clientSecret: string) {
+    const transport = teamId === null ? this.#transports.shared : this.#transports.team;
+    const { tenant_id: tenantId, client_id: clientId } = params;
+    if (tenantId === undefined || clientId === undefined) {
+      throw new RouterError(
+        'credential_unreadable',
+        'A stored client_secret lacks its tenant_id or client_id.',
+      );
+    }
+    return requestEntraToken(postVia(transport), { tenantId, clientId, clientSecret }, target.base);
+  }
+}
+
+/** The client secret, if it is what the deployment signs with: a key or a token of its own comes first. */
+function entraSecret({ target }: Deployment, secrets: Secrets): string | undefined {
+  const own = secrets.api_key ?? secrets.azure_ad_token;
+  return own === undefined && target.protocol !== 'openai' ? secrets.client_secret : undefined;
+}
+
+function postVia(transport: Transport): EntraPost {
+  return async (url, form) => {
+    const { status, body } = await transport.request({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      body: form,
+      headersTimeoutMs: timeoutMs,
+      bodyTimeoutMs: timeoutMs,
+    });
+    return { status, text: (await readUpTo(body, tokenLimit)).toString('utf8') };
+  };
+}
+
+/** A token that an error echoes is not among the deployment's stored secrets, which are taken out later. */
+async function withoutToken(response: TransportResponse, token: string): Promise<TransportResponse> {
+  if (response.status < 400) return response;
+  const body = redact(await readUpTo(response.body, errorLimit), { azure_ad_token: token, headers: [] });
+  return { ...response, body: Readable.from([body]) };
+}
+
+async function readUpTo(body: Readable, limit: number): Promise<Buffer> {
+  body.on('error', () => {});
+  try {
+    return (await collect(body, limit)).bytes;
+  } catch {
+    return Buffer.alloc(0);
+  } finally {
+    body.destroy();
+  }
+}

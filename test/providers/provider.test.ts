@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { type Endpoint, endpoints } from '../../src/calls/endpoint-table.ts';
+import { addressOf, knownProviders, resolveTarget } from '../../src/providers/provider.ts';
+import { modelBody } from '../../src/schemas.ts';
+import { callTypes } from '../../src/values.ts';
+
+const endpoint = (id: string): Endpoint => {
+  const found = endpoints.find((row) => row.id === id);
+  if (found === undefined) throw new Error(id);
+  return found;
+};
+
+const addressFor = (
+  params: Parameters<typeof resolveTarget>[0],
+  id: string,
+  ids: Record<string, string> = {},
+) => addressOf(resolveTarget(params), endpoint(id), ids, new URLSearchParams()).url;
+
+/** Where each known provider's chat completions are, as its own documentation has it; `null`: needs an api_base. */
+const chatAddresses: readonly (readonly [provider: string, address: string | null])[] = [
+  ['openai', 'https://api.openai.com/v1/chat/completions'],
+  ['anthropic', 'https://api.anthropic.com/v1/chat/completions'],
+  ['gemini', 'https://generativelanguage.googleapis.com/v1beta/openai/chat/completions'],
+  ['groq', 'https://api.groq.com/openai/v1/chat/completions'],
+  ['mistral', 'https://api.mistral.ai/v1/chat/completions'],
+  ['deepseek', 'https://api.deepseek.com/v1/chat/completions'],
+  ['xai', 'https://api.x.ai/v1/chat/completions'],
+  ['together_ai', 'https://api.together.xyz/v1/chat/completions'],
+  ['fireworks_ai', 'https://api.fireworks.ai/inference/v1/chat/completions'],
+  ['openrouter', 'https://openrouter.ai/api/v1/chat/completions'],
+  ['perplexity', 'https://api.perplexity.ai/chat/completions'],
+  ['cerebras', 'https://api.cerebras.ai/v1/chat/completions'],
+  ['nvidia_nim', 'https://integrate.api.nvidia.com/v1/chat/completions'],
+  ['azure', null],
+  ['hosted_vllm', null],
+  ['ollama', null],
+  ['lm_studio', null],
+  ['litellm_proxy', null],
+  ['openai_like', null],
+];
+
+describe('the provider table', () => {
+  it('has every known provider in this test', () => {
+    expect(chatAddresses.map(([provider]) => provider).sort()).toEqual([...knownProviders.keys()].sort());
+  });
+
+  it.each(chatAddresses)('%s', (provider, address) => {
+    for (const params of [
+      { model: `${provider}/some/model` },
+      { model: 'some/model', custom_llm_provider: provider },
+    ]) {
+      if (address === null) {
+        expect(() => resolveTarget(params)).toThrow(/api_base is needed/);
+        continue;
+      }
+      expect(resolveTarget(params)).toMatchObject({ provider, model: 'some/model' });
+      expect(addressFor(params, 'chat.completions.create')).toBe(address);
+    }
+    const own = addressFor(
+      { model: `${provider}/m`, api_base: 'https://llm.example/v1/' },
+      'embeddings.create',
+    );
+    if (provider !== 'azure') expect(own).toBe('https://llm.example/v1/embeddings');
+  });
+});
+
+const resource = 'https://acme.openai.azure.com';
+const azure = { model: 'openai/my deployment', api_base: resource, api_version: '2024-10-21' };
+
+describe('Azure', () => {
+  it.each([
+    [
+      resource,
+      '2023-12-01-preview',
+      `${resource}/openai/deployments/d/chat/completions?api-version=2023-12-01-preview`,
+    ],
+    [`${resource}/`, undefined, `${resource}/openai/deployments/d/chat/completions?api-version=2024-10-21`],
+    [
+      `${resource}/openai/deployments/old/chat/completions`,
+      undefined,
+      `${resource}/openai/deployments/d/chat/completions?api-version=2024-10-21`,
+    ],
+    [`${resource}/openai/v1`, undefined, `${resource}/openai/v1/chat/completions`],
+    [`${resource}/openai/v1/`, '2024-10-21', `${resource}/openai/v1/chat/completions`],
+    [resource, 'preview', `${resource}/openai/v1/chat/completions`],
+    [
+      'https://acme.cognitiveservices.azure.com',
+      undefined,
+      'https://acme.cognitiveservices.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21',
+    ],
+    [
+      'https://acme.services.ai.azure.com',
+      undefined,
+      'https://acme.services.ai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21',
+    ],
+    [
+      'https://gateway.acme.example/llm',
+      '2024-10-21',
+      'https://gateway.acme.example/llm/openai/deployments/d/chat/completions?api-version=2024-10-21',
+    ],
+  ])('%s with %s', (api_base, api_version, address) => {
+    expect(addressFor({ model: 'openai/d', api_base, api_version }, 'chat.completions.create')).toBe(address);
+  });
+
+  it.each([
+    ['chat.completions.create', {}, '/openai/deployments/my%20deployment/chat/completions'],
+    ['audio.transcriptions.create', {}, '/openai/deployments/my%20deployment/audio/transcriptions'],
+    ['responses.create', {}, '/openai/responses'],
+    ['responses.retrieve', { response_id: 'resp_1' }, '/openai/responses/resp_1'],
+    ['files.content', { file_id: 'file-1' }, '/openai/files/file-1/content'],
+    ['batches.create', {}, '/openai/batches'],
+    ['fineTuning.jobs.create', {}, '/openai/fine_tuning/jobs'],
+  ])('%s stands where Azure has it', (id, ids, path) => {
+    expect(addressFor(azure, id, ids)).toBe(`${resource}${path}?api-version=2024-10-21`);
+  });
+
+  it('takes an api-version by type of call', () => {
+    const api_version = { default: '2024-10-21', responses: '2025-04-01-preview', fine_tuning: '2024-08-01' };
+    const { litellm_params } = modelBody.parse({
+      model_name: 'm',
+      litellm_params: { ...azure, api_version },
+    });
+    const version = (id: string, ids = {}) =>
+      new URL(addressFor(litellm_params, id, ids)).searchParams.get('api-version');
+    expect(version('chat.completions.create')).toBe('2024-10-21');
+    expect(version('responses.create')).toBe('2025-04-01-preview');
+    expect(version('responses.cancel', { response_id: 'resp_1' })).toBe('2025-04-01-preview');
+    expect(version('fineTuning.jobs.list')).toBe('2024-08-01');
+    expect(version('files.list')).toBe('2024-10-21');
+  });
+
+  it('every call has a type that an api-version may be given for', () => {
+    const types = endpoints.filter(({ local }) => !local).map(({ path }) => path.split('/')[1]);
+    expect([...new Set(types)].sort()).toEqual([...callTypes].sort());
+  });
+
+  it.each([{ chats: '2024-10-21' }, { chat: 'a b' }, { chat: 1 }, [], 'a b', '', { chat: 'os.environ/X' }])(
+    'refuses the api-version %j',
+    (api_version) => {
+      const result = modelBody.safeParse({ model_name: 'm', litellm_params: { ...azure, api_version } });
+      expect(result.error?.issues[0]?.message).toMatch(/^must be an api-version.*fine_tuning/);
+    },
+  );
+});
