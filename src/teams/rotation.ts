@@ -102,11 +102,13 @@ export class Rotation {
     progress.unreadable += unreadable;
   }
 
-  /** The keys of all records, by pages: one that is there throughout comes once at least. */
+  /** The keys of all records, by pages: one that is there throughout comes once. */
   async *#keys(signal: AbortSignal | undefined): AsyncGenerator<string> {
     signal?.throwIfAborted();
     yield sharedKey;
     let cursor: string | undefined;
+    // A walk may repeat itself, and a count must not.
+    const seen = new Set<string>();
     do {
       const page = await this.#storage.list(teamPrefix, {
         limit: pageSize,
@@ -115,6 +117,8 @@ export class Rotation {
       });
       for (const { key } of page.entries) {
         signal?.throwIfAborted();
+        if (seen.has(key)) continue;
+        seen.add(key);
         yield key;
       }
       cursor = page.cursor;
