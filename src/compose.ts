@@ -1,5 +1,5 @@
-import type { OpenAI } from 'openai';
 import { Affinity } from './calls/affinity.ts';
+import { chatCompletionOf, type TeamChatCompletion } from './calls/chat-completion.ts';
 import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
 import { makeSharedClient } from './calls/team-client.ts';
@@ -17,6 +17,7 @@ import { KeyManagement } from './teams/key-management.ts';
 import { KeyVerifier } from './teams/key-verifier.ts';
 import { ModelManagement } from './teams/model-management.ts';
 import { Registry } from './teams/registry.ts';
+import { Rotation } from './teams/rotation.ts';
 import { Snapshots } from './teams/snapshots.ts';
 import { type Actor, TeamManagement } from './teams/team-management.ts';
 
@@ -26,12 +27,12 @@ export interface Rooms {
   models: ModelManagement;
   keys: KeyManagement;
   verifier: KeyVerifier;
+  rotation: Rotation;
   snapshots: Snapshots;
   storage: Storage;
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   dispatcher: Dispatcher;
-  /** The client behind `chatCompletion`. */
-  client: OpenAI;
+  chatCompletion: TeamChatCompletion;
   maxBodyBytes: number;
   close: () => Promise<void>;
 }
@@ -40,9 +41,10 @@ export interface Rooms {
 export function compose(given: RouterOptions): Rooms {
   const options = readOptions(given);
   const now = () => performance.now();
+  const { ports, allowShared } = options.egress;
   const policies = {
-    team: compilePolicy(options.egress.allow),
-    shared: compilePolicy(options.egress.allow, options.egress.allowShared),
+    team: compilePolicy(options.egress.allow, { ports }),
+    shared: compilePolicy(options.egress.allow, { ports, allowShared }),
   };
   const transports = {
     team: new Transport({ policy: policies.team, ...options.transport }),
@@ -83,6 +85,7 @@ export function compose(given: RouterOptions): Rooms {
     models,
     keys: new KeyManagement(registry, storage, { teams: options.teams }),
     verifier,
+    rotation: new Rotation(registry, storage, ring),
     snapshots,
     storage,
     async testModel(teamId, model, actor) {
@@ -93,7 +96,7 @@ export function compose(given: RouterOptions): Rooms {
       return testDeployment(transport, credentials, deployment);
     },
     dispatcher,
-    client: makeSharedClient(dispatcher, maxBodyBytes),
+    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher, maxBodyBytes)),
     maxBodyBytes,
     async close() {
       const stop = await watching;

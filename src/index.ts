@@ -1,5 +1,6 @@
 export type { Answer } from './calls/answer.ts';
 export type { AttemptRecord } from './calls/attempts.ts';
+export type { TeamChatCompletion } from './calls/chat-completion.ts';
 export type { Receipt } from './calls/receipt.ts';
 export type { Call } from './calls/request.ts';
 export type { Caller } from './calls/resolve.ts';
@@ -23,5 +24,6 @@ export type {
 } from './storage/storage.ts';
 export type { VerifiedKey } from './teams/key-verifier.ts';
 export type { KeyView } from './teams/keys.ts';
+export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 export type { Actor, TeamPage } from './teams/team-management.ts';
 export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Receipt } from './calls/receipt.ts';
+import type { Lookup } from './egress/connector.ts';
 import type { EncryptionKey } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
 import { parse } from './validation.ts';
@@ -18,8 +19,12 @@ export interface RouterOptions {
   egress?: {
     allow?: readonly string[] | undefined;
     allowShared?: readonly string[] | undefined;
+    /** The ports of public addresses. Default: 443 alone. */
+    ports?: readonly number[] | undefined;
     /** A certificate authority of your own, in PEM, beside the well-known ones. */
     ca?: string | undefined;
+    /** Your own look-up of names, called as `dns.lookup` is with `all`; what it answers is judged like any other. */
+    lookup?: Lookup | undefined;
   };
   /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
@@ -63,7 +68,13 @@ const routerOptions = z.strictObject({
   // The key ring checks them, and says no more of a key than which one it is.
   encryptionKeys: z.custom<readonly EncryptionKey[]>(Array.isArray, 'must be a list of keys'),
   egress: z
-    .strictObject({ allow: entries.optional(), allowShared: entries.optional(), ca: z.string().optional() })
+    .strictObject({
+      allow: entries.optional(),
+      allowShared: entries.optional(),
+      ports: z.array(z.int().min(1).max(65_535)).readonly().optional(),
+      ca: z.string().optional(),
+      lookup: callback<Lookup>().optional(),
+    })
     .optional(),
   teams: z.enum(['implicit', 'explicit']).default('implicit'),
   maxStalenessMs: milliseconds.default(5_000),
@@ -82,7 +93,14 @@ export function readOptions(given: RouterOptions) {
   const { egress, ...options } = parse(routerOptions, given);
   return {
     ...options,
-    egress: { allow: egress?.allow ?? [], allowShared: egress?.allowShared ?? [] },
-    transport: egress?.ca === undefined ? {} : { ca: egress.ca },
+    egress: {
+      allow: egress?.allow ?? [],
+      allowShared: egress?.allowShared ?? [],
+      ports: egress?.ports ?? [443],
+    },
+    transport: {
+      ...(egress?.ca === undefined ? {} : { ca: egress.ca }),
+      ...(egress?.lookup === undefined ? {} : { lookup: egress.lookup }),
+    },
   };
 }

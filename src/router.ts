@@ -1,16 +1,9 @@
-import type { APIPromise, OpenAI } from 'openai';
-import type {
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionCreateParams,
-  ChatCompletionCreateParamsNonStreaming,
-  ChatCompletionCreateParamsStreaming,
-} from 'openai/resources/chat/completions';
-import type { Stream } from 'openai/streaming';
+import type { OpenAI } from 'openai';
 import type { Answer } from './calls/answer.ts';
+import type { TeamChatCompletion } from './calls/chat-completion.ts';
 import type { Call } from './calls/request.ts';
 import type { Caller } from './calls/resolve.ts';
-import { asCaller, makeTeamClient } from './calls/team-client.ts';
+import { makeTeamClient } from './calls/team-client.ts';
 import { teamFetch } from './calls/team-fetch.ts';
 import type { TestResult } from './calls/test-call.ts';
 import { compose, type Rooms } from './compose.ts';
@@ -19,6 +12,7 @@ import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } fr
 import type { KeyPage } from './teams/key-management.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
 import type { KeyView } from './teams/keys.ts';
+import type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 import { type Actor, checkTeamId, type TeamPage } from './teams/team-management.ts';
 import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
 
@@ -229,35 +223,29 @@ export class TeamModelRouter {
     return (await this.#rooms.snapshots.get(checkTeamId(teamId)))?.blocked ?? false;
   }
 
+  /**
+   * Seals every stored secret anew under the primary key (the first of `encryptionKeys`), while others call and write.
+   * One that was ended, or died, goes on where it was when it is called again.
+   *
+   * @throws RouterError `storage_unavailable`, `conflict`; the signal's reason
+   */
+  rotateEncryption(options?: RotationOptions): Promise<RotationProgress> {
+    return this.#rooms.rotation.rotate(options);
+  }
+
+  /** How many stored secrets each key has sealed, by its id: one that is not named may go. `?` counts what cannot be read. */
+  encryptionKeyUsage(options?: { signal?: AbortSignal }): Promise<Record<string, number>> {
+    return this.#rooms.rotation.usage(options);
+  }
+
   /** Whether the storage answers. @throws RouterError `storage_unavailable` */
   async checkStorage(): Promise<void> {
     await this.#rooms.storage.get('shared');
   }
 
   /** A chat completion by the team's own model name: the OpenAI client's call, with its types, options and errors. */
-  chatCompletion(
-    teamId: string,
-    body: ChatCompletionCreateParamsNonStreaming,
-    options?: OpenAI.RequestOptions,
-  ): APIPromise<ChatCompletion>;
-  chatCompletion(
-    teamId: string,
-    body: ChatCompletionCreateParamsStreaming,
-    options?: OpenAI.RequestOptions,
-  ): APIPromise<Stream<ChatCompletionChunk>>;
-  chatCompletion(
-    teamId: string,
-    body: ChatCompletionCreateParams,
-    options?: OpenAI.RequestOptions,
-  ): APIPromise<ChatCompletion | Stream<ChatCompletionChunk>>;
-  chatCompletion(
-    teamId: string,
-    body: ChatCompletionCreateParams,
-    options?: OpenAI.RequestOptions,
-  ): APIPromise<ChatCompletion | Stream<ChatCompletionChunk>> {
-    const caller = { teamId: checkTeamId(teamId) };
-    return this.#rooms.client.chat.completions.create(body, asCaller(caller, options));
-  }
+  readonly chatCompletion: TeamChatCompletion = ((teamId, ...call) =>
+    this.#rooms.chatCompletion(checkTeamId(teamId), ...call)) as TeamChatCompletion;
 
   /**
    * A real `OpenAI` client whose every call goes through the router as this team. A fresh one each time: it is

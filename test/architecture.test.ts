@@ -25,7 +25,7 @@ const below: Record<string, readonly string[]> = {
   'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts'],
   http: ['router.ts', 'calls', 'teams', 'schemas.ts', 'validation.ts', 'errors.ts'],
   cli: ['http', 'index.ts', 'storage', 'errors.ts'],
-  'options.ts': ['calls', 'secrets', 'storage', 'validation.ts'],
+  'options.ts': ['calls', 'egress', 'secrets', 'storage', 'validation.ts'],
   'is-router-error.ts': ['errors.ts'],
   calls: ['teams', 'providers', 'egress', 'storage', 'errors.ts', 'values.ts'],
   teams: [

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
-import { globalV6, specialV4, specialV6 } from './special-addresses.ts';
+import { globalV6, specialAddresses } from './special-addresses.ts';
 
-const special = blockList([...specialV4, ...specialV6]);
+const special = blockList(specialAddresses.map(([block]) => block));
 const global = blockList([globalV6]);
 
 /** Whether an address belongs to the public Internet. What is no address at all does not. */

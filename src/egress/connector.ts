@@ -6,6 +6,7 @@ import { RouterError } from '../errors.ts';
 import type { Destination } from './allow-list.ts';
 import type { EgressPolicy } from './guard.ts';
 
+/** As `dns.lookup`: answers with all addresses of a name. */
 export type Lookup = (
   hostname: string,
   options: { all: true },
@@ -19,6 +20,8 @@ export interface ConnectorOptions {
   /** A certificate authority of the operator's own, in PEM, beside the well-known ones. */
   ca?: string;
   connectTimeoutMs?: number;
+  /** Makes the connection once its address is judged. Default: undici's. */
+  dial?: typeof buildConnector;
 }
 
 /**
@@ -29,9 +32,9 @@ export function guardedConnector(
   destination: Destination,
   options: ConnectorOptions,
 ): buildConnector.connector {
-  const { policy, ca, connectTimeoutMs } = options;
+  const { policy, ca, connectTimeoutMs, dial = buildConnector } = options;
   const allowed = (address: string) => policy.allowsAddress(destination, address);
-  const connect = buildConnector({
+  const connect = dial({
     timeout: connectTimeoutMs ?? 10_000,
     allowH2: false,
     // Said outright: NODE_TLS_REJECT_UNAUTHORIZED is only a default.

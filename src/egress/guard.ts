@@ -2,12 +2,21 @@ import { isIP } from 'node:net';
 import { isPublic } from './address.ts';
 import { AllowList, type Destination } from './allow-list.ts';
 
-/** Which addresses our process may connect to: public ones over https on port 443, and the operator's exceptions. */
+export interface PolicyOptions {
+  /** Exceptions on top, for the operator's shared deployments alone. */
+  allowShared?: readonly string[];
+  /** The ports of public addresses that may be connected to. Default: 443. */
+  ports?: readonly number[];
+}
+
+/** Which addresses our process may connect to: public ones over https on the given ports, and the operator's exceptions. */
 export class EgressPolicy {
   readonly #allow: AllowList;
+  readonly #ports: readonly number[];
 
-  constructor(allow: readonly string[], allowShared: readonly string[]) {
+  constructor(allow: readonly string[], { allowShared = [], ports = [443] }: PolicyOptions) {
     this.#allow = new AllowList(allow, allowShared);
+    this.#ports = ports;
   }
 
   /** Why a URL is refused, as far as that is known without DNS; `undefined` if it is not. */
@@ -20,20 +29,20 @@ export class EgressPolicy {
     if (named && isLocalName(destination.host)) return 'names this host itself, which is not allowed';
     if (named && this.#allow.mayAllow(destination)) return undefined;
     if (destination.scheme === 'http') return 'must use https';
-    if (destination.port !== 443) return `port ${destination.port} is not allowed`;
+    if (!this.#ports.includes(destination.port)) return `port ${destination.port} is not allowed`;
     return named || isPublic(destination.host) ? undefined : 'the address is not a public one';
   }
 
   /** Whether a connection may be made to `address`, which is what the host of `destination` is, or resolves to. */
   allowsAddress(destination: Destination, address: string): boolean {
     if (this.#allow.allowsHost(destination) || this.#allow.allowsAddress(destination, address)) return true;
-    return destination.scheme === 'https' && destination.port === 443 && isPublic(address);
+    return destination.scheme === 'https' && this.#ports.includes(destination.port) && isPublic(address);
   }
 }
 
-/** @param allowShared exceptions on top, for the operator's shared deployments alone */
-export function compilePolicy(allow: readonly string[], allowShared: readonly string[] = []): EgressPolicy {
-  return new EgressPolicy(allow, allowShared);
+/** @throws RouterError `invalid_request` that names the entry at fault */
+export function compilePolicy(allow: readonly string[], options: PolicyOptions = {}): EgressPolicy {
+  return new EgressPolicy(allow, options);
 }
 
 /** What a URL connects to. `new URL` has made one spelling of all those that an IPv4 address has. */
@@ -43,8 +52,9 @@ export function destinationOf(url: URL): Destination | undefined {
   const host = url.hostname
     .toLowerCase()
     .replace(/^\[|\]$/g, '')
-    .replace(/\.+$/, '');
-  if (host === '') return undefined;
+    .replace(/\.$/, '');
+  // A name with an empty part has no meaning in DNS, and one in libraries: `017700000001..` is an address to some.
+  if (host.split('.').includes('')) return undefined;
   return { scheme, host, port: url.port === '' ? (scheme === 'http' ? 80 : 443) : Number(url.port) };
 }
 

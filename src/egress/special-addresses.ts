@@ -1,43 +1,57 @@
-/**
- * Addresses that no call may go to unless the operator says so: everything that is not the public Internet.
- *
- * @see https://www.iana.org/assignments/iana-ipv4-special-registry
- * @see https://www.iana.org/assignments/ipv4-address-space (multicast, reserved)
- */
-export const specialV4: readonly string[] = [
-  '0.0.0.0/8', // this network
-  '10.0.0.0/8', // private
-  '100.64.0.0/10', // carrier-grade NAT; 100.100.100.200 is a cloud's metadata
-  '127.0.0.0/8', // loopback
-  '168.63.129.16/32', // Azure's virtual host
-  '169.254.0.0/16', // link-local; 169.254.169.254 is most clouds' metadata
-  '172.16.0.0/12', // private
-  '192.0.0.0/24', // IETF protocol assignments; 192.0.0.192 is a cloud's metadata
-  '192.0.2.0/24', // documentation
-  '192.31.196.0/24', // AS112
-  '192.52.193.0/24', // AMT
-  '192.88.99.0/24', // 6to4 relays
-  '192.168.0.0/16', // private
-  '192.175.48.0/24', // AS112
-  '198.18.0.0/15', // benchmarking
-  '198.51.100.0/24', // documentation
-  '203.0.113.0/24', // documentation
-  '224.0.0.0/4', // multicast
-  '240.0.0.0/4', // reserved, and the broadcast address
-];
+const v4Registry = 'https://www.iana.org/assignments/iana-ipv4-special-registry';
+const v6Registry = 'https://www.iana.org/assignments/iana-ipv6-special-registry';
+const v4Space = 'https://www.iana.org/assignments/ipv4-address-space';
+const v6Space = 'https://www.iana.org/assignments/ipv6-address-space';
 
-/** Outside of this no IPv6 address is public. */
+/** Outside of this no IPv6 address is public. @see https://www.iana.org/assignments/ipv6-address-space */
 export const globalV6 = '2000::/3';
 
 /**
- * What is special inside `2000::/3`.
- *
- * @see https://www.iana.org/assignments/iana-ipv6-special-registry
+ * Addresses that no call may go to unless the operator says so: everything that is not the public Internet, and what
+ * the clouds answer under from inside. Where a registry has a block and smaller ones within, the block stands for all.
+ * `::ffff:0:0/96` and `64:ff9b::/96` are not here: they are judged by the IPv4 address that they carry.
  */
-export const specialV6: readonly string[] = [
-  '2001::/23', // IETF protocol assignments, Teredo among them
-  '2001:db8::/32', // documentation
-  '2002::/16', // 6to4: carries an IPv4 address
-  '2620:4f:8000::/48', // AS112
-  '3fff::/20', // documentation
+export const specialAddresses: readonly (readonly [block: string, what: string, source: string])[] = [
+  ['0.0.0.0/8', 'this network', v4Registry],
+  ['10.0.0.0/8', 'private', v4Registry],
+  ['100.64.0.0/10', "carrier-grade NAT; 100.100.100.200 is Alibaba's metadata", v4Registry],
+  ['127.0.0.0/8', 'loopback', v4Registry],
+  ['169.254.0.0/16', "link-local; 169.254.169.254 is most clouds' metadata", v4Registry],
+  ['172.16.0.0/12', 'private', v4Registry],
+  ['192.0.0.0/24', "protocol assignments; 192.0.0.192 is Oracle's metadata", v4Registry],
+  ['192.0.2.0/24', 'documentation', v4Registry],
+  ['192.31.196.0/24', 'AS112', v4Registry],
+  ['192.52.193.0/24', 'AMT', v4Registry],
+  ['192.88.99.0/24', '6to4 relays', v4Registry],
+  ['192.168.0.0/16', 'private', v4Registry],
+  ['192.175.48.0/24', 'AS112', v4Registry],
+  ['198.18.0.0/15', 'benchmarking', v4Registry],
+  ['198.51.100.0/24', 'documentation', v4Registry],
+  ['203.0.113.0/24', 'documentation', v4Registry],
+  ['224.0.0.0/4', 'multicast', v4Space],
+  ['240.0.0.0/4', 'reserved, and the broadcast address', v4Registry],
+  [
+    '168.63.129.16/32',
+    "Azure's own services for the machine",
+    'https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16',
+  ],
+  ['::/96', 'unspecified, loopback, IPv4-compatible', v6Registry],
+  ['::ffff:0:0:0/96', 'IPv4-translated', v6Space],
+  ['64:ff9b:1::/48', 'NAT64 of a local network', v6Registry],
+  ['100::/64', 'discard', v6Registry],
+  ['100:0:0:1::/64', 'dummy prefix', v6Registry],
+  ['2001::/23', 'protocol assignments, Teredo and ORCHID among them', v6Registry],
+  ['2001:db8::/32', 'documentation', v6Registry],
+  ['2002::/16', '6to4: carries an IPv4 address', v6Registry],
+  ['2620:4f:8000::/48', 'AS112', v6Registry],
+  ['3fff::/20', 'documentation', v6Registry],
+  ['5f00::/16', 'segment routing', v6Registry],
+  [
+    'fc00::/7',
+    "unique local; fd00:ec2::254, fd20:ce::254, fd00:42::42 are Amazon's, Google's, Scaleway's metadata",
+    v6Registry,
+  ],
+  ['fe80::/10', 'link-local', v6Registry],
+  ['fec0::/10', 'site-local', v6Space],
+  ['ff00::/8', 'multicast', v6Space],
 ];

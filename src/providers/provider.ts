@@ -126,9 +126,7 @@ function publicBase(provider: string): string {
 
 function azureDeployment(params: TargetParams, name: string, given: ApiBase): ProviderTarget {
   const model = name.startsWith('azure/') ? name.slice('azure/'.length) : name;
-  // As a segment of the deployment's path these would climb out of it.
-  if (model === '' || model === '.' || model === '..')
-    throw refusal('model', 'must name an Azure deployment.');
+  if (!isSegment(model)) throw refusal('model', 'must name an Azure deployment.');
   const { api_version: version } = params;
   if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(given, version) };
   const { default: common, ...byType } = version;
@@ -141,9 +139,17 @@ function azureDeployment(params: TargetParams, name: string, given: ApiBase): Pr
   };
 }
 
-/** `encodeURIComponent` leaves `.` and `..` as they are, and a URL parser would climb by them. */
+/**
+ * Whether a text may stand for one segment of a path. `encodeURIComponent` leaves `.` and `..` as they are, and a URL
+ * parser would climb by them; what else is refused here would be encoded, but a server that decodes twice reads a path.
+ */
+function isSegment(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return !/^\.{0,2}$|[/\\?#%\s\u0000-\u001f\u007f]/.test(text) && text.isWellFormed();
+}
+
 function encodeSegment(name: string, value: string | undefined): string {
-  if (value === undefined || value === '' || value === '.' || value === '..' || !value.isWellFormed()) {
+  if (value === undefined || !isSegment(value)) {
     throw new RouterError('invalid_request', `${name} is not a valid id.`, { param: name });
   }
   return encodeURIComponent(value);

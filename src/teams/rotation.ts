@@ -1,0 +1,156 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { RouterError } from '../errors.ts';
+import { keyIdOf } from '../secrets/envelope.ts';
+import type { KeyRing } from '../secrets/keyring.ts';
+import type { Storage } from '../storage/storage.ts';
+import { sharedKey, type TeamRecord, teamPrefix } from './record.ts';
+import type { Registry } from './registry.ts';
+import { reseal } from './sealing.ts';
+
+/** How far `rotateEncryption` is, and what it has found. */
+export interface RotationProgress {
+  /** Records (a team's, and that of the shared deployments) that it has been through. */
+  records: number;
+  /** Secrets that it has sealed anew, under the primary key. */
+  resealed: number;
+  /** Secrets that do not open, and stay as they are: lists mark their deployments `needs_reentry`. */
+  unreadable: number;
+  /** Records that cannot be read, and stay as they are. */
+  failed: number;
+}
+
+export interface RotationOptions {
+  /** Ends it between two writes; what is written stays, and the next rotation goes on from there. */
+  signal?: AbortSignal;
+  /** Is told after each record. */
+  onProgress?: (progress: RotationProgress) => void;
+}
+
+/** Secrets sealed anew in one write: some 30 ms of work in which nothing else runs. */
+const secretsPerWrite = 256;
+/** More than the fullest record needs; a writer that still seals under an older key must not keep us for ever. */
+const maxWrites = 200;
+const pageSize = 100;
+
+/** What no key's id can be: stands for secrets and records whose key cannot be told. */
+const unknownKey = '?';
+
+/** Moves all that is stored under the primary key, record by record, while others read and write. */
+export class Rotation {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+
+  constructor(registry: Registry, storage: Storage, ring: KeyRing) {
+    this.#registry = registry;
+    this.#storage = storage;
+    this.#ring = ring;
+  }
+
+  async rotate({ signal, onProgress }: RotationOptions = {}): Promise<RotationProgress> {
+    const progress = { records: 0, resealed: 0, unreadable: 0, failed: 0 };
+    for await (const key of this.#keys(signal)) {
+      try {
+        await this.#rotateRecord(teamOf(key), progress, signal);
+      } catch (error) {
+        if (!isCorrupt(error)) throw error;
+        progress.failed += 1;
+      }
+      progress.records += 1;
+      onProgress?.({ ...progress });
+      // A storage in memory would not let anybody else run meanwhile.
+      await turn();
+    }
+    return progress;
+  }
+
+  /** How many stored secrets each key has sealed; `?` counts what cannot be told. */
+  async usage({ signal }: { signal?: AbortSignal } = {}): Promise<Record<string, number>> {
+    const counts = new Map<string, number>();
+    const count = (id: string) => counts.set(id, (counts.get(id) ?? 0) + 1);
+    for await (const key of this.#keys(signal)) {
+      try {
+        const record = await this.#registry.read(teamOf(key));
+        for (const token of tokensOf(record)) count(keyIdOf(token) ?? unknownKey);
+      } catch (error) {
+        if (!isCorrupt(error)) throw error;
+        count(unknownKey);
+      }
+    }
+    return Object.fromEntries(counts);
+  }
+
+  async #rotateRecord(
+    teamId: string | null,
+    progress: RotationProgress,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const record = await this.#registry.read(teamId);
+    // On a copy, to see whether there is anything to write.
+    const found = record === undefined ? nothing : resealRecord(this.#ring, record, 1);
+    let { unreadable, resealed: left } = found;
+    for (let write = 0; left > 0 && write < maxWrites; write++) {
+      signal?.throwIfAborted();
+      const done = await this.#registry.change(teamId, (stored) => {
+        const result = stored === undefined ? nothing : resealRecord(this.#ring, stored, secretsPerWrite);
+        return { record: stored, result };
+      });
+      progress.resealed += done.resealed;
+      unreadable = done.unreadable;
+      left = done.resealed < secretsPerWrite ? 0 : done.resealed;
+    }
+    progress.unreadable += unreadable;
+  }
+
+  /** The keys of all records, by pages: one that is there throughout comes once. */
+  async *#keys(signal: AbortSignal | undefined): AsyncGenerator<string> {
+    signal?.throwIfAborted();
+    yield sharedKey;
+    let cursor: string | undefined;
+    // A walk may repeat itself, and a count must not.
+    const seen = new Set<string>();
+    do {
+      const page = await this.#storage.list(teamPrefix, {
+        limit: pageSize,
+        keysOnly: true,
+        ...(cursor === undefined ? {} : { cursor }),
+      });
+      for (const { key } of page.entries) {
+        signal?.throwIfAborted();
+        if (seen.has(key)) continue;
+        seen.add(key);
+        yield key;
+      }
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+  }
+}
+
+const nothing = { resealed: 0, unreadable: 0 };
+
+/** Seals up to `limit` secrets of the record anew, in place. */
+function resealRecord(ring: KeyRing, record: TeamRecord, limit: number): typeof nothing {
+  const total = { ...nothing };
+  for (const [, pool] of record.pools) {
+    for (const deployment of pool.deployments) {
+      const done = reseal(ring, record.team_id, deployment, limit - total.resealed);
+      total.resealed += done.resealed;
+      total.unreadable += done.unreadable;
+    }
+  }
+  return total;
+}
+
+function tokensOf(record: TeamRecord | undefined): string[] {
+  return (record?.pools ?? []).flatMap(([, pool]) =>
+    pool.deployments.flatMap(({ sealed }) => sealed.map(([, token]) => token)),
+  );
+}
+
+function teamOf(key: string): string | null {
+  return key === sharedKey ? null : decodeURIComponent(key.slice(teamPrefix.length));
+}
+
+function isCorrupt(error: unknown): boolean {
+  return error instanceof URIError || (RouterError.isInstance(error) && error.code === 'corrupt_record');
+}
