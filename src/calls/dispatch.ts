@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
-import { addressOf, authHeaders } from '../providers/provider.ts';
-import type { Deployment } from '../teams/deployment.ts';
-import type { Secrets } from '../teams/sealing.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
+import { callHeaders } from './call-headers.ts';
 import type { BodyLimits } from './content.ts';
 import type { Credentials } from './credentials.ts';
 import { answerLocally } from './local.ts';
@@ -17,11 +14,11 @@ import { type Receipt, ReceiptDraft } from './receipt.ts';
 import { relay } from './relay.ts';
 import { type Call, type ModelRequest, readRequest } from './request.ts';
 import type { Caller, Directory, Pool } from './resolve.ts';
+import { send, type Transports } from './send.ts';
 
 export interface DispatcherOptions {
   snapshots: Snapshots;
-  /** The ways out: for the teams' deployments, and for the operator's shared ones. */
-  transports: { team: Transport; shared: Transport };
+  transports: Transports;
   credentials: Credentials;
   affinity: Affinity;
   limits: BodyLimits;
@@ -31,12 +28,6 @@ export interface DispatcherOptions {
   /** Milliseconds, monotonic. */
   now: () => number;
 }
-
-const defaultTimeoutSeconds = 600;
-const defaultIdleSeconds = 120;
-
-/** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
-const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
 
 /**
  * The one pipeline that all calls take: resolve, admit, pick a deployment, send with its secret, relay the bytes.
@@ -83,7 +74,7 @@ export class Dispatcher {
     if (request.endpoint.local) return answerLocally(request, caller, await this.#directory(caller));
     const result = await attempt({
       resolve: () => this.#pool(caller, request),
-      send: (deployment) => this.#send(deployment, call, request),
+      send: (deployment) => send(this.#options, deployment, call, request),
       retries: call.numRetries,
       repeatable: request.repeatable,
       random: this.#options.random,
@@ -122,44 +113,6 @@ export class Dispatcher {
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
   }
 
-  #send(deployment: Deployment, call: Call, request: ModelRequest): Promise<TransportResponse> {
-    return this.#options.credentials.use(
-      deployment,
-      (secrets) => this.#sendWith(secrets, deployment, call, request),
-      { repeatable: request.repeatable, signal: call.signal },
-    );
-  }
-
-  /** Sends the call to one deployment, with that deployment's secret: the only place where a secret becomes a header. */
-  #sendWith(
-    secrets: Secrets,
-    deployment: Deployment,
-    call: Call,
-    request: ModelRequest,
-  ): Promise<TransportResponse> {
-    const { target, params } = deployment;
-    const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
-    for (const name of passedHeaders) {
-      const value = call.headers.get(name);
-      if (value !== null) headers[name] = value;
-    }
-    if (request.contentType !== null) headers['content-type'] = request.contentType;
-    for (const [name, value] of secrets.headers) headers[name] = value;
-    Object.assign(headers, authHeaders(target, secrets, params));
-    const body = request.bodyFor(deployment);
-    const transport =
-      deployment.teamId === null ? this.#options.transports.shared : this.#options.transports.team;
-    return transport.request({
-      method: call.method,
-      url: addressOf(target, request.endpoint, request.params, request.query).url,
-      headers,
-      ...(body === undefined ? {} : { body }),
-      ...(call.signal === undefined ? {} : { signal: call.signal }),
-      headersTimeoutMs: call.timeoutMs ?? (params.timeout ?? defaultTimeoutSeconds) * 1000,
-      bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,
-    });
-  }
-
   #report(receipt: Receipt): void {
     try {
       this.#options.onCall?.(receipt);
@@ -171,22 +124,4 @@ export class Dispatcher {
 
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
-}
-
-function callHeaders(receipt: Receipt): Record<string, string> {
-  const headers: Record<string, string> = {
-    'x-litellm-call-id': receipt.callId,
-    'x-litellm-attempted-retries': String(Math.max(0, receipt.attempts.length - 1)),
-    'x-litellm-attempted-fallbacks': '0',
-    'x-litellm-response-duration-ms': receipt.milliseconds.toFixed(3),
-    'x-litellm-overhead-duration-ms': receipt.overheadMs.toFixed(3),
-  };
-  if (receipt.deploymentId !== undefined) headers['x-litellm-model-id'] = receipt.deploymentId;
-  if (receipt.model !== undefined) headers['x-litellm-model-group'] = headerText(receipt.model);
-  return headers;
-}
-
-/** A header carries no more than ASCII; a public name may be any text. */
-function headerText(text: string): string {
-  return /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : encodeURIComponent(text);
 }

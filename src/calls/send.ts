@@ -1,0 +1,61 @@
+import type { Transport, TransportResponse } from '../egress/transport.ts';
+import { addressOf, authHeaders } from '../providers/provider.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { Secrets } from '../teams/sealing.ts';
+import type { Credentials } from './credentials.ts';
+import type { Call, ModelRequest } from './request.ts';
+
+/** The ways out: for the teams' deployments, and for the operator's shared ones. */
+export interface Transports {
+  team: Transport;
+  shared: Transport;
+}
+
+const defaultTimeoutSeconds = 600;
+const defaultIdleSeconds = 120;
+
+/** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
+const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
+
+/** Sends a call to one deployment, with what it signs with at this moment. */
+export function send(
+  { transports, credentials }: { transports: Transports; credentials: Credentials },
+  deployment: Deployment,
+  call: Call,
+  request: ModelRequest,
+): Promise<TransportResponse> {
+  const transport = deployment.teamId === null ? transports.shared : transports.team;
+  return credentials.use(deployment, (secrets) => sendWith(transport, secrets, deployment, call, request), {
+    repeatable: request.repeatable,
+    signal: call.signal,
+  });
+}
+
+/** The only place where a secret becomes a header. */
+function sendWith(
+  transport: Transport,
+  secrets: Secrets,
+  deployment: Deployment,
+  call: Call,
+  request: ModelRequest,
+): Promise<TransportResponse> {
+  const { target, params } = deployment;
+  const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
+  for (const name of passedHeaders) {
+    const value = call.headers.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  if (request.contentType !== null) headers['content-type'] = request.contentType;
+  for (const [name, value] of secrets.headers) headers[name] = value;
+  Object.assign(headers, authHeaders(target, secrets, params));
+  const body = request.bodyFor(deployment);
+  return transport.request({
+    method: call.method,
+    url: addressOf(target, request.endpoint, request.params, request.query).url,
+    headers,
+    ...(body === undefined ? {} : { body }),
+    ...(call.signal === undefined ? {} : { signal: call.signal }),
+    headersTimeoutMs: call.timeoutMs ?? (params.timeout ?? defaultTimeoutSeconds) * 1000,
+    bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,
+  });
+}
