@@ -72,10 +72,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) {
       on(method, path, async (context, called) => {
-        const credential = await admit(context, permission);
         const { raw } = context.req;
         // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
-        if (raw.method === 'HEAD') return unknownRoute('HEAD', called, allowed);
+        if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
+        const credential = await admit(context, permission);
         const request = { method, path: called, raw, bindings: context.env ?? {} };
         return answerCall(router, credential, request, bodyLimit);
       });
