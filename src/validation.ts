@@ -1,6 +1,8 @@
 import type { z } from 'zod';
 import { RouterError } from './errors.ts';
 
+const longestPath = 256;
+
 /**
  * Checks `value` against `schema`. The error names the path of the first field at fault and, for an unknown
  * field, the nearest known one; it never repeats a value, since a value may be a secret.
@@ -40,7 +42,7 @@ function refuseHiddenFields(value: unknown): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [holder, path] of [
     [value, ''],
-    ...Object.entries(value).map(([key, inner]) => [inner, `${key}.`] as const),
+    ...Object.entries(value).map(([key, inner]) => [inner, `${key.slice(0, longestPath)}.`] as const),
   ] as const) {
     if (typeof holder === 'object' && holder !== null && Object.hasOwn(holder, '__proto__')) {
       throw new RouterError('invalid_request', `Unknown field ${path}__proto__.`, {
@@ -55,7 +57,8 @@ function pathOf(path: readonly PropertyKey[]): string {
   for (const part of path) {
     text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
   }
-  return text;
+  // A name of the caller's own can be as long as the body.
+  return text.slice(0, longestPath);
 }
 
 interface Unwrappable {

@@ -143,7 +143,10 @@ function boundaryOf(contentType: string): string {
 
 /** The name of a part, from its own `content-disposition` alone. */
 function nameOf(head: string): string {
-  const dispositions = head.split('\r\n').filter((line) => /^content-disposition\s*:/i.test(line));
+  const lines = head.split('\r\n');
+  // A line break of another kind, or a line that goes on in the next one, is a line of its own to some parsers only.
+  if (lines.some((text) => /^[ \t]|[\r\n\0]/.test(text))) throw unreadable();
+  const dispositions = lines.filter((text) => /^content-disposition\s*:/i.test(text));
   const [line] = dispositions;
   if (line === undefined || dispositions.length > 1) throw unreadable();
   const names = [...line.matchAll(/;\s*name\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/gi)];

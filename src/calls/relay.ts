@@ -23,10 +23,11 @@ export async function relay(
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
   const { status } = response;
-  if (status >= 400) return relayError(deployment, response);
+  if (status >= 400 && status <= 599) return relayError(deployment, response);
   if (status >= 300 || status < 200) {
     await collectUpTo(response, 0);
-    const message = `The provider of ${shown(deployment)} answered ${status}; redirects are not followed.`;
+    const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
+    const message = `The provider of ${shown(deployment)} answered ${status}; ${reason}.`;
     return errorAnswer(new RouterError('provider_unreachable', message));
   }
   const headers = passHeaders(response.headers);

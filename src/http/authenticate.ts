@@ -1,11 +1,11 @@
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import { hashKey } from '../teams/keys.ts';
 import type { NodeBindings } from './bindings.ts';
+import type { GatewayOptions } from './options.ts';
 import type { Credential } from './permissions.ts';
 
 /** What an application's own `authenticate` answers: one team, the operator, or nobody. */
@@ -21,13 +21,6 @@ export type Authenticate = (
   context: Pick<NodeBindings, 'incoming' | 'fastify'>,
 ) => Authenticated | Promise<Authenticated>;
 
-export interface AuthenticationOptions {
-  masterKey?: string | undefined;
-  authenticate?: Authenticate | undefined;
-}
-
-const shortestMasterKey = 32;
-
 const teamCredential = z.strictObject({
   master: z.literal(false).optional(),
   teamId,
@@ -41,25 +34,11 @@ const masterCredential = z.strictObject({
   userId: z.string().min(1).max(256).optional(),
 });
 
-/**
- * Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key.
- *
- * @throws RouterError `invalid_request` if there is neither a master key of 32 characters or more, nor a function
- */
+/** Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. */
 export function authenticator(
   router: TeamModelRouter,
-  options: AuthenticationOptions,
+  { masterKey, authenticate }: Pick<GatewayOptions, 'masterKey' | 'authenticate'>,
 ): (request: Request, bindings: NodeBindings) => Promise<Credential> {
-  const { masterKey, authenticate } = options;
-  if (masterKey === undefined && authenticate === undefined) {
-    throw refusal('masterKey', 'a gateway needs a master key or an authenticate of your own');
-  }
-  if (masterKey !== undefined && (typeof masterKey !== 'string' || masterKey.length < shortestMasterKey)) {
-    throw refusal('masterKey', `must have ${shortestMasterKey} characters or more`);
-  }
-  if (authenticate !== undefined && typeof authenticate !== 'function') {
-    throw refusal('authenticate', 'must be a function');
-  }
   const master = masterKey === undefined ? undefined : Buffer.from(hashKey(masterKey));
   // Hashes have one length, and no prefix of a key shows in how long it takes to compare them.
   const isMaster = (key: string) =>
@@ -98,8 +77,4 @@ function keyOf(request: Request): string | undefined {
   const authorization = request.headers.get('authorization');
   if (authorization === null) return request.headers.get('api-key') ?? undefined;
   return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-}
-
-function refusal(param: string, message: string): RouterError {
-  return new RouterError('invalid_request', `${param}: ${message}`, { param });
 }

@@ -14,12 +14,13 @@ type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
  */
 export async function readBytes(
   request: Request,
-  { incoming }: NodeBindings,
+  { incoming, direct }: NodeBindings,
   limit: number,
 ): Promise<Uint8Array | undefined> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
-  if (incoming === undefined) return request.body === null ? undefined : collect(request.body, limit);
+  // Whoever stands between may have put another body in the place of Node's.
+  if (incoming === undefined || direct !== true) return collect(webBody(request), limit);
   const { rawBody } = incoming as ParsedMessage;
   if (rawBody instanceof Uint8Array) return checked(rawBody, limit);
   if (incoming.readableDidRead) return checked(written(incoming), limit);
@@ -50,10 +51,19 @@ export async function readCallBody(
 }
 
 /** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
-function streamOf(request: Request, { incoming }: NodeBindings): AsyncIterable<Uint8Array> | undefined {
-  if (incoming === undefined) return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
+function streamOf(
+  request: Request,
+  { incoming, direct }: NodeBindings,
+): AsyncIterable<Uint8Array> | undefined {
+  if (incoming === undefined || direct !== true) return webBody(request);
   const taken = incoming.readableDidRead || (incoming as ParsedMessage).rawBody instanceof Uint8Array;
   return taken ? undefined : incoming.iterator({ destroyOnReturn: false });
+}
+
+/** @throws RouterError `invalid_request` if somebody has read it before */
+function webBody(request: Request): AsyncIterable<Uint8Array> | undefined {
+  if (request.bodyUsed || request.body?.locked) throw takenBefore();
+  return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
 }
 
 async function* bounded(stream: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Uint8Array> {
@@ -69,10 +79,18 @@ function written({ body }: ParsedMessage): Uint8Array {
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return Buffer.from(body);
   if (typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
-  throw new RouterError(
+  throw takenBefore();
+}
+
+function takenBefore(): RouterError {
+  return new RouterError(
     'invalid_request',
     'The body was read before it came here: mount the gateway before body parsers, or have them keep rawBody.',
   );
+}
+
+function brokenOff(): RouterError {
+  return new RouterError('invalid_request', 'The body of the request broke off.');
 }
 
 function checked(bytes: Uint8Array, limit: number): Uint8Array {
@@ -80,13 +98,16 @@ function checked(bytes: Uint8Array, limit: number): Uint8Array {
   return bytes;
 }
 
-async function collect(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array> {
+async function collect(
+  stream: AsyncIterable<Uint8Array> | undefined,
+  limit: number,
+): Promise<Uint8Array | undefined> {
+  if (stream === undefined) return undefined;
   const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
-    size += chunk.byteLength;
-    if (size > limit) throw tooLarge(limit);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of bounded(stream, limit)) chunks.push(chunk);
+  } catch (error) {
+    throw RouterError.isInstance(error) ? error : brokenOff();
   }
   return Buffer.concat(chunks);
 }
@@ -116,7 +137,7 @@ function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> 
     };
     const onBreak = () => {
       stop();
-      reject(new RouterError('invalid_request', 'The body of the request broke off.'));
+      reject(brokenOff());
     };
     incoming.on('data', onData).on('end', onEnd).on('error', onBreak).on('close', onBreak);
   });

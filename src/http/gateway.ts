@@ -2,30 +2,21 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
-import { toResponse } from '../calls/response.ts';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { failure, jsonAnswer } from './answers.ts';
-import { type AuthenticationOptions, authenticator } from './authenticate.ts';
+import { authenticator } from './authenticate.ts';
 import type { NodeBindings } from './bindings.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './health.ts';
 import { manage } from './manage.ts';
 import { answerCall, callRoutes } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
+import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, checkPermission, type Permission } from './permissions.ts';
 import { reply } from './reply.ts';
-import { allowedMethods, managementRoutes, openApiPath } from './surface.ts';
+import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
-export interface GatewayOptions extends AuthenticationOptions {
-  /** A path that everything stands under, such as `/llm`, where nobody takes it off before. */
-  basePath?: string | undefined;
-  /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB); a management body may have 1 MiB. */
-  bodyLimit?: number | undefined;
-  /** Which foreign pages may call: the options of Hono's CORS middleware. Default: none. */
-  cors?: Parameters<typeof cors>[0];
-  /** Whether `GET /openapi.json` describes the gateway. Default: no. */
-  openapi?: boolean | undefined;
-}
+export type { GatewayOptions } from './options.ts';
 
 /** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
@@ -38,21 +29,24 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
 /**
  * The documented endpoints over a router: authenticate, parse, one method of the router, answer.
  *
- * @throws RouterError `invalid_request` without a master key of 32 characters or more or an `authenticate`
+ * @throws RouterError `invalid_request` that names the option at fault; without a master key of 32 characters or more
+ * or an `authenticate` too
  *
  * @example
  * const gateway = createGateway(router, { masterKey });
  * const server = await serveGateway(gateway, { port: 4000 });
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
-  const authenticate = authenticator(router, options);
-  const { bodyLimit = 268_435_456 } = options;
+  const { basePath, bodyLimit, openapi, ...read } = readGatewayOptions(options);
+  const authenticate = authenticator(router, read);
+  const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>();
-  const gateway = options.basePath === undefined ? app : app.basePath(options.basePath);
+  app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}, {}));
   // Whatever escapes the handlers below: Hono's own would print it.
-  app.onError((error) => toResponse(failure(error)));
+  app.onError((error, { env }) => reply(failure(error), env ?? {}, {}));
+  const gateway = basePath === undefined ? app : app.basePath(basePath);
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
   /** Whatever happens, the answer is one of ours. */
@@ -79,8 +73,11 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) {
       on(method, path, async (context, called) => {
+        const { raw } = context.req;
+        // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
+        if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
         const credential = await admit(context, permission);
-        const request = { method, path: called, raw: context.req.raw, bindings: context.env ?? {} };
+        const request = { method, path: called, raw, bindings: context.env ?? {} };
         return answerCall(router, credential, request, bodyLimit);
       });
     }
@@ -95,13 +92,13 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   }
   for (const path of livenessPaths) on('GET', path, liveness);
   on('GET', readinessPath, ({ env }) => ready(env?.draining?.() ?? false));
-  if (options.openapi) {
-    const document = jsonAnswer(200, openApiDocument());
-    on('GET', openApiPath, () => document);
+  if (openapi) {
+    const document = jsonAnswer(200, openApiDocument(basePath));
+    on(openApiEntry.method, openApiEntry.path, () => document);
   }
   gateway.all(
     '*',
-    answer('/*', ({ req }, path) => unknownRoute(req.method, path)),
+    answer('/*', ({ req }, path) => unknownRoute(req.method, path, allowed)),
   );
   return app;
 }
@@ -110,16 +107,30 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
 function pathUnder(context: GatewayContext, pattern: string): string {
   const { url } = context.req.raw;
   const start = url.indexOf('/', url.indexOf('://') + 3);
-  const end = url.indexOf('?', start);
-  const path = url.slice(start, end === -1 ? undefined : end);
-  return path.slice(routePath(context).length - pattern.length);
+  const length = url.slice(start).search(/[?#]/);
+  const path = length === -1 ? url.slice(start) : url.slice(start, start + length);
+  // In segments: how many characters a prefix has is the caller's to choose.
+  const under = routePath(context).split('/').length - pattern.split('/').length;
+  return under === 0
+    ? path
+    : `/${path
+        .split('/')
+        .slice(under + 1)
+        .join('/')}`;
 }
 
-function unknownRoute(method: string, path: string): Answer {
-  const shown = `${method} ${path.slice(0, 256)}`;
-  const allowed = allowedMethods(path);
-  if (allowed.length === 0) throw new RouterError('not_found', `There is no ${shown}.`);
-  const message = `There is no ${shown}. This path takes ${allowed.join(', ')}.`;
+function noRoute(method: string, path: string): RouterError {
+  return new RouterError('not_found', `There is no ${shown(method, path)}.`);
+}
+
+function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
+  const allow = allowed(path).join(', ');
+  if (allow === '') throw noRoute(method, path);
+  const message = `There is no ${shown(method, path)}. This path takes ${allow}.`;
   const answered = failure(new RouterError('method_not_allowed', message));
-  return { ...answered, headers: { ...answered.headers, allow: allowed.join(', ') } };
+  return { ...answered, headers: { ...answered.headers, allow } };
+}
+
+function shown(method: string, path: string): string {
+  return `${method.slice(0, 32)} ${path.slice(0, 256)}`;
 }

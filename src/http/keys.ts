@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { keyBody, keyPatch, teamId } from '../schemas.ts';
-import { keyNotFound } from '../teams/keys.ts';
+import { keyNotFound, tokenOf } from '../teams/keys.ts';
 import { paging, takePage } from './paging.ts';
 import { teamOf } from './permissions.ts';
 import { actorOf, type Route, route } from './route.ts';
@@ -61,7 +61,7 @@ export const keyRoutes: readonly Route[] = [
     async run({ router, body }) {
       const owners = new Map<string, string>();
       // An id that is not there revokes nobody's.
-      for (const id of body.keys) owners.set(id, await teamWith(router, id));
+      for (const id of body.keys) owners.set(tokenOf(id), await teamWith(router, id));
       const deleted: string[] = [];
       for (const [id, team] of owners) deleted.push(...(await router.deleteKey(team, id)).deleted_keys);
       return { deleted_keys: deleted };

@@ -27,7 +27,7 @@ export function manage(router: TeamModelRouter) {
     }
     const { raw } = request;
     const body = await bodyOf(route, raw, bindings);
-    const query = route.query && parse(route.query, request.query());
+    const query = route.query && parse(route.query, queryOf(raw.url));
     if (route.perMinute !== undefined) {
       const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
       limits.set(route, limit);
@@ -43,4 +43,15 @@ async function bodyOf(route: Route, raw: Request, bindings: NodeBindings): Promi
   const bytes = await readBytes(raw, bindings, bodyLimit);
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
+}
+
+/** @throws RouterError `invalid_request` for one that stands twice: who reads the first, and who the last? */
+function queryOf(url: string): Record<string, string> {
+  const { searchParams } = new URL(url);
+  for (const name of searchParams.keys()) {
+    if (searchParams.getAll(name).length === 1) continue;
+    const param = name.slice(0, 64);
+    throw new RouterError('invalid_request', `${param}: stands twice in the query`, { param });
+  }
+  return Object.fromEntries(searchParams);
 }

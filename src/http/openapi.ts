@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Entry, surface } from './surface.ts';
+import { type Entry, openApiEntry, surface } from './surface.ts';
 
 const errorSchema = {
   type: 'object',
@@ -19,9 +19,9 @@ const errorSchema = {
 };
 
 /** The gateway as an OpenAPI 3.1 document, made of the schemas that validate its requests. */
-export function openApiDocument(): Record<string, unknown> {
+export function openApiDocument(basePath: string | undefined): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const entry of surface) {
+  for (const entry of [...surface, openApiEntry]) {
     const path = paths[entry.path] ?? {};
     path[entry.method.toLowerCase()] = operation(entry);
     paths[entry.path] = path;
@@ -29,6 +29,7 @@ export function openApiDocument(): Record<string, unknown> {
   return {
     openapi: '3.1.0',
     info: { title: 'team-model-router', version: '1' },
+    ...(basePath === undefined ? {} : { servers: [{ url: basePath }] }),
     paths,
     components: {
       securitySchemes: {

@@ -7,8 +7,6 @@ import type { Permission } from './permissions.ts';
 import type { Route } from './route.ts';
 import { teamRoutes } from './teams.ts';
 
-export const openApiPath = '/openapi.json';
-
 export const managementRoutes: readonly Route[] = [...modelRoutes, ...teamRoutes, ...keyRoutes];
 
 /** One method on one path, as it is documented. */
@@ -35,18 +33,28 @@ export const surface: readonly Entry[] = [
   { method: 'GET', path: readinessPath, permission: 'open', summary: 'Whether requests should be sent here' },
 ];
 
-const patterns = surface.map(({ method, path }) => ({ method, segments: path.split('/') }));
+/** What a gateway answers to beside, if it is asked for. */
+export const openApiEntry: Entry = {
+  method: 'GET',
+  path: '/openapi.json',
+  permission: 'open',
+  summary: 'This description',
+};
 
-/** The methods that a path takes; none if there is no such path. */
-export function allowedMethods(path: string): string[] {
-  const segments = path.split('/');
-  const allowed = new Set<string>();
-  for (const { method, segments: pattern } of patterns) {
-    if (pattern.length !== segments.length) continue;
-    const fits = pattern.every((part, index) =>
-      part.startsWith('{') ? segments[index] !== '' : part === segments[index],
-    );
-    if (fits) allowed.add(method);
-  }
-  return allowed.has('GET') ? [...allowed, 'HEAD'] : [...allowed];
+/** Says which methods a path takes; none if there is no such path. */
+export function methodsOf(entries: readonly Entry[]): (path: string) => string[] {
+  const patterns = entries.map(({ path, ...entry }) => ({ ...entry, segments: path.split('/') }));
+  return (path) => {
+    const segments = path.split('/');
+    const allowed = new Set<string>();
+    for (const { method, permission, segments: pattern } of patterns) {
+      if (pattern.length !== segments.length) continue;
+      const fits = pattern.every((part, index) =>
+        part.startsWith('{') ? segments[index] !== '' : part === segments[index],
+      );
+      if (fits) allowed.add(method);
+      if (fits && method === 'GET' && permission !== 'calls') allowed.add('HEAD');
+    }
+    return [...allowed];
+  };
 }

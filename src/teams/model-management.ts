@@ -3,6 +3,7 @@ import { type ModelBody, type ModelPatch, modelBody, modelPatch } from '../schem
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
+import { isText } from '../values.ts';
 import { Deployment } from './deployment.ts';
 import {
   idTaken,
@@ -37,6 +38,8 @@ export interface PreparedDeployment {
   deployment: DeploymentRecord;
 }
 
+const longestId = 256;
+
 /** The life of the deployments in a team's record; `teamId: null` is the record of the shared ones. */
 export class ModelManagement {
   readonly #registry: Registry;
@@ -53,7 +56,6 @@ export class ModelManagement {
 
   async add(teamId: string | null, given: ModelBody, actor?: Actor): Promise<ModelView> {
     const { name, deployment } = this.#prepare(teamId, given, actor);
-    if (!mayTouch(actor, name)) throw notAllowed(name);
     if (given.model_info?.id !== undefined) await this.#claim(given.model_info.id, actor);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
     await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
@@ -74,6 +76,7 @@ export class ModelManagement {
     if (teamId !== null) checkTeamId(teamId);
     const body = parse(modelBody, given);
     checkOwner(teamId, body.model_info?.team_id);
+    if (!mayTouch(actor, body.model_name)) throw notAllowed(body.model_name);
     const content = { params: body.litellm_params, info: body.model_info };
     const deployment = makeDeployment(this.#ring, teamId, content, stampOf(actor));
     this.#options.checkBase(deployment.target.base, teamId === null);
@@ -88,7 +91,7 @@ export class ModelManagement {
   ): Promise<PreparedDeployment | undefined> {
     if (!('litellm_params' in given)) return touchable(await this.#registry.read(teamId), given.id, actor);
     try {
-      return this.#prepare(teamId, given);
+      return this.#prepare(teamId, given, actor);
     } catch (error) {
       if (RouterError.isInstance(error) && error.code === 'api_base_not_allowed') return undefined;
       throw error;
@@ -142,6 +145,8 @@ export class ModelManagement {
 
   /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */
   async findTeam(id: string): Promise<{ team_id: string | null } | undefined> {
+    // What is no text of ours has no key either.
+    if (!isText(id) || id.length > longestId) return undefined;
     const teamId = await readPointer(this.#storage, modelPointerKey(id));
     if (teamId === undefined) return undefined;
     const record = await this.#registry.read(teamId);

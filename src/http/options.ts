@@ -1,0 +1,49 @@
+import type { cors } from 'hono/cors';
+import { z } from 'zod';
+import { parse } from '../validation.ts';
+import type { Authenticate } from './authenticate.ts';
+
+export interface GatewayOptions {
+  /** The operator's key: 32 characters or more, of those that a header carries; no space. */
+  masterKey?: string | undefined;
+  /** Who calls, in place of team keys. */
+  authenticate?: Authenticate | undefined;
+  /** A path that everything stands under, such as `/llm`, where nobody takes it off before. */
+  basePath?: string | undefined;
+  /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB); a management body may have 1 MiB. */
+  bodyLimit?: number | undefined;
+  /** Which foreign pages may call: the options of Hono's CORS middleware. Default: none. */
+  cors?: Parameters<typeof cors>[0];
+  /** Whether `GET /openapi.json` describes the gateway. Default: no. */
+  openapi?: boolean | undefined;
+}
+
+const gatewayOptions = z
+  .strictObject({
+    masterKey: z
+      .string()
+      .min(32, 'must have 32 characters or more')
+      .regex(/^[\x21-\x7e]*$/, 'must be visible ASCII without spaces, or no header could carry it')
+      .optional(),
+    authenticate: z
+      .custom<Authenticate>((value) => typeof value === 'function', 'must be a function')
+      .optional(),
+    basePath: z
+      .string()
+      .regex(/^\/[A-Za-z0-9._~/-]*$/, 'must begin with / and be plain')
+      .optional(),
+    bodyLimit: z.int().positive().max(2_147_483_647).default(268_435_456),
+    cors: z
+      .custom<object>((value) => typeof value === 'object' && value !== null, 'must be an object')
+      .optional(),
+    openapi: z.boolean().default(false),
+  })
+  .refine(({ masterKey, authenticate }) => masterKey !== undefined || authenticate !== undefined, {
+    path: ['masterKey'],
+    message: 'a gateway needs a master key or an authenticate of your own',
+  });
+
+/** Checks the options and fills in the defaults. @throws RouterError `invalid_request` that names the option at fault */
+export function readGatewayOptions(given: GatewayOptions) {
+  return parse(gatewayOptions, given);
+}

@@ -1,0 +1,344 @@
+import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
+import type { Gateway } from 'team-model-router/http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { surface } from '../../src/http/surface.ts';
+import {
+  copyOf,
+  everything,
+  expireKey,
+  gatewayFixture,
+  masterKey,
+  outcome,
+  type Sent,
+  send,
+} from '../fixtures/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+
+/**
+ * Who may do what, from the documentation, by hand: every route of the gateway with every credential. All of it is
+ * asked about the team `acme`: its model `alpha`, its key `victim`. The master key calls the shared model `common`.
+ */
+
+const ok = '200';
+const unknown = '401 invalid_api_key';
+const denied = '403 permission_denied';
+const teamBlocked = '403 team_blocked';
+const keyBlocked = '403 key_blocked';
+const noModel = '404 model_not_found';
+const noTeam = '404 team_not_found';
+const noKey = '404 key_not_found';
+const onShared = '400 stateful_on_shared';
+
+const classes = ['open', 'names', 'calls', 'models', 'info', 'master'] as const;
+type Class = (typeof classes)[number];
+
+/** What a route of each class answers to each credential, unless its own row says otherwise. */
+// biome-ignore format: a table
+const matrix = {
+  //                   open  names        calls        models       info         master
+  'no key':           [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'garbage':          [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'an unknown key':   [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'a hash of a key':  [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'an expired key':   [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'a revoked key':    [ok,   unknown,     unknown,     unknown,     unknown,     unknown],
+  'a blocked key':    [ok,   keyBlocked,  keyBlocked,  keyBlocked,  keyBlocked,  keyBlocked],
+  'a blocked team':   [ok,   teamBlocked, teamBlocked, teamBlocked, teamBlocked, teamBlocked],
+  'default':          [ok,   ok,          ok,          ok,          ok,          denied],
+  'llm_api':          [ok,   ok,          ok,          denied,      denied,      denied],
+  'management':       [ok,   ok,          denied,      ok,          ok,          denied],
+  'read_only':        [ok,   ok,          denied,      denied,      ok,          denied],
+  'models: [alpha]':  [ok,   ok,          ok,          ok,          ok,          denied],
+  'models: [beta]':   [ok,   ok,          noModel,     noModel,     ok,          denied],
+  'models: []':       [ok,   ok,          noModel,     noModel,     ok,          denied],
+  "another team's":   [ok,   ok,          noModel,     noModel,     ok,          denied],
+  'master':           [ok,   ok,          ok,          ok,          ok,          ok],
+} as const satisfies Record<string, readonly string[]>;
+
+type Credential = keyof typeof matrix;
+const credentials = Object.keys(matrix) as Credential[];
+
+interface Row {
+  line: string;
+  class: Class;
+  /** What is sent; `model` is the name that this credential asks for. */
+  sample: (model: string) => Sent & { path?: string };
+  except?: Partial<Record<Credential, string>>;
+}
+
+let alphaId = '';
+let victim = '';
+
+const params = { model: 'gpt-4o', api_key: 'key-of-acme', api_base: 'https://example.com' };
+const nothing = () => ({});
+
+const byModelId = { 'models: [beta]': noModel, 'models: []': noModel, "another team's": noModel };
+const byNewName = { 'models: [alpha]': denied, 'models: [beta]': denied, 'models: []': denied };
+
+// biome-ignore format: a table
+const managementRows: Row[] = [
+  { line: 'POST /model/new', class: 'models', except: { ...byNewName, "another team's": noTeam },
+    sample: () => ({ body: { model_name: 'fresh', litellm_params: params, model_info: { team_id: 'acme' } } }) },
+  { line: 'POST /model/add', class: 'models', except: { ...byNewName, "another team's": noTeam },
+    sample: () => ({ body: { model_name: 'fresh', litellm_params: params, model_info: { team_id: 'acme' } } }) },
+  { line: 'POST /model/update', class: 'models',
+    sample: () => ({ body: { model_info: { id: alphaId }, litellm_params: { timeout: 5 } } }) },
+  { line: 'PATCH /model/{id}/update', class: 'models',
+    sample: () => ({ path: `/model/${alphaId}/update`, body: { litellm_params: { timeout: 5 } } }) },
+  { line: 'POST /model/delete', class: 'models', sample: () => ({ body: { id: alphaId } }) },
+  { line: 'DELETE /model/{id}', class: 'models', sample: () => ({ path: `/model/${alphaId}` }) },
+  { line: 'GET /model/info', class: 'info', except: byModelId,
+    sample: () => ({ path: `/model/info?litellm_model_id=${alphaId}` }) },
+  { line: 'GET /v1/model/info', class: 'info', except: byModelId,
+    sample: () => ({ path: `/v1/model/info?litellm_model_id=${alphaId}` }) },
+  { line: 'GET /v2/model/info', class: 'info', except: byModelId,
+    sample: () => ({ path: `/v2/model/info?litellm_model_id=${alphaId}` }) },
+  { line: 'POST /health/test_connection', class: 'models', sample: () => ({ body: { model_info: { id: alphaId } } }) },
+  { line: 'POST /team/new', class: 'master', sample: () => ({ body: { team_id: 'initech' } }) },
+  { line: 'POST /team/update', class: 'master', sample: () => ({ body: { team_id: 'acme', team_alias: 'A' } }) },
+  { line: 'POST /team/block', class: 'master', sample: () => ({ body: { team_id: 'acme' } }) },
+  { line: 'POST /team/unblock', class: 'master', sample: () => ({ body: { team_id: 'acme' } }) },
+  { line: 'POST /team/delete', class: 'master', sample: () => ({ body: { team_ids: ['acme'] } }) },
+  { line: 'POST /team/model/add', class: 'master', sample: () => ({ body: { team_id: 'acme', models: ['common'] } }) },
+  { line: 'POST /team/model/delete', class: 'master', sample: () => ({ body: { team_id: 'acme', models: ['common'] } }) },
+  { line: 'GET /team/info', class: 'info', except: { "another team's": noTeam },
+    sample: () => ({ path: '/team/info?team_id=acme' }) },
+  { line: 'GET /team/list', class: 'master', sample: nothing },
+  { line: 'POST /key/generate', class: 'master', sample: () => ({ body: { team_id: 'acme' } }) },
+  { line: 'POST /key/update', class: 'master', sample: () => ({ body: { token: victim, key_alias: 'x' } }) },
+  { line: 'POST /key/block', class: 'master', sample: () => ({ body: { token: victim } }) },
+  { line: 'POST /key/unblock', class: 'master', sample: () => ({ body: { token: victim } }) },
+  { line: 'POST /key/delete', class: 'master', sample: () => ({ body: { keys: [victim] } }) },
+  { line: 'GET /key/info', class: 'info', except: { "another team's": noKey },
+    sample: () => ({ path: `/key/info?key=${victim}` }) },
+  { line: 'GET /key/list', class: 'master', sample: nothing },
+  { line: 'GET /health/liveliness', class: 'open', sample: nothing },
+  { line: 'GET /health/liveness', class: 'open', sample: nothing },
+  { line: 'GET /health/readiness', class: 'open', sample: nothing },
+];
+
+const stateless = `
+  POST /chat/completions
+  POST /completions
+  POST /embeddings
+  POST /responses
+  POST /responses/compact
+  POST /responses/input_tokens
+  POST /moderations
+  POST /images/generations
+  POST /images/edits
+  POST /images/variations
+  POST /audio/speech
+  POST /audio/transcriptions
+  POST /audio/translations`;
+
+// What lives in the provider's account: never on a shared deployment, which is all that the master key calls.
+const stateful = `
+  GET /chat/completions
+  GET /chat/completions/{completion_id}
+  POST /chat/completions/{completion_id}
+  DELETE /chat/completions/{completion_id}
+  GET /chat/completions/{completion_id}/messages
+  GET /responses/{response_id}
+  DELETE /responses/{response_id}
+  POST /responses/{response_id}/cancel
+  GET /responses/{response_id}/input_items
+  POST /conversations
+  GET /conversations/{conversation_id}
+  POST /conversations/{conversation_id}
+  DELETE /conversations/{conversation_id}
+  POST /conversations/{conversation_id}/items
+  GET /conversations/{conversation_id}/items
+  GET /conversations/{conversation_id}/items/{item_id}
+  DELETE /conversations/{conversation_id}/items/{item_id}
+  POST /files
+  GET /files
+  GET /files/{file_id}
+  DELETE /files/{file_id}
+  GET /files/{file_id}/content
+  POST /uploads
+  POST /uploads/{upload_id}/parts
+  POST /uploads/{upload_id}/complete
+  POST /uploads/{upload_id}/cancel
+  POST /batches
+  GET /batches
+  GET /batches/{batch_id}
+  POST /batches/{batch_id}/cancel
+  POST /fine_tuning/jobs
+  GET /fine_tuning/jobs
+  GET /fine_tuning/jobs/{job_id}
+  POST /fine_tuning/jobs/{job_id}/cancel
+  POST /fine_tuning/jobs/{job_id}/pause
+  POST /fine_tuning/jobs/{job_id}/resume
+  GET /fine_tuning/jobs/{job_id}/events
+  GET /fine_tuning/jobs/{job_id}/checkpoints
+  POST /vector_stores
+  GET /vector_stores
+  GET /vector_stores/{vector_store_id}
+  POST /vector_stores/{vector_store_id}
+  DELETE /vector_stores/{vector_store_id}
+  POST /vector_stores/{vector_store_id}/search
+  POST /vector_stores/{vector_store_id}/files
+  GET /vector_stores/{vector_store_id}/files
+  GET /vector_stores/{vector_store_id}/files/{file_id}
+  POST /vector_stores/{vector_store_id}/files/{file_id}
+  DELETE /vector_stores/{vector_store_id}/files/{file_id}
+  GET /vector_stores/{vector_store_id}/files/{file_id}/content
+  POST /vector_stores/{vector_store_id}/file_batches
+  GET /vector_stores/{vector_store_id}/file_batches/{batch_id}
+  POST /vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel
+  GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files`;
+
+const linesOf = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(' ') as [string, string]);
+const filled = (path: string) => path.replace(/\{\w+\}/g, 'id-1');
+
+const callRows: Row[] = [
+  ...linesOf(stateless).flatMap(([method, path]): Row[] => [
+    ...['', '/v1'].map((prefix) => ({
+      line: `${method} ${prefix}${path}`,
+      class: 'calls' as const,
+      sample: (model: string) => ({ body: { model, store: false } }),
+    })),
+    {
+      line: `${method} /openai/deployments/{model}${path}`,
+      class: 'calls',
+      sample: (model) => ({ path: `/openai/deployments/${model}${path}`, body: { store: false } }),
+    },
+  ]),
+  ...linesOf(stateful).flatMap(([method, path]): Row[] =>
+    ['', '/v1'].map((prefix) => ({
+      line: `${method} ${prefix}${path}`,
+      class: 'calls',
+      except: { master: onShared },
+      sample: (model) => ({
+        path: `${prefix}${filled(path)}`,
+        headers: { 'x-team-model': model },
+        ...(method === 'POST' ? { body: {} } : {}),
+      }),
+    })),
+  ),
+  ...['', '/v1'].flatMap((prefix): Row[] => [
+    { line: `GET ${prefix}/models`, class: 'names', sample: nothing },
+    {
+      line: `GET ${prefix}/models/{model}`,
+      class: 'names',
+      except: byModelId,
+      sample: (model) => ({ path: `${prefix}/models/${model}` }),
+    },
+  ]),
+];
+
+let provider: RecordingProvider;
+let storage: Storage;
+let calling: Gateway;
+let cells = 0;
+const encryptionKeys = [generateEncryptionKey()];
+const keys = {} as Record<Credential, string | undefined>;
+
+const fixture = (stored: Storage) =>
+  gatewayFixture({
+    storage: stored,
+    encryptionKeys,
+    egress: { allow: [provider.url, 'example.com'], allowShared: [provider.url] },
+  });
+
+beforeAll(async () => {
+  provider = await recordingProvider((_request, response) => sendJson(response, 200, { id: 'x' }));
+  storage = memoryStorage();
+  const { router } = fixture(storage);
+  const own = { model: 'gpt-4o', api_key: 'key-of-acme', api_base: provider.url };
+  alphaId = (await router.addModel('acme', { model_name: 'alpha', litellm_params: own })).model_id;
+  await router.addModel('acme', { model_name: 'beta', litellm_params: own });
+  await router.addModel('globex', { model_name: 'gamma', litellm_params: own });
+  await router.addSharedModel({ model_name: 'common', litellm_params: own });
+  const keyOf = async (body: object, team = 'acme') => (await router.createKey(team, body)).key;
+  victim = (await router.createKey('acme', { key_alias: 'victim' })).token;
+  const ended = await router.createKey('acme', { duration: '1h' });
+  const [revoked, blocked] = [await keyOf({}), await keyOf({})];
+  await router.deleteKey('acme', revoked);
+  await router.blockKey('acme', blocked);
+  await router.addModel('initrode', { model_name: 'alpha', litellm_params: own });
+  const ofBlocked = await keyOf({}, 'initrode');
+  await router.blockTeam('initrode');
+  Object.assign(keys, {
+    'no key': undefined,
+    garbage: 'garbage',
+    'an unknown key': `sk-${'x'.repeat(43)}`,
+    'a hash of a key': victim,
+    'an expired key': ended.key,
+    'a revoked key': revoked,
+    'a blocked key': blocked,
+    'a blocked team': ofBlocked,
+    default: await keyOf({}),
+    llm_api: await keyOf({ key_type: 'llm_api' }),
+    management: await keyOf({ key_type: 'management' }),
+    read_only: await keyOf({ key_type: 'read_only' }),
+    'models: [alpha]': await keyOf({ models: ['alpha'] }),
+    'models: [beta]': await keyOf({ models: ['beta'] }),
+    'models: []': await keyOf({ models: [] }),
+    "another team's": await keyOf({}, 'globex'),
+    master: masterKey,
+  } satisfies Record<Credential, string | undefined>);
+  await expireKey(storage, 'acme', ended.expires ?? '');
+  calling = fixture(storage).gateway;
+});
+afterAll(async () => {
+  await provider.close();
+  console.log(`${cells} cells: ${managementRows.length + callRows.length} routes x ${credentials.length}`);
+});
+
+const expected = (row: Row): Record<string, string> =>
+  Object.fromEntries(
+    credentials.map((credential) => [
+      credential,
+      row.except?.[credential] ?? matrix[credential][classes.indexOf(row.class)] ?? '',
+    ]),
+  );
+
+async function ask(gateway: Gateway, row: Row, credential: Credential): Promise<string> {
+  const { path, ...sent } = row.sample(credential === 'master' ? 'common' : 'alpha');
+  const line = path === undefined ? row.line : `${row.line.split(' ')[0]} ${path}`;
+  cells += 1;
+  return outcome(await send(gateway, line, { ...sent, key: keys[credential] }));
+}
+
+describe('the matrix', () => {
+  it('has a row for every route of the gateway, and no other', () => {
+    const rows = [...managementRows, ...callRows].map(({ line }) => line).sort();
+    expect(rows).toEqual(surface.map(({ method, path }) => `${method} ${path}`).sort());
+  });
+
+  it.each(managementRows)('$line', async (row) => {
+    const before = await everything(storage);
+    const answers: Record<string, string> = {};
+    let current = fixture(await copyOf(storage));
+    for (const credential of credentials) {
+      const requests = provider.requests.length;
+      const answer = await ask(current.gateway, row, credential);
+      answers[credential] = answer;
+      const changed = (await everything(current.storage)) !== before;
+      if (answer !== ok) expect([changed, provider.requests.length], credential).toEqual([false, requests]);
+      if (!changed) continue;
+      await current.router.close();
+      current = fixture(await copyOf(storage));
+    }
+    await current.router.close();
+    expect(answers).toEqual(expected(row));
+  });
+
+  it.each(callRows)('$line', async (row) => {
+    const answers: Record<string, string> = {};
+    for (const credential of credentials) {
+      const requests = provider.requests.length;
+      const answer = await ask(calling, row, credential);
+      answers[credential] = answer;
+      const reached = answer === ok && row.class === 'calls' ? 1 : 0;
+      expect(provider.requests.length - requests, credential).toBe(reached);
+    }
+    expect(answers).toEqual(expected(row));
+  });
+});
