@@ -43,12 +43,12 @@ export async function relay(
   if (isEventStream(headers)) {
     // A stream may get one event more than the provider announced: the error that ends it.
     const { 'content-length': _, ...streamHeaders } = headers;
-    return { status, headers: streamHeaders, body: watchEvents(body) };
+    return { status, headers: streamHeaders, body: abandonable(watchEvents(body), response) };
   }
   const iterator = body[Symbol.asyncIterator]();
   const { chunks, complete } = await take(iterator, wholeBodyLimit);
   if (complete) return { status, headers, body: Buffer.concat(chunks) };
-  return { status, headers, body: rejoin(chunks, iterator) };
+  return { status, headers, body: abandonable(rejoin(chunks, iterator), response) };
 }
 
 function isEventStream(headers: Record<string, string>): boolean {
@@ -119,6 +119,27 @@ async function* guarded(
   } catch (error) {
     throw brokenOff(deployment, error, signal);
   }
+}
+
+/**
+ * Whoever gives the body up ends the provider's answer at once: a generator would not hear of it before it is begun,
+ * nor while it waits for more.
+ */
+function abandonable(
+  body: AsyncGenerator<Uint8Array>,
+  response: TransportResponse,
+): AsyncIterableIterator<Uint8Array> {
+  response.body.on('error', () => {});
+  return {
+    next: () => body.next(),
+    return() {
+      response.body.destroy();
+      return body.return(undefined);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 /** The caller's own abort goes through as it is. */

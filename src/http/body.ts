@@ -75,10 +75,12 @@ async function* bounded(stream: AsyncIterable<Uint8Array>, limit: number): Async
   }
 }
 
-function written({ body }: ParsedMessage): Uint8Array {
+function written({ body, headers }: ParsedMessage): Uint8Array {
+  // Of a form nobody keeps all, files least of all.
+  const whole = !isForm.test(headers['content-type'] ?? '');
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return Buffer.from(body);
-  if (typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
+  if (whole && typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
   throw takenBefore();
 }
 
@@ -139,7 +141,9 @@ function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> 
       stop();
       reject(brokenOff());
     };
-    incoming.on('data', onData).on('end', onEnd).on('error', onBreak).on('close', onBreak);
+    // No event tells of what has ended already.
+    if (incoming.destroyed) onBreak();
+    else incoming.on('data', onData).on('end', onEnd).on('error', onBreak).on('close', onBreak);
   });
 }
 

@@ -60,8 +60,11 @@ function callerOf(credential: Credential): Caller {
 function leaving(request: Request, { outgoing }: NodeBindings): AbortSignal {
   if (outgoing === undefined) return request.signal;
   const controller = new AbortController();
-  outgoing.once('close', () => {
+  const left = () => {
     if (!outgoing.writableFinished) controller.abort();
-  });
+  };
+  // Who has left while the credential was looked up is not waited for.
+  if (outgoing.closed) left();
+  else outgoing.once('close', left);
   return controller.signal;
 }

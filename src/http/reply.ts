@@ -26,6 +26,11 @@ export async function reply(
   const headers = { ...extra, ...answer.headers, ...safeguards };
   if (direct !== true || outgoing === undefined) return toResponse({ ...answer, headers });
   const { status, body } = answer;
+  if (outgoing.headersSent) {
+    // Somebody else has answered in the meantime, such as a time-out of the application's.
+    if (body !== null && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
+    return alreadySent;
+  }
   if (body === null || body instanceof Uint8Array) {
     outgoing.writeHead(status, body === null ? headers : { ...headers, 'content-length': body.byteLength });
     outgoing.end(body ?? undefined);
