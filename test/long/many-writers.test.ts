@@ -3,7 +3,7 @@ import { clusterStorages } from '../fixtures/connections.ts';
 import { cuttingProxy } from '../fixtures/cutting-proxy.ts';
 import { type ManyWriters, writeTogether } from '../fixtures/many-writers.ts';
 
-const size = { processes: 4, count: 500, width: 10 };
+const size = { processes: 4, count: 500, width: 25 };
 
 describe.each(clusterStorages)(
   '4 processes x 500 addModel to the same 3 teams on $name',
