@@ -5,38 +5,43 @@ import { redisStorage } from '../storage/redis.ts';
 import { sqliteStorage } from '../storage/sqlite.ts';
 import type { Storage } from '../storage/storage.ts';
 
-export interface OpenedStorage {
-  storage: Storage;
-  /** Where it is, without a password. */
-  place: string;
+/** Where the records are kept. */
+export interface Place {
+  /** A file, or a URL without a password. */
+  name: string;
   /** Whether several gateways may share it, which then need the same keys. */
   shared: boolean;
-  /** Closes the storage's connections, once the router is closed. */
+  open: () => Promise<OpenedStorage>;
+}
+
+export interface OpenedStorage {
+  storage: Storage;
+  /** Closes the connections, once the router is closed. */
   release: () => Promise<void>;
 }
 
 const timeoutMs = 5_000;
-const nothing = async (): Promise<void> => {};
 
-/** @throws RouterError `invalid_request` for a URL that names no storage, or if its driver is not installed */
-export async function openStorage(url: string | undefined, data: string): Promise<OpenedStorage> {
+/** @throws RouterError `invalid_request` for a URL that names no storage; `open` throws it if the driver is not installed */
+export function placeOf(url: string | undefined, data: string): Place {
   if (url === undefined || url.startsWith('sqlite:')) {
     const file =
       url === undefined ? join(data, 'models.sqlite') : resolve(url.replace(/^sqlite:(\/\/)?/, ''));
-    return { storage: sqliteStorage(file), place: file, shared: false, release: nothing };
+    const open = async () => ({ storage: sqliteStorage(file), release: async () => {} });
+    return { name: file, shared: false, open };
   }
-  const open = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
-  if (open === undefined || !URL.canParse(url)) {
+  const opener = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
+  if (opener === undefined || !URL.canParse(url)) {
     throw new RouterError(
       'invalid_request',
       'The storage must be sqlite:FILE, redis://HOST:PORT or postgres://USER:PASSWORD@HOST:PORT/DATABASE.',
     );
   }
   const { protocol, host, pathname } = new URL(url);
-  return { ...(await open(url)), place: `${protocol}//${host}${pathname}`, shared: true };
+  return { name: `${protocol}//${host}${pathname}`, shared: true, open: () => opener(url) };
 }
 
-type Opener = (url: string) => Promise<Pick<OpenedStorage, 'storage' | 'release'>>;
+type Opener = (url: string) => Promise<OpenedStorage>;
 
 const openRedis: Opener = async (url) => {
   const { createClient } = await installed('redis', import('redis'));
