@@ -94,14 +94,27 @@ export class Dispatcher {
   #pool(caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
     const admit = (directory: Directory): Pool => {
       if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
-      const { name } = request;
-      const pool = name === undefined ? resolveOnly(directory, caller) : resolve(directory, caller, name);
+      const pool = this.#resolve(directory, caller, request.name);
       const reason = pool.deployments.some(({ teamId }) => teamId === null) ? request.stateful() : undefined;
       if (reason !== undefined) throw new RouterError('stateful_on_shared', reason);
       return pool;
     };
     const directory = this.#directory(caller);
     return directory instanceof Promise ? directory.then(admit) : admit(directory);
+  }
+
+  #resolve(directory: Directory, caller: Caller, name: string | undefined): Pool {
+    try {
+      return name === undefined ? resolveOnly(directory, caller) : resolve(directory, caller, name);
+    } catch (error) {
+      const unknown = RouterError.isInstance(error) && error.code === 'model_not_found';
+      if (!unknown || !this.#options.snapshots.outOfReach) throw error;
+      // It may have been added since, where the storage can be reached.
+      throw new RouterError(
+        'storage_unavailable',
+        'The storage cannot be reached, and this model is not known yet.',
+      );
+    }
   }
 
   // Both look-ups are answered from memory nearly always: then nothing waits.

@@ -48,7 +48,6 @@ export class Snapshots {
   readonly #known: LRUCache<string, Entry>;
   readonly #unknown: LRUCache<string, Entry>;
   readonly #loading = new Map<string, Promise<Entry>>();
-  /** Whether the last read failed. */
   #outOfReach = false;
 
   constructor(storage: Storage, ring: KeyRing, options: SnapshotOptions) {
@@ -110,18 +109,25 @@ export class Snapshots {
     const load = this.#load(teamId, key, entry);
     try {
       // Only the first calls of an outage wait for the deadline to learn of it.
-      const impatient = this.#outOfReach && this.#mayServe(entry);
+      const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
       return (await (impatient ? boundedWait(outageWaitMs, undefined, () => load) : load)).snapshot;
     } catch (error) {
-      if (isUnavailable(error) && this.#mayServe(entry)) return entry?.snapshot;
+      if (isUnavailable(error) && this.#mayServe(teamId, entry)) return entry?.snapshot;
       throw error;
     }
   }
 
+  /** Whether the last read failed: what was made since the one before is not known. */
+  get outOfReach(): boolean {
+    return this.#outOfReach;
+  }
+
   /** Whether an entry is young enough to serve while the storage cannot be reached. */
-  #mayServe(entry: Entry | undefined): boolean {
+  #mayServe(teamId: string | null, entry: Entry | undefined): boolean {
+    // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
+    if (entry === undefined || (entry.snapshot === undefined && teamId !== null)) return false;
     const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
-    return entry?.snapshot !== undefined && this.#options.now() - entry.readAt < limit;
+    return this.#options.now() - entry.readAt < limit;
   }
 
   #load(teamId: string | null, key: string, entry: Entry | undefined): Promise<Entry> {

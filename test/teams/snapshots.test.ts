@@ -110,6 +110,17 @@ it('serves what it knows through an outage, up to its limit, and nothing it does
   expect(await blocked()).toBe(false);
 });
 
+it('serves a team through an outage though there is no record of shared deployments: its own calls failed', async () => {
+  await blocked();
+  expect(await snapshots.get(null)).toBeUndefined();
+  broken = true;
+  now = 4_999;
+  expect(await snapshots.get(null)).toBeUndefined();
+  expect(snapshots.outOfReach).toBe(true);
+  now = 5_000;
+  await expect(snapshots.get(null)).rejects.toMatchObject({ code: 'storage_unavailable' });
+});
+
 it('does not let every call wait for a storage that is known to hang', async () => {
   await blocked();
   now = 1_000;
