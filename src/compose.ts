@@ -54,7 +54,10 @@ export function compose(given: RouterOptions): Rooms {
   const storage = withDeadline(options.storage, options.storageTimeoutMs);
   const snapshots = new Snapshots(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
-  const registry = new Registry(storage, (teamId) => snapshots.drop(teamId));
+  const registry = new Registry(storage, {
+    timeoutMs: options.storageTimeoutMs,
+    onWrite: (teamId) => snapshots.drop(teamId),
+  });
   const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);

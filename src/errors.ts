@@ -67,3 +67,8 @@ export class RouterError extends Error {
     return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
   }
 }
+
+/** Whether the storage could not be reached: what was asked of it may have happened, or not. */
+export function isUnavailable(error: unknown): boolean {
+  return RouterError.isInstance(error) && error.code === 'storage_unavailable';
+}

@@ -12,6 +12,7 @@ export type { RouterOptions } from './options.ts';
 export { TeamModelRouter } from './router.ts';
 export type { KeyBody, KeyPatch, KeyType, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
 export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';
+export { type CopyOptions, type CopyProgress, type CopyResult, copyStorage } from './storage/copy.ts';
 export { memoryStorage } from './storage/memory.ts';
 export type {
   ListedEntry,

@@ -8,6 +8,7 @@ it('exports these names and no other', () => {
   expect(Object.keys(door).sort()).toEqual([
     'RouterError',
     'TeamModelRouter',
+    'copyStorage',
     'errorCodes',
     'generateEncryptionKey',
     'isRouterError',

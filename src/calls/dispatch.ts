@@ -93,7 +93,7 @@ export class Dispatcher {
   #pool(caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
     const find = (directory: Directory): Pool | Promise<Pool> => {
       if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
-      const pool = resolvePinned(this.#options.affinity, directory, caller, request);
+      const pool = this.#resolve(directory, caller, request);
       return pool instanceof Promise ? pool.then(admit) : admit(pool);
     };
     const admit = (pool: Pool): Pool => {
@@ -103,6 +103,22 @@ export class Dispatcher {
     };
     const directory = this.#directory(caller);
     return directory instanceof Promise ? directory.then(find) : find(directory);
+  }
+
+  #resolve(directory: Directory, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+    const unlessOutOfReach = (error: unknown): never => {
+      const unknown = RouterError.isInstance(error) && error.code === 'model_not_found';
+      if (!unknown || !this.#options.snapshots.outOfReach) throw error;
+      // It may have been added since, where the storage can be reached.
+      const message = 'The storage cannot be reached, and this model is not known yet.';
+      throw new RouterError('storage_unavailable', message);
+    };
+    try {
+      const pool = resolvePinned(this.#options.affinity, directory, caller, request);
+      return pool instanceof Promise ? pool.catch(unlessOutOfReach) : pool;
+    } catch (error) {
+      return unlessOutOfReach(error);
+    }
   }
 
   // Both look-ups are answered from memory nearly always: then nothing waits.

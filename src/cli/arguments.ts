@@ -6,12 +6,15 @@ export const usage = `Usage: team-model-router serve [options]
   --port PORT             default 4000
   --host HOST             default 127.0.0.1
   --data FOLDER           where models and keys are kept; default ./team-models
+  --storage URL           redis://..., postgres://... (shared by any number of gateways) or sqlite:FILE;
+                          default sqlite:FOLDER/models.sqlite
   --egress-allow ENTRY    an address that models may have beside public https ones, such as llm.internal:8000,
                           10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; may be given more than once
 
 Environment:
   TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
   TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals; else as above
+  TMR_STORAGE             as --storage, for a URL with a password in it
   TMR_EGRESS_ALLOW        entries as above, separated by commas`;
 
 export interface ServeSettings {
@@ -19,6 +22,8 @@ export interface ServeSettings {
   host: string;
   /** The folder of the SQLite file and the key files. */
   data: string;
+  /** A URL; `undefined` for the SQLite file in the folder. */
+  storage: string | undefined;
   egressAllow: string[];
   masterKey: string | undefined;
   encryptionKeys: string | undefined;
@@ -28,6 +33,7 @@ const options = {
   port: { type: 'string', default: '4000' },
   host: { type: 'string', default: '127.0.0.1' },
   data: { type: 'string', default: './team-models' },
+  storage: { type: 'string' },
   'egress-allow': { type: 'string', multiple: true, default: [] as string[] },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
@@ -48,6 +54,7 @@ export function readArguments(
     port: Number(values.port),
     host: values.host,
     data: values.data,
+    storage: values.storage ?? (environment.TMR_STORAGE || undefined),
     egressAllow: [...values['egress-allow'], ...listed.map((entry) => entry.trim()).filter(Boolean)],
     masterKey: environment.TMR_MASTER_KEY || undefined,
     encryptionKeys: environment.TMR_ENCRYPTION_KEYS || undefined,

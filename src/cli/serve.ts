@@ -1,30 +1,31 @@
-import { join } from 'node:path';
+import { RouterError } from '../errors.ts';
 import { createGateway } from '../http/gateway.ts';
 import { serveGateway } from '../http/node.ts';
-import { TeamModelRouter } from '../index.ts';
-import { sqliteStorage } from '../storage/sqlite.ts';
+import { type EncryptionKey, type Storage, TeamModelRouter } from '../index.ts';
 import type { ServeSettings } from './arguments.ts';
 import { type Found, findEncryptionKeys, findMasterKey, isThere, makeDataFolder } from './key-files.ts';
+import { placeOf } from './open-storage.ts';
 
-/** Starts the gateway on an embedded SQLite file; it ends, in good order, with SIGTERM or SIGINT. */
+/** Starts the gateway, on an embedded SQLite file unless told otherwise; it ends, in good order, with SIGTERM or SIGINT. */
 export async function serve(settings: ServeSettings, print: (line: string) => void): Promise<void> {
   const { data } = settings;
-  const file = join(data, 'models.sqlite');
+  const place = placeOf(settings.storage, data);
+  if (place.shared) checkShared(settings);
   await makeDataFolder(data);
-  const encryptionKeys = await findEncryptionKeys(data, settings.encryptionKeys, () => isThere(file));
+  const encryptionKeys = await findEncryptionKeys(data, settings.encryptionKeys, () => isThere(place.name));
   const masterKey = await findMasterKey(data, settings.masterKey);
-  const router = new TeamModelRouter({
-    storage: sqliteStorage(file),
+  const opened = await place.open();
+  const { router, server } = await start(settings, {
+    storage: opened.storage,
     encryptionKeys: encryptionKeys.value,
-    egress: { allow: settings.egressAllow },
-    teams: 'explicit',
+    masterKey: masterKey.value,
+  }).catch(async (error: unknown) => {
+    await opened.release();
+    throw error;
   });
-  const gateway = createGateway(router, { masterKey: masterKey.value, openapi: true });
-  await router.checkStorage();
-  const server = await serveGateway(gateway, { port: settings.port, hostname: settings.host });
 
   print(`Listening on ${server.url}`);
-  print(`Models: ${file}`);
+  print(`Models: ${place.name}`);
   print(`Encryption keys: ${described(encryptionKeys)}`);
   print(`Master key: ${described(masterKey)}`);
   if (masterKey.made) for (const line of firstSteps(server.url, masterKey.from)) print(line);
@@ -33,6 +34,7 @@ export async function serve(settings: ServeSettings, print: (line: string) => vo
     print('Ending: open calls may finish.');
     await server.close();
     await router.close();
+    await opened.release();
   };
   let ending = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -43,6 +45,35 @@ export async function serve(settings: ServeSettings, print: (line: string) => vo
       void end().then(() => process.exit(0));
     });
   }
+}
+
+interface Parts {
+  storage: Storage;
+  encryptionKeys: EncryptionKey[];
+  masterKey: string;
+}
+
+async function start({ port, host, egressAllow }: ServeSettings, parts: Parts) {
+  const { storage, encryptionKeys, masterKey } = parts;
+  const egress = { allow: egressAllow };
+  const router = new TeamModelRouter({ storage, encryptionKeys, egress, teams: 'explicit' });
+  try {
+    const gateway = createGateway(router, { masterKey, openapi: true });
+    await router.checkStorage();
+    return { router, server: await serveGateway(gateway, { port, hostname: host }) };
+  } catch (error) {
+    await router.close();
+    throw error;
+  }
+}
+
+/** Keys that one of them made for itself would open nothing of what the others store. */
+function checkShared({ encryptionKeys, masterKey }: ServeSettings): void {
+  if (encryptionKeys !== undefined && masterKey !== undefined) return;
+  throw new RouterError(
+    'invalid_request',
+    'Gateways that share a storage share their keys: set TMR_ENCRYPTION_KEYS and TMR_MASTER_KEY, the same for each.',
+  );
 }
 
 function described({ from, made }: Found<unknown>): string {

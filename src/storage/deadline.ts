@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { boundedWait } from './bounded-wait.ts';
 import type { OperationOptions, Storage } from './storage.ts';
 
 /**
@@ -10,25 +11,11 @@ export function withDeadline(storage: Storage, milliseconds: number): Storage {
     options: OperationOptions | undefined,
     operation: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> => {
-    const controller = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(
-          new RouterError('storage_unavailable', `The storage did not answer within ${milliseconds} ms.`),
-        );
-        controller.abort();
-      }, milliseconds);
-    });
-    const outer = options?.signal;
-    const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
     try {
-      return await Promise.race([operation(signal), deadline]);
+      return await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
     } catch (error) {
       if (RouterError.isInstance(error)) throw error;
       throw new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
-    } finally {
-      clearTimeout(timer);
     }
   };
   const watch = storage.watch?.bind(storage);

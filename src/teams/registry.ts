@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import { RouterError } from '../errors.ts';
+import { isUnavailable, RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { decode, encode, recordKey, type TeamRecord } from './record.ts';
 
@@ -21,16 +21,24 @@ interface Pending {
 
 type Settlement = () => void;
 
-/** A put that failed without an answer: it may have happened. */
+/** A write that failed without an answer: it may have happened, or may yet. */
 interface Uncertain {
   mark: string;
-  deletes: boolean;
+  /** Of a delete, when the record that it would have deleted was created. */
+  deletes: string | undefined;
   settlements: Settlement[];
 }
 
 const maxAttempts = 100;
 const maxPending = 10_000;
-const rememberedWrites = 16;
+const rememberedWriters = 32;
+
+export interface RegistryOptions {
+  /** Milliseconds that a change may wait for answers of the storage. */
+  timeoutMs: number;
+  /** Is told of each team whose record was written, before the write is acknowledged. */
+  onWrite: (teamId: string | null) => void;
+}
 
 /**
  * Every write to a team's record. The changes of one team queue in this process and go out together, many in
@@ -38,13 +46,15 @@ const rememberedWrites = 16;
  */
 export class Registry {
   readonly #storage: Storage;
-  readonly #onWrite: (teamId: string | null) => void;
+  readonly #options: RegistryOptions;
   readonly #queues = new Map<string | null, Pending[]>();
+  /** Marks this process's writes in the records. */
+  readonly #writer = randomBytes(8).toString('base64url');
+  #writes = 0;
 
-  /** @param onWrite is told of each team whose record was written, before the write is acknowledged. */
-  constructor(storage: Storage, onWrite: (teamId: string | null) => void) {
+  constructor(storage: Storage, options: RegistryOptions) {
     this.#storage = storage;
-    this.#onWrite = onWrite;
+    this.#options = options;
   }
 
   /** Reads a team's record past every cache. */
@@ -73,12 +83,15 @@ export class Registry {
     // One turn of the event loop lets the changes of one burst go out in one put.
     await Promise.resolve();
     for (;;) {
-      const batch = this.#queues.get(teamId)?.splice(0) ?? [];
+      const queue = this.#queues.get(teamId) ?? [];
+      const batch = queue.splice(0);
       if (batch.length === 0) break;
       try {
         for (const settle of await this.#write(teamId, batch)) settle();
       } catch (error) {
         for (const { reject } of batch) reject(error);
+        // What came meanwhile would wait for the same storage as long again.
+        if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error);
       }
     }
     this.#queues.delete(teamId);
@@ -86,42 +99,64 @@ export class Registry {
 
   async #write(teamId: string | null, batch: readonly Pending[]): Promise<Settlement[]> {
     const key = recordKey(teamId);
-    let uncertain: Uncertain | undefined;
+    const uncertain: Uncertain[] = [];
+    let signal = AbortSignal.timeout(this.#options.timeoutMs);
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       if (attempt > 0) await wait(Math.random() * Math.min(2 ** attempt, 64));
-      const stored = await this.#storage.get(key);
+      const stored = await this.#storage.get(key, { signal });
       const current = stored === undefined || stored === 'unchanged' ? undefined : stored;
       const before = current === undefined ? undefined : decode(current.value, teamId);
-      if (uncertain !== undefined && happened(uncertain, before)) {
-        this.#onWrite(teamId);
-        return uncertain.settlements;
+      const done = uncertain.find((write) => happened(write, before));
+      if (done !== undefined) {
+        this.#options.onWrite(teamId);
+        return done.settlements;
       }
+      const deletes = before?.created_at;
       const { record, changed, settlements } = applyAll(before, batch);
       if (!changed) return settlements;
-      const mark = randomUUID();
-      if (record !== undefined) record.writes = [...record.writes.slice(1 - rememberedWrites), mark];
+      const mark = this.#mark(record);
       try {
-        const expected = current?.version ?? null;
-        if (await this.#put(key, record, expected)) {
-          this.#onWrite(teamId);
+        if (await this.#put(key, record, current?.version ?? null, signal)) {
+          this.#options.onWrite(teamId);
           return settlements;
         }
+        // It answers: others came first, and the time begins anew.
+        signal = AbortSignal.timeout(this.#options.timeoutMs);
       } catch (error) {
-        if (uncertain !== undefined) throw error;
-        uncertain = { mark, deletes: record === undefined, settlements };
+        if (signal.aborted) throw error;
+        uncertain.push({ mark, deletes: record === undefined ? deletes : undefined, settlements });
       }
     }
     throw new RouterError('conflict', 'The team was changed by others again and again; try again later.');
   }
 
-  async #put(key: string, record: TeamRecord | undefined, expected: string | null): Promise<boolean> {
-    if (record !== undefined) return (await this.#storage.put(key, encode(record), expected)) !== undefined;
-    return expected === null || (await this.#storage.delete(key, expected));
+  /** One mark for each process that writes: whatever others write meanwhile, its last one stays in the record. */
+  #mark(record: TeamRecord | undefined): string {
+    const mark = `${this.#writer}.${++this.#writes}`;
+    if (record === undefined) return mark;
+    const ofOthers = record.writes.filter((other) => !other.startsWith(`${this.#writer}.`));
+    record.writes = [...ofOthers.slice(1 - rememberedWriters), mark];
+    return mark;
+  }
+
+  async #put(
+    key: string,
+    record: TeamRecord | undefined,
+    expected: string | null,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (record !== undefined) {
+      return (await this.#storage.put(key, encode(record), expected, { signal })) !== undefined;
+    }
+    return expected === null || (await this.#storage.delete(key, expected, { signal }));
   }
 }
 
-function happened(uncertain: Uncertain, record: TeamRecord | undefined): boolean {
-  return record === undefined ? uncertain.deletes : record.writes.includes(uncertain.mark);
+/** Whether the record that is there now shows that the write happened. */
+function happened({ mark, deletes }: Uncertain, record: TeamRecord | undefined): boolean {
+  if (deletes === undefined) return record?.writes.includes(mark) ?? false;
+  // A team that was made anew since then must not be deleted a second time.
+  return record?.created_at !== deletes;
 }
 
 function applyAll(before: TeamRecord | undefined, batch: readonly Pending[]) {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import { RouterError } from '../errors.ts';
+import { isUnavailable } from '../errors.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
+import { boundedWait } from '../storage/bounded-wait.ts';
 import type { Storage, StorageEvent, Version } from '../storage/storage.ts';
 import { Deployment } from './deployment.ts';
 import { decode, type KeyRecord, recordKey, type TeamRecord } from './record.ts';
@@ -36,6 +37,9 @@ interface Entry {
   expired: boolean;
 }
 
+// Long enough for a storage that answers again, short enough for a call.
+const outageWaitMs = 100;
+
 /** Compiled team snapshots in memory: single flight, LRU, bounded age. */
 export class Snapshots {
   readonly #storage: Storage;
@@ -44,6 +48,7 @@ export class Snapshots {
   readonly #known: LRUCache<string, Entry>;
   readonly #unknown: LRUCache<string, Entry>;
   readonly #loading = new Map<string, Promise<Entry>>();
+  #outOfReach = false;
 
   constructor(storage: Storage, ring: KeyRing, options: SnapshotOptions) {
     this.#storage = storage;
@@ -101,15 +106,28 @@ export class Snapshots {
     key: string,
     entry: Entry | undefined,
   ): Promise<TeamSnapshot | undefined> {
+    const load = this.#load(teamId, key, entry);
     try {
-      return (await this.#load(teamId, key, entry)).snapshot;
+      // Only the first calls of an outage wait for the deadline to learn of it.
+      const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
+      return (await (impatient ? boundedWait(outageWaitMs, undefined, () => load) : load)).snapshot;
     } catch (error) {
-      const unavailable = RouterError.isInstance(error) && error.code === 'storage_unavailable';
-      const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
-      const usable = entry?.snapshot !== undefined && this.#options.now() - entry.readAt < limit;
-      if (unavailable && usable) return entry.snapshot;
+      if (isUnavailable(error) && this.#mayServe(teamId, entry)) return entry?.snapshot;
       throw error;
     }
+  }
+
+  /** Whether the last read failed: what was made since the one before is not known. */
+  get outOfReach(): boolean {
+    return this.#outOfReach;
+  }
+
+  /** Whether an entry is young enough to serve while the storage cannot be reached. */
+  #mayServe(teamId: string | null, entry: Entry | undefined): boolean {
+    // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
+    if (entry === undefined || (entry.snapshot === undefined && teamId !== null)) return false;
+    const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
+    return this.#options.now() - entry.readAt < limit;
   }
 
   #load(teamId: string | null, key: string, entry: Entry | undefined): Promise<Entry> {
@@ -131,11 +149,22 @@ export class Snapshots {
   async #read(teamId: string | null, key: string, entry: Entry | undefined): Promise<Entry> {
     const readAt = this.#options.now();
     const unless = entry?.version;
-    const stored = await this.#storage.get(key, unless === undefined ? {} : { unless });
+    const stored = await this.#reach(() => this.#storage.get(key, unless === undefined ? {} : { unless }));
     if (stored === 'unchanged') return { snapshot: entry?.snapshot, version: unless, readAt, expired: false };
     if (stored === undefined) return { snapshot: undefined, version: undefined, readAt, expired: false };
     const snapshot = compile(this.#ring, decode(stored.value, teamId));
     return { snapshot, version: stored.version, readAt, expired: false };
+  }
+
+  async #reach<Result>(read: () => Promise<Result>): Promise<Result> {
+    try {
+      const result = await read();
+      this.#outOfReach = false;
+      return result;
+    } catch (error) {
+      this.#outOfReach = isUnavailable(error);
+      throw error;
+    }
   }
 
   #keep(key: string, entry: Entry): void {

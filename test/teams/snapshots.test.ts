@@ -9,6 +9,7 @@ import { Snapshots } from '../../src/teams/snapshots.ts';
 let now: number;
 let reads: number;
 let broken: boolean;
+let hanging: boolean;
 let inner: Storage;
 let snapshots: Snapshots;
 
@@ -16,12 +17,14 @@ beforeEach(async () => {
   now = 0;
   reads = 0;
   broken = false;
+  hanging = false;
   inner = memoryStorage();
   const storage: Storage = {
     ...inner,
     get: async (key, options) => {
       reads++;
       if (broken) throw new RouterError('storage_unavailable', 'It is out of reach.');
+      if (hanging) return new Promise(() => {});
       return inner.get(key, options);
     },
   };
@@ -105,6 +108,37 @@ it('serves what it knows through an outage, up to its limit, and nothing it does
   await expect(blocked()).rejects.toMatchObject({ code: 'storage_unavailable' });
   broken = false;
   expect(await blocked()).toBe(false);
+});
+
+it('serves a team through an outage though there is no record of shared deployments: its own calls failed', async () => {
+  await blocked();
+  expect(await snapshots.get(null)).toBeUndefined();
+  broken = true;
+  now = 4_999;
+  expect(await snapshots.get(null)).toBeUndefined();
+  expect(snapshots.outOfReach).toBe(true);
+  now = 5_000;
+  await expect(snapshots.get(null)).rejects.toMatchObject({ code: 'storage_unavailable' });
+});
+
+it('does not let every call wait for a storage that is known to hang', async () => {
+  await blocked();
+  now = 1_000;
+  broken = true;
+  expect(await blocked()).toBe(false);
+  broken = false;
+  hanging = true;
+  expect(await blocked()).toBe(false);
+});
+
+it('shows no stale team once a storage that was out of reach answers again', async () => {
+  await blocked();
+  now = 1_000;
+  broken = true;
+  expect(await blocked()).toBe(false);
+  await write(true);
+  broken = false;
+  expect(await blocked()).toBe(true);
 });
 
 it('keeps the teams that exist, whoever asks for others', async () => {

@@ -1,0 +1,163 @@
+import {
+  copyStorage,
+  generateEncryptionKey,
+  memoryStorage,
+  type Storage,
+  TeamModelRouter,
+} from 'team-model-router';
+import { sqliteStorage } from 'team-model-router/storage/sqlite';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { closeConnections, clusterStorages, newRoom } from '../fixtures/connections.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+
+const newPath = temporaryFolder();
+closeConnections();
+
+let from: Storage;
+let to: Storage;
+
+beforeEach(async () => {
+  from = memoryStorage();
+  to = memoryStorage();
+  for (let index = 0; index < 250; index++) await from.put(`team/${index}`, `value ${index}`, null);
+});
+
+async function contents(storage: Storage): Promise<Map<string, string | undefined>> {
+  const found = new Map<string, string | undefined>();
+  let cursor: string | undefined;
+  do {
+    const page = await storage.list('', { limit: 1000, ...(cursor === undefined ? {} : { cursor }) });
+    for (const { key, value } of page.entries) found.set(key, value);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return found;
+}
+
+/** Runs `act` once, when `operation` is called for the `turn`th time. */
+function meddle(
+  storage: Storage,
+  operation: 'get' | 'list' | 'put',
+  turn: number,
+  act: () => Promise<unknown>,
+): Storage {
+  let calls = 0;
+  const original = storage[operation] as (...given: unknown[]) => Promise<unknown>;
+  return {
+    ...storage,
+    [operation]: async (...given: unknown[]) => {
+      if (++calls === turn) await act();
+      return original(...given);
+    },
+  };
+}
+
+async function change(storage: Storage, key: string, value: string): Promise<void> {
+  const row = await storage.get(key);
+  if (row === undefined || row === 'unchanged') throw new Error('it is not there');
+  await storage.put(key, value, row.version);
+}
+
+describe('copyStorage', () => {
+  it('copies everything, and tells how far it is', async () => {
+    const progress: string[] = [];
+    const onProgress = ({ phase, keys, written }: { phase: string; keys: number; written: number }) =>
+      progress.push(`${phase} ${keys} ${written}`);
+    expect(await copyStorage(from, to, { onProgress })).toEqual({ keys: 250, written: 250, deleted: 0 });
+    expect(await contents(to)).toEqual(await contents(from));
+    expect(progress).toEqual([
+      'copying 100 100',
+      'copying 200 200',
+      'copying 250 250',
+      'verifying 100 250',
+      'verifying 200 250',
+      'verifying 250 250',
+    ]);
+  });
+
+  it('goes on where it was cut short, and writes nothing twice', async () => {
+    const failing = meddle(to, 'put', 120, () => Promise.reject(new Error('the cable')));
+    await expect(copyStorage(from, failing)).rejects.toThrow('the cable');
+    const before = (await contents(to)).size;
+    expect(before).toBeGreaterThan(100);
+    expect(await copyStorage(from, to)).toEqual({ keys: 250, written: 250 - before, deleted: 0 });
+    expect(await copyStorage(from, to)).toEqual({ keys: 250, written: 0, deleted: 0 });
+  });
+
+  it.each([
+    ['changed', () => change(from, 'team/7', 'newer')],
+    ['written again with the same value', () => change(from, 'team/7', 'value 7')],
+    ['added', () => from.put('team/new', 'value', null)],
+    [
+      'deleted',
+      async () => {
+        const row = await from.get('team/7');
+        if (row !== undefined && row !== 'unchanged') await from.delete('team/7', row.version);
+      },
+    ],
+  ])(
+    'its verification fails if a record is %s in the source meanwhile; with replace it can be repeated',
+    async (_, act) => {
+      const moving = meddle(from, 'list', 4, act);
+      await expect(copyStorage(moving, to)).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringContaining('Stop every writer'),
+      });
+      await copyStorage(from, to, { replace: true });
+      expect(await contents(to)).toEqual(await contents(from));
+    },
+  );
+
+  it('its verification fails if somebody writes to the target', async () => {
+    const meddled = meddle(from, 'list', 4, () => change(to, 'team/7', 'theirs'));
+    await expect(copyStorage(meddled, to)).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('does not overwrite what the target holds, unless it is told to', async () => {
+    await to.put('team/7', 'of another', null);
+    await expect(copyStorage(from, to)).rejects.toMatchObject({ code: 'already_exists' });
+    expect(await to.get('team/7')).toMatchObject({ value: 'of another' });
+    await to.put('team/of-another', 'value', null);
+    expect(await copyStorage(from, to, { replace: true })).toMatchObject({ keys: 250, deleted: 1 });
+    expect(await contents(to)).toEqual(await contents(from));
+  });
+
+  it('a target that holds more than the source is no copy', async () => {
+    await to.put('team/of-another', 'value', null);
+    await expect(copyStorage(from, to)).rejects.toMatchObject({ code: 'already_exists' });
+    expect(await to.get('team/of-another')).toMatchObject({ value: 'value' });
+  });
+
+  it('ends when it is aborted', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onProgress = () => controller.abort(reason);
+    await expect(copyStorage(from, to, { onProgress, signal: controller.signal })).rejects.toBe(reason);
+    expect((await contents(to)).size).toBeLessThan(250);
+  });
+
+  it.each(clusterStorages)(
+    'a router on $name goes on with the models and keys of a SQLite file',
+    async ({ url, open }) => {
+      if (url === undefined) return;
+      const encryptionKeys = [generateEncryptionKey()];
+      const path = newPath();
+      const old = new TeamModelRouter({ storage: sqliteStorage(path), encryptionKeys });
+      const { model_id } = await old.addModel('acme', {
+        model_name: 'my-team-model',
+        litellm_params: { model: 'gpt-4o', api_key: 'sk-0123456789abcdefcdef' },
+      });
+      const { key } = await old.createKey('acme');
+      await old.close();
+      const room = newRoom();
+      const [source, target] = [sqliteStorage(path), await open(room)];
+      await copyStorage(source, target);
+      await Promise.all([source.close(), target.close()]);
+      const router = new TeamModelRouter({ storage: await open(room), encryptionKeys });
+      const model = await router.getModel('acme', model_id);
+      expect(model.litellm_params).toMatchObject({ api_key: 'sk-...cdef' });
+      expect(model.model_info.needs_reentry).toBeUndefined();
+      expect(await router.verifyKey(key)).toMatchObject({ teamId: 'acme' });
+      await router.close();
+    },
+  );
+});
