@@ -145,11 +145,12 @@ function azureDeployment(params: TargetParams, name: string, given: ApiBase): Pr
  */
 function isSegment(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return !/^\.{0,2}$|[/\\?#%\s\u0000-\u001f\u007f]/.test(text) && text.isWellFormed();
+  return !/^\.{0,2}$|[/\\?#%\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(text) && text.isWellFormed();
 }
 
 function encodeSegment(name: string, value: string | undefined): string {
-  if (value === undefined || !isSegment(value)) {
+  // A deployment's name may hold a space; no id does.
+  if (value === undefined || !isSegment(value) || /\s/.test(value)) {
     throw new RouterError('invalid_request', `${name} is not a valid id.`, { param: name });
   }
   return encodeURIComponent(value);

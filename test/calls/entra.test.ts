@@ -80,7 +80,7 @@ beforeEach(async () => {
   ring = new KeyRing([generateEncryptionKey()]);
   const now = () => clock;
   snapshots = new Snapshots(storage, ring, { maxStalenessMs: 5_000, serveStaleMs: 0, maxTeams: 10, now });
-  const registry = new Registry(storage, (teamId) => snapshots.drop(teamId));
+  const registry = new Registry(storage, { timeoutMs: 5_000, onWrite: (teamId) => snapshots.drop(teamId) });
   models = new ModelManagement(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });
   credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, { affinityTtlMs: 60_000 });
