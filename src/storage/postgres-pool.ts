@@ -148,7 +148,7 @@ export function listen(pool: PostgresPoolLike, channel: string, events: Subscrip
 const undefinedTable = '42P01';
 const serializationFailure = '40001';
 // CREATE TABLE IF NOT EXISTS fails in these ways when two run at the same time.
-const madeMeanwhile = ['42P07', '23505'];
+const madeMeanwhile = ['42P07', '42710', '23505'];
 
 const meanings: Record<string, string> = {
   '08006': 'lost the connection',
