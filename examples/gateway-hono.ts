@@ -1,0 +1,28 @@
+/**
+ * The gateway inside a Hono application, which any web-standard runtime serves: `export default makeApp(...)`. The team
+ * comes out of a token of the application's own, such as a JWT.
+ */
+import { Hono } from 'hono';
+import type { TeamModelRouter } from 'team-model-router';
+import { createGateway } from 'team-model-router/http';
+import type { Session } from './gateway-express.ts';
+
+/** @param verify stands for the application's own check of a token; it may throw */
+export function makeApp(
+  router: TeamModelRouter,
+  verify: (token: string) => Promise<Session | undefined>,
+): Hono {
+  const gateway = createGateway(router, {
+    async authenticate(request) {
+      const token = /^Bearer (.+)$/.exec(request.headers.get('authorization') ?? '')?.[1];
+      const session = token && (await verify(token));
+      if (!session) return undefined;
+      const { teamId, userId, admin } = session;
+      return { teamId, userId, keyType: admin ? 'default' : 'llm_api' };
+    },
+  });
+  const app = new Hono();
+  app.route('/llm', gateway);
+  app.get('/', (context) => context.text('The application'));
+  return app;
+}
