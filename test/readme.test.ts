@@ -32,6 +32,8 @@ describe('the README', () => {
       GLOBEX_BASE: globex.url,
       EGRESS_ALLOW: `${acme.url},${globex.url}`,
       MODELS_FILE: modelsFile,
+      TMR_MASTER_KEY: 'a-master-key-of-the-tests-0123456789',
+      PORT: '0',
     };
   });
 
@@ -51,7 +53,7 @@ describe('the README', () => {
   };
 
   it('has the blocks that are run here, and no other', () => {
-    expect(blocks).toHaveLength(4);
+    expect(blocks).toHaveLength(5);
   });
 
   it('sends two teams that call the same name to two providers, each with its own key', async () => {
@@ -75,8 +77,12 @@ describe('the README', () => {
     expect(await execute(2)).toBe('0\n');
   });
 
+  it('serves the gateway, and ends it', async () => {
+    expect(await execute(3)).toBe('200\n');
+  });
+
   it('narrows an error by its code', async () => {
-    expect(await execute(3)).toMatch(/^404 404 There is no model "nobody-has-this" for this team\./);
+    expect(await execute(4)).toMatch(/^404 404 There is no model "nobody-has-this" for this team\./);
   });
 
   it('names every error code that exists', async () => {
