@@ -11,8 +11,6 @@ export function failure(error: unknown): Answer {
   const known = asRouterError(error);
   const answer = errorAnswer(known);
   if (known.status === 401) answer.headers['www-authenticate'] = 'Bearer';
-  // The rest of a body that is too large is not waited for.
-  if (known.status === 413) answer.headers.connection = 'close';
   if (known instanceof TooManyRequests) answer.headers['retry-after'] = String(known.retryAfterSeconds);
   return answer;
 }

@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { promisify } from 'node:util';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -12,8 +15,11 @@ import {
   type RecordingProvider,
   recordingProvider,
 } from '../fixtures/recording-provider.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { within } from '../fixtures/within.ts';
 
+const run = promisify(execFile);
+const newPath = temporaryFolder();
 const model = 'my-team-model';
 const bodyLimit = 65_536;
 
@@ -165,6 +171,45 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
     await expectError(await post('/model/new', large(8_000_000)), 413, 'request_too_large');
     expect(provider.requests).toEqual([]);
     expect((await post('/v1/chat/completions', large(bodyLimit - 1000))).status).toBe(200);
+  });
+
+  it.skipIf(parsed)(
+    'a client that is still sending hears why nobody wants its body, and is not just cut off',
+    async () => {
+      if (gateway.url === undefined) return;
+      const file = newPath('large.json');
+      writeFileSync(file, JSON.stringify({ model, messages: [], user: 'x'.repeat(16_000_000) }));
+      const common = ['-s', '-o', newPath('answer'), '-w', '%{http_code}', '--data-binary', `@${file}`];
+      const curl = async (authorization: string, ...more: string[]) => {
+        const named = Object.entries({ ...headers, authorization }).flatMap((line) => [
+          '-H',
+          line.join(': '),
+        ]);
+        const { stdout } = await run('curl', [...common, ...named, ...more, `${gateway.url}/v1/embeddings`]);
+        return stdout;
+      };
+      for (const more of ['Expect:', 'Transfer-Encoding: chunked']) {
+        expect(await curl(headers.authorization ?? '', '-H', more), more).toBe('413');
+        expect(await curl('Bearer of-nobody', '-H', more), more).toBe('401');
+      }
+    },
+  );
+
+  it('a client that never stops sending is cut off', async () => {
+    if (gateway.url === undefined) return;
+    const { hostname, port, pathname } = new URL(`${gateway.url}/v1/audio/transcriptions`);
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    const head = { ...headers, host: 'x', 'content-type': 'audio/wav', 'transfer-encoding': 'chunked' };
+    const lines = Object.entries(head).map((line) => line.join(': '));
+    socket.write(`POST ${pathname} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+    const chunk = Buffer.from(`10000\r\n${'x'.repeat(65_536)}\r\n`);
+    const send = () => {
+      while (!socket.destroyed && socket.write(chunk));
+    };
+    socket.on('drain', send).resume();
+    const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    send();
+    await within(10_000, ended, 'the end of the connection');
   });
 
   it.skipIf(parsed)('400 for what is no JSON', async () => {
