@@ -16,7 +16,9 @@ import { type Credential, checkPermission, type Permission } from './permissions
 import { reply } from './reply.ts';
 import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
+export type { Authenticate, Authenticated } from './authenticate.ts';
 export type { GatewayOptions } from './options.ts';
+export type { Credential } from './permissions.ts';
 
 /** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
