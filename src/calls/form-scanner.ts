@@ -40,6 +40,11 @@ export class FormScanner {
 
   /** @throws RouterError `invalid_request` if the form cannot be read, or a field is forbidden or names the model twice */
   *feed(chunk: Uint8Array): Generator<FormToken> {
+    // Nearly every chunk of a file: what was held back is no delimiter, and nothing needs to be copied.
+    if (this.#step === 'body' && this.#isPast(chunk)) {
+      this.#atStart = false;
+      yield* this.#pass(this.#pending.length);
+    }
     this.#pending = this.#pending.length === 0 ? asBuffer(chunk) : Buffer.concat([this.#pending, chunk]);
     for (let more = true; more && this.#pending.length > 0; ) more = yield* this.#advance();
   }
@@ -47,6 +52,13 @@ export class FormScanner {
   /** @throws RouterError `invalid_request` if the form has not ended */
   end(): void {
     if (this.#step !== 'closed') throw unreadable();
+  }
+
+  /** Whether no delimiter begins in what was held back. */
+  #isPast(chunk: Uint8Array): boolean {
+    const { length } = this.#delimiter;
+    if (this.#pending.length === 0 || this.#pending.length >= length || chunk.length < length) return false;
+    return !Buffer.concat([this.#pending, chunk.subarray(0, length)]).includes(this.#delimiter);
   }
 
   /** One step on; whether there may be another one without more bytes. */

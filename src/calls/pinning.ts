@@ -79,26 +79,44 @@ export async function rememberMade(
   return { ...answer, body: afterFirst(body, record) };
 }
 
-/** The same stream, of which nothing comes out before its beginning was looked at. */
-async function* afterFirst(
+/**
+ * The same stream, of which nothing comes out before its beginning was looked at. Not a generator: one that was never
+ * begun would not hear that its reader left.
+ */
+function afterFirst(
   body: AsyncIterable<Uint8Array>,
   look: (text: string) => Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  let held: Buffer | undefined = Buffer.alloc(0);
-  for await (const chunk of body) {
-    if (held === undefined) {
-      yield chunk;
-      continue;
-    }
-    held = held.length === 0 ? asBuffer(chunk) : Buffer.concat([held, chunk]);
-    if (held.length < longestLook && !/\n\r?\n/.test(held.toString('latin1'))) continue;
-    await look(held.toString('utf8'));
-    yield held;
-    held = undefined;
+): AsyncIterableIterator<Uint8Array> {
+  const source = body[Symbol.asyncIterator]();
+  let looked = false;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      if (looked) return source.next();
+      looked = true;
+      const value = await beginning(source);
+      if (value.length === 0) return { done: true, value: undefined };
+      await look(value.toString('utf8'));
+      return { done: false, value };
+    },
+    async return() {
+      await source.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+/** The first event, or as much of anything else as may name what was made. */
+async function beginning(source: AsyncIterator<Uint8Array>): Promise<Buffer> {
+  let held: Buffer = Buffer.alloc(0);
+  while (held.length < longestLook && !/\n\r?\n/.test(held.toString('latin1'))) {
+    const next = await source.next();
+    if (next.done === true) break;
+    held = held.length === 0 ? asBuffer(next.value) : Buffer.concat([held, next.value]);
   }
-  if (held === undefined || held.length === 0) return;
-  await look(held.toString('utf8'));
-  yield held;
+  return held;
 }
 
 /** A JSON text, the first event of a stream, or as much of a long JSON text as tells its id. */
