@@ -2,7 +2,10 @@ import { Affinity } from './calls/affinity.ts';
 import { chatCompletionOf, type TeamChatCompletion } from './calls/chat-completion.ts';
 import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
+import { Health } from './calls/health.ts';
+import { Limits } from './calls/limits.ts';
 import { makeSharedClient } from './calls/team-client.ts';
+import { type TeamHealth, teamHealth } from './calls/team-health.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
 import { compilePolicy } from './egress/guard.ts';
 import { Transport } from './egress/transport.ts';
@@ -31,6 +34,7 @@ export interface Rooms {
   snapshots: Snapshots;
   storage: Storage;
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
+  health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
   chatCompletion: TeamChatCompletion;
   maxBodyBytes: number;
@@ -62,12 +66,14 @@ export function compose(given: RouterOptions): Rooms {
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, options);
+  const gates = { health: new Health(now), limits: new Limits(now) };
   const dispatcher = new Dispatcher({
     snapshots,
     transports,
     credentials,
     affinity,
     limits,
+    gates,
     onCall,
     random,
     now,
@@ -97,6 +103,9 @@ export function compose(given: RouterOptions): Rooms {
       const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
       const transport = teamId === null ? transports.shared : transports.team;
       return testDeployment(transport, credentials, deployment);
+    },
+    async health(teamId) {
+      return teamHealth(gates.health, await snapshots.get(teamId));
     },
     dispatcher,
     chatCompletion: chatCompletionOf(makeSharedClient(dispatcher, maxBodyBytes)),

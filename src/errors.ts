@@ -40,7 +40,7 @@ const marker = Symbol.for('team-model-router.error');
 
 /**
  * An error of this package. `code` is stable and narrows in a `switch`; `status` is the HTTP status that goes
- * with it; `param` is the path of the field at fault, if one is.
+ * with it; `param` is the path of the field at fault, if one is; `retryAfter` the seconds after which it may go better.
  */
 export class RouterError extends Error {
   override readonly name: string = 'RouterError';
@@ -48,14 +48,20 @@ export class RouterError extends Error {
   readonly status: number;
   readonly type: string;
   readonly param: string | null;
+  readonly retryAfter: number | undefined;
   readonly [marker] = true;
 
-  constructor(code: RouterErrorCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+  constructor(
+    code: RouterErrorCode,
+    message: string,
+    options: { param?: string; cause?: unknown; retryAfter?: number } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = errorCodes[code].status;
     this.type = errorCodes[code].type;
     this.param = options.param ?? null;
+    this.retryAfter = options.retryAfter;
   }
 
   /** Recognises errors of every copy of this package that is loaded, ESM or CJS. */

@@ -1,11 +1,16 @@
 export type { Answer } from './calls/answer.ts';
-export type { AttemptRecord } from './calls/attempts.ts';
+export type { AttemptRecord } from './calls/attempt.ts';
 export type { TeamChatCompletion } from './calls/chat-completion.ts';
+export type { DeploymentHealth } from './calls/health.ts';
 export type { Receipt } from './calls/receipt.ts';
+export { callChannelName } from './calls/report.ts';
 export type { Call } from './calls/request.ts';
 export type { Caller } from './calls/resolve.ts';
-export { teamBaseUrl } from './calls/team-fetch.ts';
+export type { CallOptions } from './calls/team-client.ts';
+export { type TeamCallOptions, teamBaseUrl } from './calls/team-fetch.ts';
+export type { TeamHealth } from './calls/team-health.ts';
 export type { TestResult } from './calls/test-call.ts';
+export type { Tokens } from './calls/usage.ts';
 export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { RouterOptions } from './options.ts';
@@ -26,5 +31,6 @@ export type {
 export type { VerifiedKey } from './teams/key-verifier.ts';
 export type { KeyView } from './teams/keys.ts';
 export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
+export type { SettingsView } from './teams/settings.ts';
 export type { Actor, TeamPage } from './teams/team-management.ts';
 export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

@@ -4,7 +4,8 @@ import type { TeamChatCompletion } from './calls/chat-completion.ts';
 import type { Call } from './calls/request.ts';
 import type { Caller } from './calls/resolve.ts';
 import { makeTeamClient } from './calls/team-client.ts';
-import { teamFetch } from './calls/team-fetch.ts';
+import { callDefaults, type TeamCallOptions, teamFetch } from './calls/team-fetch.ts';
+import type { TeamHealth } from './calls/team-health.ts';
 import type { TestResult } from './calls/test-call.ts';
 import { compose, type Rooms } from './compose.ts';
 import type { RouterOptions } from './options.ts';
@@ -238,6 +239,11 @@ export class TeamModelRouter {
     return this.#rooms.rotation.usage(options);
   }
 
+  /** Which of the team's deployments cool down, and why, as this process has seen them. */
+  async health(teamId: string): Promise<TeamHealth> {
+    return this.#rooms.health(checkTeamId(teamId));
+  }
+
   /** Whether the storage answers. @throws RouterError `storage_unavailable` */
   async checkStorage(): Promise<void> {
     await this.#rooms.storage.get('shared');
@@ -247,25 +253,19 @@ export class TeamModelRouter {
   readonly chatCompletion: TeamChatCompletion = ((teamId, ...call) =>
     this.#rooms.chatCompletion(checkTeamId(teamId), ...call)) as TeamChatCompletion;
 
-  /**
-   * A real `OpenAI` client whose every call goes through the router as this team. A fresh one each time: it is
-   * mutable, and cheap to make.
-   *
-   * @param options.defaultModel the public name for calls that name no model, such as files and batches
-   */
-  forTeam(teamId: string, options: { defaultModel?: string } = {}): OpenAI {
+  /** A real `OpenAI` client whose every call goes through the router as this team; a fresh one each time. */
+  forTeam(teamId: string, options: TeamCallOptions = {}): OpenAI {
     const caller = { teamId: checkTeamId(teamId) };
-    return makeTeamClient(this.#rooms.dispatcher, caller, options.defaultModel, this.#rooms.maxBodyBytes);
+    return makeTeamClient(this.#rooms.dispatcher, caller, options, this.#rooms.maxBodyBytes);
   }
 
   /**
    * A standard `fetch` whose every request goes through the router as this team, for whatever takes one. It answers
    * under `teamBaseUrl` only.
    */
-  fetchFor(teamId: string, options: { defaultModel?: string } = {}): typeof fetch {
+  fetchFor(teamId: string, options: TeamCallOptions = {}): typeof fetch {
     const caller = { teamId: checkTeamId(teamId) };
-    const defaults = options.defaultModel === undefined ? {} : { defaultModel: options.defaultModel };
-    return teamFetch(this.#rooms.dispatcher, caller, defaults, this.#rooms.maxBodyBytes);
+    return teamFetch(this.#rooms.dispatcher, caller, callDefaults(options), this.#rooms.maxBodyBytes);
   }
 
   /**

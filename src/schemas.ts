@@ -4,6 +4,7 @@ import {
   callTypes,
   internalPrefix,
   isApiVersion,
+  isFallbackLists,
   isIndirectValue,
   isJsonObject,
   isMasked,
@@ -161,6 +162,19 @@ export const modelPatch = z.strictObject({
 
 const allowList = z.array(filled(256)).max(1000);
 
+const fallbackLists = z.custom<Record<string, string[]>[]>(
+  isFallbackLists,
+  'must be a list of { name: [names] }, each with 1 to 10 names to go on to',
+);
+
+const settings = {
+  fallbacks: fallbackLists.optional(),
+  num_retries: z.int().nonnegative().max(10).optional(),
+  timeout: seconds.optional(),
+  allowed_fails: z.int().nonnegative().max(1_000).optional(),
+  cooldown_time: z.number().nonnegative().max(3_600).optional(),
+};
+
 const team = {
   team_alias: plain(256).optional(),
   models: allowList.optional(),
@@ -169,10 +183,18 @@ const team = {
 };
 
 /** `POST /team/new`. Without `team_id` one is minted. */
-export const teamBody = z.strictObject({ team_id: teamId.optional(), ...team });
+export const teamBody = z.strictObject({
+  team_id: teamId.optional(),
+  ...team,
+  settings: z.strictObject(settings).optional(),
+});
 
 /** `POST /team/update`, without its `team_id`: only what is sent changes; `null` clears. */
-export const teamPatch = z.strictObject({ team_id: teamId.optional(), ...clearable(team) });
+export const teamPatch = z.strictObject({
+  team_id: teamId.optional(),
+  ...clearable(team),
+  settings: z.strictObject(clearable(settings)).nullable().optional(),
+});
 
 /** What goes onto a team's allow-list of shared names, and what goes off it. */
 export const allowListChange = z.strictObject({ add: allowList.optional(), remove: allowList.optional() });
@@ -207,5 +229,6 @@ export type ModelBody = z.input<typeof modelBody>;
 export type ModelPatch = z.input<typeof modelPatch>;
 export type TeamBody = z.input<typeof teamBody>;
 export type TeamPatch = z.input<typeof teamPatch>;
+export type SettingsPatch = NonNullable<TeamPatch['settings']>;
 export type ModelParams = z.output<typeof modelBody>['litellm_params'];
 export type ModelInfo = z.output<typeof modelBody>['model_info'];

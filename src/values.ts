@@ -76,3 +76,23 @@ function isJson(value: unknown, depth: number): boolean {
     ([key, item]) => key !== '__proto__' && key.isWellFormed() && isJson(item, depth - 1),
   );
 }
+
+/** `[{ name: [names] }]`, as LiteLLM writes fallbacks; each name at most 256 characters of text, each list at most 10 names. */
+export function isFallbackLists(value: unknown): value is Record<string, string[]>[] {
+  const isName = (name: unknown) =>
+    typeof name === 'string' && name !== '' && name.length <= 256 && isText(name);
+  const isList = (list: unknown) =>
+    Array.isArray(list) && list.length >= 1 && list.length <= 10 && list.every(isName);
+  return (
+    Array.isArray(value) &&
+    value.length <= 1000 &&
+    value.every(
+      (entry: unknown) =>
+        typeof entry === 'object' &&
+        entry !== null &&
+        !Array.isArray(entry) &&
+        Object.keys(entry).length <= 1000 &&
+        Object.entries(entry).every(([name, list]) => isName(name) && isList(list)),
+    )
+  );
+}

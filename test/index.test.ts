@@ -9,6 +9,7 @@ it('exports these names and no other', () => {
     'RouterError',
     'TeamModelRouter',
     'copyStorage',
+    'callChannelName',
     'errorCodes',
     'generateEncryptionKey',
     'isRouterError',

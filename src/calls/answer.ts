@@ -10,11 +10,18 @@ export interface Answer {
 }
 
 /** Failures are answers too, in OpenAI's error shape: a fetch that throws would lose the code. */
-export function errorAnswer(error: RouterError, extra: Partial<ErrorBody['error']> & object = {}): Answer {
+export function errorAnswer(
+  error: RouterError,
+  extra: Partial<ErrorBody['error']> & Record<string, unknown> = {},
+): Answer {
   const body = { error: { ...error.toJSON().error, ...extra } };
+  const { retryAfter } = error;
   return {
     status: error.status,
-    headers: { 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+    },
     body: Buffer.from(JSON.stringify(body)),
   };
 }

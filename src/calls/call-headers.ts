@@ -4,9 +4,11 @@ import type { Receipt } from './receipt.ts';
 export function callHeaders(receipt: Receipt): Record<string, string> {
   const headers: Record<string, string> = {
     'x-litellm-call-id': receipt.callId,
-    'x-litellm-attempted-retries': String(Math.max(0, receipt.attempts.length - 1)),
-    'x-litellm-attempted-fallbacks': '0',
-    'x-litellm-response-duration-ms': receipt.milliseconds.toFixed(3),
+    'x-litellm-attempted-retries': String(
+      Math.max(0, receipt.attempts.length - 1 - receipt.fallbacks.length),
+    ),
+    'x-litellm-attempted-fallbacks': String(receipt.fallbacks.length),
+    'x-litellm-response-duration-ms': receipt.firstByteMs.toFixed(3),
     'x-litellm-overhead-duration-ms': receipt.overheadMs.toFixed(3),
   };
   if (receipt.deploymentId !== undefined) headers['x-litellm-model-id'] = receipt.deploymentId;

@@ -4,16 +4,20 @@ import { RouterError } from '../errors.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
-import { attempt } from './attempts.ts';
+import { type AttemptPlan, attempt } from './attempts.ts';
 import { callHeaders } from './call-headers.ts';
+import { CallSettings } from './call-settings.ts';
 import type { BodyLimits } from './content.ts';
 import type { Credentials } from './credentials.ts';
+import { withFallbacks } from './fallbacks.ts';
 import { answerLocally } from './local.ts';
 import { rememberMade, resolvePinned } from './pinning.ts';
+import type { Gates } from './pool.ts';
 import { type Receipt, ReceiptDraft } from './receipt.ts';
-import { relay } from './relay.ts';
+import { type End, type Reply, receive, wholeReply } from './relay.ts';
+import { Reporter } from './report.ts';
 import { type Call, type ModelRequest, readRequest } from './request.ts';
-import type { Caller, Directory, Pool } from './resolve.ts';
+import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
 import { send, type Transports } from './send.ts';
 
 export interface DispatcherOptions {
@@ -22,6 +26,7 @@ export interface DispatcherOptions {
   credentials: Credentials;
   affinity: Affinity;
   limits: BodyLimits;
+  gates: Gates;
   onCall?: ((receipt: Receipt) => void) | undefined;
   /** Uniform in [0, 1). */
   random: () => number;
@@ -29,70 +34,109 @@ export interface DispatcherOptions {
   now: () => number;
 }
 
+/** One call on its way. */
+interface Journey {
+  caller: Caller;
+  call: Call;
+  request: ModelRequest;
+  settings: CallSettings;
+  receipt: ReceiptDraft;
+}
+
 /**
  * The one pipeline that all calls take: resolve, admit, pick a deployment, send with its secret, relay the bytes.
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #reporter: Reporter;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#reporter = new Reporter(options.onCall);
   }
 
   /** Failures are answers; it rejects only when the caller's own signal aborts. */
   async dispatch(caller: Caller, call: Call): Promise<Answer> {
     const receipt = new ReceiptDraft(randomUUID(), caller.teamId, this.#options.now);
-    let answer: Answer;
+    let reply: Reply;
     try {
-      answer = await this.#answer(caller, call, receipt);
+      reply = await this.#reply(caller, call, receipt);
     } catch (error) {
       if (call.signal?.aborted) {
-        this.#report(receipt.finish(499, 'aborted'));
+        this.#reporter.report(receipt.at(499, 'aborted'));
         throw call.signal.reason;
       }
-      const failure = asRouterError(error);
-      receipt.code = failure.code;
-      answer = errorAnswer(failure);
+      reply = failureReply(asRouterError(error));
     }
-    const finished = receipt.finish(answer.status, receipt.code);
-    this.#report(finished);
-    return { ...answer, headers: { ...answer.headers, ...callHeaders(finished) } };
+    const { answer, open, code, tokens } = reply;
+    const begun = receipt.at(answer.status, code, tokens);
+    if (!open) this.#reporter.report(begun);
+    return { ...answer, headers: { ...answer.headers, ...callHeaders(begun) } };
   }
 
-  async #answer(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Answer> {
+  async #reply(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Reply> {
     call.signal?.throwIfAborted();
     const read = readRequest(call, this.#options.limits);
     const request = read instanceof Promise ? await read : read;
     try {
-      return await this.#forward(caller, call, request, receipt);
+      const found = this.#directory(caller);
+      const directory = found instanceof Promise ? await found : found;
+      if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
+      const settings = new CallSettings(call, directory.team?.settings, this.#options.now, receipt.startedAt);
+      for (const name of settings.named) resolve(directory, caller, name);
+      return await this.#forward({ caller, call, request, settings, receipt });
     } finally {
       request.release();
     }
   }
 
-  async #forward(caller: Caller, call: Call, request: ModelRequest, receipt: ReceiptDraft): Promise<Answer> {
-    if (request.endpoint.local) return answerLocally(request, caller, await this.#directory(caller));
-    const result = await attempt({
-      resolve: () => this.#pool(caller, request),
-      send: (deployment) => send(this.#options, deployment, call, request),
-      retries: call.numRetries,
-      repeatable: request.repeatable,
-      random: this.#options.random,
-      now: this.#options.now,
-      wait: (milliseconds) => pause(milliseconds, call.signal),
-    });
-    receipt.took(result);
-    if ('error' in result.outcome) throw result.outcome.error;
-    const { deployment, response } = result.outcome;
-    const answer = await relay(deployment, response, call.signal);
-    if (request.endpoint.makes.length === 0) return answer;
-    return rememberMade(this.#options.affinity, await this.#directory(caller), request, deployment, answer);
+  async #forward(journey: Journey): Promise<Reply> {
+    const { caller, request, settings, receipt } = journey;
+    const outcome = await withFallbacks(
+      (name) => attempt(this.#plan(journey, name)),
+      settings,
+      receipt,
+      () => !request.endpoint.stateful && request.repeatable(),
+    );
+    receipt.answeredBy(outcome.deployment);
+    if ('error' in outcome) throw outcome.error;
+    const { deployment, reply } = outcome;
+    if (deployment === undefined || request.endpoint.makes.length === 0) return reply;
+    const directory = await this.#directory(caller);
+    const answer = await rememberMade(this.#options.affinity, directory, request, deployment, reply.answer);
+    return { ...reply, answer };
   }
 
-  /** Resolves the call's name, and admits the caller to what it names. */
-  #pool(caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+  #plan({ caller, call, request, settings, receipt }: Journey, fallback: string | undefined): AttemptPlan {
+    const { gates, random, now } = this.#options;
+    const { signal } = call;
+    const options = this.#options;
+    return {
+      resolve: () => this.#pool(caller, request, fallback),
+      async send(deployment, cancel, ended) {
+        const response = await send(options, deployment, call, request, cancel);
+        return receive({ deployment, response, stream: request.stream, cancel, ended });
+      },
+      gates,
+      settings,
+      repeatable: request.repeatable,
+      random,
+      now,
+      signal,
+      async wait(milliseconds) {
+        await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+        receipt.paused(milliseconds);
+      },
+      attempted: (record) => receipt.attempted(record),
+      ended: (end, status) => this.#reporter.report(receipt.at(status, endCode(end), end.tokens)),
+    };
+  }
+
+  /** Resolves the call's name, or a fallback's, and admits the caller to what it names. */
+  #pool(caller: Caller, request: ModelRequest, fallback: string | undefined): Pool | Promise<Pool> {
     const find = (directory: Directory): Pool | Promise<Pool> => {
       if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+      if (fallback !== undefined) return admit(resolve(directory, caller, fallback));
       const pool = this.#resolve(directory, caller, request);
       return pool instanceof Promise ? pool.then(admit) : admit(pool);
     };
@@ -128,16 +172,12 @@ export class Dispatcher {
     if (!(team instanceof Promise) && !(shared instanceof Promise)) return { team, shared };
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
   }
-
-  #report(receipt: Receipt): void {
-    try {
-      this.#options.onCall?.(receipt);
-    } catch {
-      // The application's hook never touches the call.
-    }
-  }
 }
 
-async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+function failureReply(error: RouterError): Reply {
+  return { ...wholeReply(errorAnswer(error)), code: error.code };
+}
+
+function endCode({ error, left }: End): string | undefined {
+  return error?.code ?? (left ? 'aborted' : undefined);
 }

@@ -1,20 +1,69 @@
+import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { Health } from './health.ts';
+import type { Limits } from './limits.ts';
+
+/** What keeps a deployment from being chosen. */
+export interface Gates {
+  health: Health;
+  limits: Limits;
+}
 
 /**
- * Chooses the deployment for the next attempt: of those not tried yet the lowest `order`, and among its equals
- * one at random by `weight` (default 1; 0 is chosen only when nothing else is left). When all have been tried,
- * all are candidates again.
+ * Chooses the deployment for the next attempt among those that do not cool down and have room: one not tried yet
+ * before any that was, then the lowest `order`, and among its equals one at random by `weight`.
  *
  * @param random uniform in [0, 1)
  */
 export function choose(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,
+  gates: Gates,
   random: () => number,
 ): Deployment | undefined {
-  if (deployments.length <= 1) return deployments[0];
-  const untried = deployments.filter(({ id }) => !tried.has(id));
-  const candidates = lowestOrder(untried.length > 0 ? untried : deployments);
+  const [first] = deployments;
+  if (deployments.length === 1 && first !== undefined)
+    return admits(gates, first, tried.has(first.id)) ? first : undefined;
+  const untried = untriedOf(deployments, tried, gates);
+  if (untried.length > 0) return byWeight(lowestOrder(untried), random);
+  const again = deployments.filter(
+    (deployment) => tried.has(deployment.id) && admits(gates, deployment, true),
+  );
+  return again.length === 0 ? undefined : byWeight(lowestOrder(again), random);
+}
+
+/** Those that a call may go on to at once. */
+export function untriedOf(
+  deployments: readonly Deployment[],
+  tried: ReadonlySet<string>,
+  gates: Gates,
+): Deployment[] {
+  return deployments.filter((deployment) => !tried.has(deployment.id) && admits(gates, deployment, false));
+}
+
+/** Why no deployment of a pool can be chosen, and when to come back. */
+export function exhausted(deployments: readonly Deployment[], { health, limits }: Gates): RouterError {
+  if (deployments.length === 0)
+    return new RouterError('no_healthy_deployment', 'The model has no deployment.');
+  const name = JSON.stringify(deployments[0]?.publicName);
+  const waits = deployments.map((deployment) =>
+    Math.max(health.waitFor(deployment.id), limits.waitFor(deployment)),
+  );
+  const retryAfter = Math.max(1, Math.ceil(Math.min(...waits) / 1000));
+  if (deployments.some(({ id }) => health.waitFor(id) === 0)) {
+    const message = `Every deployment of model ${name} is at its limit of requests.`;
+    return new RouterError('rate_limit_exceeded', message, { retryAfter });
+  }
+  const message = `Every deployment of model ${name} is cooling down after failures.`;
+  return new RouterError('no_healthy_deployment', message, { retryAfter });
+}
+
+function admits({ health, limits }: Gates, deployment: Deployment, tried: boolean): boolean {
+  return health.admits(deployment.id, tried) && limits.waitFor(deployment) === 0;
+}
+
+/** Default 1; 0 is chosen only when nothing else is left. */
+function byWeight(candidates: readonly Deployment[], random: () => number): Deployment | undefined {
   const total = candidates.reduce((sum, candidate) => sum + weightOf(candidate), 0);
   if (total === 0) return candidates[Math.floor(random() * candidates.length)];
   let left = random() * total;

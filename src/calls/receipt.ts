@@ -1,63 +1,91 @@
-import type { AttemptRecord, Outcome } from './attempts.ts';
-import type { Pool } from './resolve.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { AttemptRecord } from './attempt.ts';
+import type { Tokens } from './usage.ts';
 
-/** What `onCall` is told when a call has its answer: a stream, when its first byte is there. */
+/** What `onCall` is told after each call: a stream's, when it has ended. */
 export interface Receipt {
   callId: string;
   /** `null`: the operator's own call. */
   teamId: string | null;
-  /** The public name that the call was resolved to. */
+  /** The public name that answered: the call's own, or a fallback's. */
   model?: string;
   deploymentId?: string;
   provider?: string;
+  /** Every attempt of the call, in the order in which they were made; each stands in one receipt alone. */
   attempts: readonly AttemptRecord[];
-  /** The status that the caller got; 499 if it left. */
+  /** The public names that were fallen back to, in turn. */
+  fallbacks: readonly string[];
+  /** The status that the caller got; 499 if it left before. */
   status: number;
-  /** The error's code, if the router, and not the provider, answered with one. */
+  /** The error's code if the router, and not the provider, answered with one or ended a stream; `aborted`: the caller left. */
   code?: string;
-  /** From the call's beginning to its answer. */
+  /** What the call used, where the provider said so. */
+  tokens?: Tokens;
+  /** From the call's beginning until its answer began. */
+  firstByteMs: number;
+  /** Until its answer ended. */
   milliseconds: number;
-  /** The part of it that was the router's own. */
+  /** The part of `firstByteMs` that was the router's own: neither the provider's nor a pause between attempts. */
   overheadMs: number;
 }
 
 /** A receipt in the making. */
 export class ReceiptDraft {
-  code: string | undefined;
+  readonly startedAt: number;
   readonly #callId: string;
   readonly #teamId: string | null;
   readonly #now: () => number;
-  readonly #startedAt: number;
-  #result: { outcome: Outcome; pool: Pool; attempts: AttemptRecord[] } | undefined;
+  readonly #attempts: AttemptRecord[] = [];
+  readonly #fallbacks: string[] = [];
+  #deployment: Deployment | undefined;
+  #elsewhereMs = 0;
+  #firstByteMs: number | undefined;
 
   constructor(callId: string, teamId: string | null, now: () => number) {
     this.#callId = callId;
     this.#teamId = teamId;
     this.#now = now;
-    this.#startedAt = now();
+    this.startedAt = now();
   }
 
-  took(result: { outcome: Outcome; pool: Pool; attempts: AttemptRecord[] }): void {
-    this.#result = result;
+  attempted(record: AttemptRecord): void {
+    this.#attempts.push(record);
+    this.#elsewhereMs += record.milliseconds;
   }
 
-  finish(status: number, code: string | undefined): Receipt {
-    const milliseconds = this.#now() - this.#startedAt;
-    const attempts = this.#result?.attempts ?? [];
-    const elsewhere = attempts.reduce((sum, attempt) => sum + attempt.milliseconds, 0);
+  paused(milliseconds: number): void {
+    this.#elsewhereMs += milliseconds;
+  }
+
+  fellBackTo(name: string): void {
+    this.#fallbacks.push(name);
+  }
+
+  answeredBy(deployment: Deployment | undefined): void {
+    this.#deployment = deployment;
+  }
+
+  /** As it stands: the answer begins with the first, and ends with the last. */
+  at(status: number, code?: string, tokens?: Tokens): Receipt {
+    const milliseconds = this.#now() - this.startedAt;
+    this.#firstByteMs ??= milliseconds;
+    const deployment = this.#deployment;
     return {
       callId: this.#callId,
       teamId: this.#teamId,
-      ...(this.#result && {
-        model: this.#result.pool.publicName,
-        deploymentId: this.#result.outcome.deployment.id,
-        provider: this.#result.outcome.deployment.target.provider,
+      ...(deployment && {
+        model: deployment.publicName,
+        deploymentId: deployment.id,
+        provider: deployment.target.provider,
       }),
-      attempts,
+      attempts: this.#attempts,
+      fallbacks: this.#fallbacks,
       status,
       ...(code === undefined ? {} : { code }),
+      ...(tokens === undefined ? {} : { tokens }),
+      firstByteMs: this.#firstByteMs,
       milliseconds,
-      overheadMs: Math.max(0, milliseconds - elsewhere),
+      overheadMs: Math.max(0, this.#firstByteMs - this.#elsewhereMs),
     };
   }
 }

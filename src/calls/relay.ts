@@ -2,86 +2,185 @@ import type { TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { type Answer, collect, errorAnswer } from './answer.ts';
-import { watchEvents } from './event-stream.ts';
+import { isWhole, readFailure } from './answer-check.ts';
+import type { Cancel } from './cancel.ts';
+import { EventWatch } from './event-watch.ts';
+import { Passage } from './passage.ts';
+import { isEventStream, isHtml, isJson, passHeaders, retryAfterMs } from './passed-headers.ts';
 import { redact } from './redact.ts';
+import { type Tokens, tokensOf, usageIn } from './usage.ts';
+
+/** How a body ended that was still to come when the answer began. */
+export interface End {
+  /** It broke off, or was not complete. */
+  error?: RouterError;
+  /** The reader left. */
+  left?: boolean;
+  tokens?: Tokens | undefined;
+}
+
+/** What a provider answered, read as far as it has to be before the caller may see it. */
+export interface Reply {
+  answer: Answer;
+  /** The provider's; 502 if what it sent under a 200 is a failure. */
+  status: number;
+  retryAfterMs: number | undefined;
+  tokens?: Tokens | undefined;
+  /** The error's, if it is the router's own. */
+  code?: string;
+  /** The body is still to come: nothing can be tried again. */
+  open: boolean;
+}
+
+export interface Reception {
+  deployment: Deployment;
+  response: TransportResponse;
+  /** The caller asked for a stream of events. */
+  stream: boolean;
+  cancel: Cancel;
+  ended: (end: End) => void;
+}
 
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
 
-/** Of the provider's headers only these pass: it may be hostile, and it answers on the application's own origin. */
-const passedHeaders =
-  /^(content-type|content-length|content-disposition|x-request-id|retry-after|retry-after-ms|openai-.+|x-ratelimit-.+)$/;
-
-const passedTypes =
-  /^(application\/([a-z0-9.+-]*\+)?json|application\/x-ndjson|application\/jsonl|text\/event-stream|text\/plain|(audio|image|video|multipart)\/[a-z0-9.+-]+|application\/octet-stream)\s*(;|$)/i;
-
-/** Turns a provider's response into the caller's answer. */
-export async function relay(
-  deployment: Deployment,
-  response: TransportResponse,
-  signal: AbortSignal | undefined,
-): Promise<Answer> {
+/**
+ * Turns a provider's response into the caller's answer.
+ *
+ * @throws RouterError `provider_unreachable`, `provider_timeout` for what is no answer
+ */
+export async function receive(reception: Reception): Promise<Reply> {
+  const { deployment, response } = reception;
   const { status } = response;
-  if (status >= 400 && status <= 599) return relayError(deployment, response);
+  if (status >= 400 && status <= 599) {
+    const { bytes } = await collectUpTo(response, errorBodyLimit);
+    return errorReply(deployment, response, status, bytes);
+  }
   if (status >= 300 || status < 200) {
     await collectUpTo(response, 0);
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
-    const message = `The provider of ${shown(deployment)} answered ${status}; ${reason}.`;
-    return errorAnswer(new RouterError('provider_unreachable', message));
+    throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
   const headers = passHeaders(response.headers);
   if (status === 204 || status === 205) {
     await collectUpTo(response, 0);
-    return { status, headers, body: null };
+    return wholeReply({ status, headers, body: null });
   }
+  if (isHtml(response.headers)) {
+    await collectUpTo(response, 0);
+    throw unreachable(deployment, 'answered with a web page');
+  }
+  if (isEventStream(headers)) return eventReply(reception, headers);
   const announced = Number(headers['content-length'] ?? Number.NaN);
-  if (announced <= wholeBodyLimit && !isEventStream(headers)) {
-    return { status, headers, body: await readWhole(deployment, response, signal) };
-  }
-  const body = guarded(deployment, response, signal);
-  if (isEventStream(headers)) {
-    // A stream may get one event more than the provider announced: the error that ends it.
-    const { 'content-length': _, ...streamHeaders } = headers;
-    return { status, headers: streamHeaders, body: abandonable(watchEvents(body), response) };
-  }
-  const iterator = body[Symbol.asyncIterator]();
-  const { chunks, complete } = await take(iterator, wholeBodyLimit);
-  if (complete) return { status, headers, body: Buffer.concat(chunks) };
-  return { status, headers, body: abandonable(rejoin(chunks, iterator), response) };
+  if (!isJson(headers) && !(announced <= wholeBodyLimit)) return openReply(reception, headers, []);
+  return readReply(reception, headers);
 }
 
-function isEventStream(headers: Record<string, string>): boolean {
-  return headers['content-type']?.startsWith('text/event-stream') ?? false;
+function eventReply(reception: Reception, headers: Record<string, string>): Reply {
+  const watch = new EventWatch();
+  const tokens = () => usageIn(watch.tail());
+  const body = new Passage(reception.response.body, {
+    push: (chunk, out) => watch.push(chunk, out),
+    end(out) {
+      const error = watch.end(out);
+      reception.ended({ ...(error === undefined ? {} : { error }), tokens: tokens() });
+    },
+    broken: (error, out) =>
+      broken(reception, error, (failure) => {
+        watch.fail(failure, out);
+        return tokens();
+      }),
+    left: () => reception.ended({ left: true, tokens: tokens() }),
+  });
+  // A stream may get one event more than the provider announced: the error that ends it.
+  const { 'content-length': _, ...streamHeaders } = headers;
+  return open({ status: reception.response.status, headers: streamHeaders, body });
 }
 
-async function relayError(deployment: Deployment, response: TransportResponse): Promise<Answer> {
-  const { status } = response;
-  const { bytes } = await collectUpTo(response, errorBodyLimit);
+/** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
+async function readReply(reception: Reception, headers: Record<string, string>): Promise<Reply> {
+  const { deployment, response, stream, cancel } = reception;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    const reader = response.body.iterator({ destroyOnReturn: false });
+    for await (const chunk of reader) {
+      chunks.push(chunk as Buffer);
+      size += (chunk as Buffer).byteLength;
+      if (size > wholeBodyLimit) break;
+    }
+  } catch (error) {
+    throw brokenOff(deployment, error, cancel);
+  }
+  if (size > wholeBodyLimit) return openReply(reception, headers, chunks);
+  const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+  const answer: Answer = { status: response.status, headers, body: bytes };
+  if (!isJson(headers)) return wholeReply(answer);
+  const { value, valid } = isWhole(bytes);
+  if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
+  const failure = readFailure(value);
+  if (failure !== undefined) return errorReply(deployment, response, failure, bytes);
+  if (stream) throw unreachable(deployment, 'was asked for a stream of events and answered with JSON');
+  const usage =
+    value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
+  return { ...wholeReply(answer), tokens: usage };
+}
+
+function openReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
+  const body = new Passage(
+    reception.response.body,
+    {
+      push: (chunk, out) => out.push(chunk),
+      end: () => reception.ended({}),
+      broken: (error) => broken(reception, error),
+      left: () => reception.ended({ left: true }),
+    },
+    head,
+  );
+  return open({ status: reception.response.status, headers, body });
+}
+
+/** An answer that is all there. */
+export function wholeReply(answer: Answer): Reply {
+  return { answer, status: answer.status, retryAfterMs: undefined, open: false };
+}
+
+function open(answer: Answer): Reply {
+  return { ...wholeReply(answer), open: true };
+}
+
+function errorReply(
+  deployment: Deployment,
+  response: TransportResponse,
+  status: number,
+  bytes: Buffer,
+): Reply {
+  const { headers: given } = response;
+  const asked = retryAfterMs(given);
   if (status === 401) {
     const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
     const message = `The provider rejected the stored credential (${shownKey}) of ${shown(deployment)}.`;
-    const extra = { provider_status: status };
-    return errorAnswer(new RouterError('provider_authentication_failed', message), extra);
+    const error = new RouterError('provider_authentication_failed', message);
+    return {
+      ...wholeReply(errorAnswer(error, { provider_status: status })),
+      status,
+      retryAfterMs: asked,
+      code: error.code,
+    };
   }
   const body = redact(bytes, deployment.secrets());
-  const { 'content-length': _, ...headers } = passHeaders(response.headers);
-  return { status, headers: { ...headers, 'x-litellm-error-source': 'provider' }, body };
+  const { 'content-length': _, ...headers } = passHeaders(given);
+  const answer = { status, headers: { ...headers, 'x-litellm-error-source': 'provider' }, body };
+  return { ...wholeReply(answer), retryAfterMs: asked };
 }
 
 function shown(deployment: Deployment): string {
   return `model ${JSON.stringify(deployment.publicName)} (deployment ${deployment.id})`;
 }
 
-function passHeaders(given: TransportResponse['headers']): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const name in given) {
-    const value = given[name];
-    if (typeof value === 'string' && passedHeaders.test(name)) headers[name] = value;
-  }
-  const type = headers['content-type'];
-  if (type === undefined || !passedTypes.test(type)) headers['content-type'] = 'application/octet-stream';
-  return headers;
+function unreachable(deployment: Deployment, how: string): RouterError {
+  return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
 }
 
 async function collectUpTo(response: TransportResponse, limit: number): Promise<{ bytes: Buffer }> {
@@ -95,89 +194,24 @@ async function collectUpTo(response: TransportResponse, limit: number): Promise<
   }
 }
 
-/** A body whose length was announced: the HTTP parser ends it there. */
-async function readWhole(
-  deployment: Deployment,
-  response: TransportResponse,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  try {
-    return (await collect(response.body)).bytes;
-  } catch (error) {
-    throw brokenOff(deployment, error, signal);
-  }
-}
-
-/** The body as it comes, its failures in our own words. */
-async function* guarded(
-  deployment: Deployment,
-  response: TransportResponse,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of response.body) yield chunk as Uint8Array;
-  } catch (error) {
-    throw brokenOff(deployment, error, signal);
-  }
-}
-
-/**
- * Whoever gives the body up ends the provider's answer at once: a generator would not hear of it before it is begun,
- * nor while it waits for more.
- */
-function abandonable(
-  body: AsyncGenerator<Uint8Array>,
-  response: TransportResponse,
-): AsyncIterableIterator<Uint8Array> {
-  response.body.on('error', () => {});
-  return {
-    next: () => body.next(),
-    return() {
-      response.body.destroy();
-      return body.return(undefined);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+/** Says in the end what broke the body off; `tell` is given an error that is the provider's. */
+function broken(
+  { deployment, cancel, ended }: Reception,
+  cause: unknown,
+  tell?: (error: RouterError) => Tokens | undefined,
+): unknown {
+  const error = brokenOff(deployment, cause, cancel);
+  if (RouterError.isInstance(error)) ended({ error, tokens: tell?.(error) });
+  else ended({ left: true });
+  return error;
 }
 
 /** The caller's own abort goes through as it is. */
-function brokenOff(deployment: Deployment, error: unknown, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted || RouterError.isInstance(error)) return error;
+function brokenOff(deployment: Deployment, error: unknown, cancel: Cancel): unknown {
+  if (cancel.aborted) return cancel.reason;
+  if (RouterError.isInstance(error)) return error;
   if ((error as { code?: unknown }).code === 'UND_ERR_BODY_TIMEOUT') {
     return new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
   }
-  return new RouterError(
-    'provider_unreachable',
-    `The provider of ${shown(deployment)} broke off its answer.`,
-  );
-}
-
-async function take(iterator: AsyncIterator<Uint8Array>, limit: number) {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  while (size <= limit) {
-    const next = await iterator.next();
-    if (next.done) return { chunks, complete: true };
-    chunks.push(next.value);
-    size += next.value.byteLength;
-  }
-  return { chunks, complete: false };
-}
-
-async function* rejoin(
-  chunks: Uint8Array[],
-  iterator: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for (const chunk of chunks.splice(0)) yield chunk;
-    for (;;) {
-      const next = await iterator.next();
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    await iterator.return?.();
-  }
+  return unreachable(deployment, 'broke off its answer');
 }

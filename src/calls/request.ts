@@ -17,10 +17,12 @@ export interface Call {
   signal?: AbortSignal;
   /** The model of a call that names none. */
   defaultModel?: string;
-  /** How many attempts may follow the first one. */
+  /** How many attempts may follow the first one; before the header `x-litellm-num-retries`. */
   numRetries?: number;
-  /** Milliseconds until the first byte of the answer. */
+  /** Milliseconds until the first byte of the answer, all attempts together; before `x-litellm-timeout`, in seconds. */
   timeoutMs?: number;
+  /** Public names to go on to when the model fails, instead of the team's `fallbacks`. */
+  fallbacks?: readonly string[];
 }
 
 /** What a call carries, as it reads for a deployment. */

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { allSharedNames } from '../teams/record.ts';
 import type { TeamSnapshot } from '../teams/snapshots.ts';
 
 /** Who calls. */
@@ -23,9 +24,6 @@ export interface Directory {
   team: TeamSnapshot | undefined;
   shared: TeamSnapshot | undefined;
 }
-
-/** An allow-list that holds this name allows every shared deployment. */
-const allShared = 'all-proxy-models';
 
 const listedNames = 20;
 
@@ -81,7 +79,7 @@ function find({ team, shared }: Directory, caller: Caller, name: string): Pool |
 
 function isShared(team: TeamSnapshot | undefined, caller: Caller, name: string): boolean {
   if (caller.teamId === null) return true;
-  return team !== undefined && (team.allowedShared.has(name) || team.allowedShared.has(allShared));
+  return team !== undefined && (team.allowedShared.has(name) || team.allowedShared.has(allSharedNames));
 }
 
 function mayUse(caller: Caller, publicName: string): boolean {

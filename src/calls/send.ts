@@ -2,6 +2,7 @@ import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
+import type { Cancel } from './cancel.ts';
 import type { Credentials } from './credentials.ts';
 import type { Call, ModelRequest } from './request.ts';
 
@@ -11,7 +12,6 @@ export interface Transports {
   shared: Transport;
 }
 
-const defaultTimeoutSeconds = 600;
 const defaultIdleSeconds = 120;
 
 /** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
@@ -23,12 +23,17 @@ export function send(
   deployment: Deployment,
   call: Call,
   request: ModelRequest,
+  cancel: Cancel,
 ): Promise<TransportResponse> {
   const transport = deployment.teamId === null ? transports.shared : transports.team;
-  return credentials.use(deployment, (secrets) => sendWith(transport, secrets, deployment, call, request), {
-    repeatable: request.repeatable,
-    signal: call.signal,
-  });
+  return credentials.use(
+    deployment,
+    (secrets) => sendWith(transport, secrets, deployment, call, request, cancel),
+    {
+      repeatable: request.repeatable,
+      signal: call.signal,
+    },
+  );
 }
 
 /** The only place where a secret becomes a header. */
@@ -38,6 +43,7 @@ function sendWith(
   deployment: Deployment,
   call: Call,
   request: ModelRequest,
+  cancel: Cancel,
 ): Promise<TransportResponse> {
   const { target, params } = deployment;
   const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
@@ -54,8 +60,9 @@ function sendWith(
     url: addressOf(target, request.endpoint, request.params, request.query).url,
     headers,
     ...(body === undefined ? {} : { body }),
-    ...(call.signal === undefined ? {} : { signal: call.signal }),
-    headersTimeoutMs: call.timeoutMs ?? (params.timeout ?? defaultTimeoutSeconds) * 1000,
+    signal: cancel,
+    // `cancel` keeps the time: undici's own begins only when a connection is free.
+    headersTimeoutMs: 0,
     bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,
   });
 }

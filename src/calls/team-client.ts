@@ -2,7 +2,13 @@ import { type ClientOptions, OpenAI } from 'openai';
 import type { Dispatcher } from './dispatch.ts';
 import { isPlainCall, plainHeaders } from './plain-call.ts';
 import type { Caller } from './resolve.ts';
-import { type CallDefaults, leanFetch, teamBaseUrl } from './team-fetch.ts';
+import {
+  type CallDefaults,
+  callDefaults,
+  leanFetch,
+  type TeamCallOptions,
+  teamBaseUrl,
+} from './team-fetch.ts';
 
 /** What a single call adds travels in the fetch options, under keys that nobody else can know. */
 const callKey = Symbol('call');
@@ -48,13 +54,14 @@ class TeamClient extends OpenAI {
     await super.prepareOptions(options);
     const timeoutMs = options.timeout ?? this.timeout;
     const numRetries = options.maxRetries ?? this.maxRetries;
-    const settings: CallDefaults = {};
+    const given = options.fetchOptions as PrivateInit | undefined;
+    const settings: CallDefaults = { ...given?.[callKey] };
     if (Number.isInteger(timeoutMs) && timeoutMs > 0) {
       if (timeoutMs !== longestTimeoutMs) settings.timeoutMs = timeoutMs;
       options.timeout = longestTimeoutMs;
     }
     if (!Object.is(numRetries, unsetRetries)) settings.numRetries = numRetries;
-    const init: PrivateInit = { ...(options.fetchOptions as PrivateInit | undefined), [callKey]: settings };
+    const init: PrivateInit = { ...given, [callKey]: settings };
     options.fetchOptions = init as NonNullable<typeof options.fetchOptions>;
   }
 
@@ -93,10 +100,10 @@ class TeamClient extends OpenAI {
 export function makeTeamClient(
   dispatcher: Dispatcher,
   caller: Caller,
-  defaultModel: string | undefined,
+  options: TeamCallOptions,
   maxBodyBytes: number,
 ): OpenAI {
-  const defaults: CallDefaults = defaultModel === undefined ? {} : { defaultModel };
+  const defaults = callDefaults(options);
   return makeClient((input, init) =>
     leanFetch(dispatcher, caller, input as string, init, { ...defaults, ...init?.[callKey] }, maxBodyBytes),
   );
@@ -111,13 +118,18 @@ export function makeSharedClient(dispatcher: Dispatcher, maxBodyBytes: number): 
   });
 }
 
+/** The OpenAI client's options of a call, and the router's own. */
+export type CallOptions = OpenAI.RequestOptions & {
+  /** Public names to go on to when the model fails, instead of the team's `fallbacks`; `[]` for none. */
+  fallbacks?: readonly string[];
+};
+
 /** Request options that say whose call it is. */
-export function asCaller<Options extends OpenAI.RequestOptions>(
-  caller: Caller,
-  options: Options | undefined,
-): OpenAI.RequestOptions {
-  const init: PrivateInit = { ...(options?.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
-  return { ...options, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
+export function asCaller(caller: Caller, options: CallOptions | undefined): OpenAI.RequestOptions {
+  const { fallbacks, ...rest } = options ?? {};
+  const init: PrivateInit = { ...(rest.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
+  if (fallbacks !== undefined) init[callKey] = { fallbacks };
+  return { ...rest, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }
 
 type ClientFetch = (input: string | URL | Request, init?: PrivateInit) => Promise<Response>;

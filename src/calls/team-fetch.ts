@@ -15,7 +15,30 @@ export const teamBaseUrl: string = `${origin}/v1`;
 type Input = string | URL | Request;
 
 /** What a call may be given beside the standard request. */
-export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs'>;
+export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs' | 'fallbacks'>;
+
+/** What holds for every call of a client or a fetch, unless the call itself says otherwise. */
+export interface TeamCallOptions {
+  /** The public name for calls that name no model, such as files and batches. */
+  defaultModel?: string;
+  /** Public names to go on to when the model fails, instead of the team's `fallbacks`; `[]` for none. */
+  fallbacks?: readonly string[];
+  /** How many attempts may follow the first one. */
+  maxRetries?: number;
+  /** Milliseconds until the first byte of the answer, all attempts together. */
+  timeout?: number;
+}
+
+/** The same as the pipeline has it. */
+export function callDefaults(options: TeamCallOptions): CallDefaults {
+  const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = options;
+  return {
+    ...(defaultModel === undefined ? {} : { defaultModel }),
+    ...(fallbacks === undefined ? {} : { fallbacks }),
+    ...(numRetries === undefined ? {} : { numRetries }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
 
 /** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
 export function teamFetch(

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, Pool } from 'undici';
 import { RouterError } from '../errors.ts';
@@ -12,14 +13,20 @@ export interface TransportOptions extends ConnectorOptions {
   maxDecodedBytes?: number;
 }
 
+/** Aborts with the event `abort`. */
+export interface CancelSignal extends EventEmitter {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+}
+
 export interface TransportRequest {
   method: string;
   url: string;
   headers: Record<string, string>;
   /** One that comes in pieces is read once, as it is sent. */
   body?: string | Uint8Array | AsyncIterable<Uint8Array>;
-  signal?: AbortSignal;
-  /** Until the headers of the answer are there. */
+  signal?: AbortSignal | CancelSignal;
+  /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
   headersTimeoutMs: number;
   /** Between two chunks of the body. */
   bodyTimeoutMs: number;

@@ -15,6 +15,7 @@ import {
   type TeamRecord,
 } from './record.ts';
 import { isHeaderField, sealAll, splitSecrets } from './sealing.ts';
+import { poolIsGone } from './settings.ts';
 
 /** When and by whom a record is changed. */
 export interface Stamp {
@@ -58,7 +59,7 @@ export function insertDeployment(record: TeamRecord, name: string, deployment: D
 export function removeDeployment(record: TeamRecord, id: string): void {
   const found = existing(record, id);
   found.pool.deployments.splice(found.pool.deployments.indexOf(found.deployment), 1);
-  dropEmptyPools(record);
+  dropIfEmpty(record, found.name);
 }
 
 /** Applies a patch: only what is sent changes, `null` clears, a new `model_name` moves it to that name's pool. */
@@ -82,8 +83,10 @@ export function patchDeployment(
   pool.deployments[pool.deployments.indexOf(deployment)] = next;
   if (patch.model_name !== undefined && patch.model_name !== name) {
     pool.deployments.splice(pool.deployments.indexOf(next), 1);
+    // A key that could call the old name alone must not reach what the new one has already.
+    const isNew = !record.pools.some(([known]) => known === patch.model_name);
     poolOf(record, patch.model_name).deployments.push(next);
-    dropEmptyPools(record);
+    dropIfEmpty(record, name, isNew ? patch.model_name : undefined);
   }
 }
 
@@ -170,8 +173,11 @@ function poolOf(record: TeamRecord, name: string): PoolRecord {
   return pool;
 }
 
-function dropEmptyPools(record: TeamRecord): void {
-  record.pools = record.pools.filter(([, pool]) => pool.deployments.length > 0);
+/** @param renamed the name that its last member has gone to, if nothing else was there */
+function dropIfEmpty(record: TeamRecord, name: string, renamed?: string): void {
+  if (record.pools.find(([known]) => known === name)?.[1].deployments.length !== 0) return;
+  record.pools = record.pools.filter(([known]) => known !== name);
+  poolIsGone(record, name, renamed);
 }
 
 function withoutIds({ id: _, team_id: __, ...info }: NonNullable<z.output<typeof modelPatch>['model_info']>) {

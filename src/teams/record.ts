@@ -52,6 +52,15 @@ const key = z.looseObject({
   updated_by: z.string(),
 });
 
+const settings = z.looseObject({
+  /** [public name, the names to go on to when it fails]. */
+  fallbacks: z.array(z.tuple([z.string(), z.array(z.string())])).optional(),
+  num_retries: z.number().optional(),
+  timeout: z.number().optional(),
+  allowed_fails: z.number().optional(),
+  cooldown_time: z.number().optional(),
+});
+
 const teamRecord = z.looseObject({
   format: z.number(),
   /** `null` is the document of the shared deployments. */
@@ -61,6 +70,8 @@ const teamRecord = z.looseObject({
   metadata: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
   /** The shared names that the team may use. */
   models: z.array(z.string()),
+  /** Absent in a record that was written before there were any. */
+  settings: settings.default({}),
   pools: z.array(z.tuple([z.string(), pool])),
   /** [SHA-256 of the key in hex, what it may do]: the key itself is stored nowhere. */
   keys: z.array(z.tuple([z.string(), key])),
@@ -74,9 +85,13 @@ const teamRecord = z.looseObject({
 
 /** The one stored document of a team. Unknown fields are kept when it is written back. */
 export type TeamRecord = z.output<typeof teamRecord>;
+export type SettingsRecord = z.output<typeof settings>;
 export type PoolRecord = z.output<typeof pool>;
 export type KeyRecord = z.output<typeof key>;
 export type DeploymentRecord = z.output<typeof deployment>;
+
+/** An allow-list that holds this name allows every shared deployment. */
+export const allSharedNames = 'all-proxy-models';
 
 export const sharedKey = 'shared';
 export const teamPrefix = 'team/';
@@ -104,6 +119,7 @@ export function newRecord(teamId: string | null, at: string, by: string): TeamRe
     blocked: false,
     metadata: {},
     models: [],
+    settings: {},
     pools: [],
     keys: [],
     writes: [],

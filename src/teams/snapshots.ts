@@ -13,8 +13,18 @@ export interface TeamSnapshot {
   readonly allowedShared: ReadonlySet<string>;
   readonly pools: ReadonlyMap<string, readonly Deployment[]>;
   readonly deployments: ReadonlyMap<string, Deployment>;
+  readonly settings: TeamSettings;
   /** By the SHA-256 of the key, in hex. */
   readonly keys: ReadonlyMap<string, KeyRecord>;
+}
+
+/** How a team's calls are tried, by LiteLLM's names; times in seconds. */
+export interface TeamSettings {
+  readonly fallbacks: ReadonlyMap<string, readonly string[]>;
+  readonly num_retries?: number | undefined;
+  readonly timeout?: number | undefined;
+  readonly allowed_fails?: number | undefined;
+  readonly cooldown_time?: number | undefined;
 }
 
 export interface SnapshotOptions {
@@ -188,6 +198,7 @@ export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
     allowedShared: new Set(record.models),
     pools,
     deployments,
+    settings: { ...record.settings, fallbacks: new Map(record.settings.fallbacks) },
     keys: new Map(record.keys),
   };
 }

@@ -14,6 +14,7 @@ import { listRecords } from './listing.ts';
 import { removePointer } from './pointers.ts';
 import { keyPointerKey, modelPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
+import { nameCheck, patchSettings } from './settings.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
 /** Who does it, for `created_by` and `updated_by`. */
@@ -66,13 +67,14 @@ export class TeamManagement {
     const body = parse(teamBody, given);
     const teamId = body.team_id ?? randomUUID();
     const stamp = stampOf(actor);
+    const shared = await this.#sharedFor(body);
     return this.#registry.change(teamId, (existing) => {
       if (existing !== undefined) {
         throw new RouterError('already_exists', `There is a team ${JSON.stringify(teamId)} already.`, {
           param: 'team_id',
         });
       }
-      const record = apply(newRecord(teamId, stamp.at, stamp.by), body);
+      const record = apply(newRecord(teamId, stamp.at, stamp.by), body, shared);
       return { record, result: teamView(record) };
     });
   }
@@ -86,11 +88,17 @@ export class TeamManagement {
       });
     }
     const stamp = stampOf(actor);
+    const shared = await this.#sharedFor(body);
     return this.#registry.change(teamId, (existing) => {
       if (existing === undefined) throw teamNotFound(teamId);
-      const record = apply({ ...existing, updated_at: stamp.at, updated_by: stamp.by }, body);
+      const record = apply({ ...existing, updated_at: stamp.at, updated_by: stamp.by }, body, shared);
       return { record, result: teamView(record) };
     });
+  }
+
+  /** The shared deployments, if fallbacks may name them. */
+  async #sharedFor({ settings }: Changes): Promise<TeamRecord | undefined> {
+    return settings?.fallbacks ? this.#registry.read(null) : undefined;
   }
 
   /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
@@ -138,12 +146,18 @@ export class TeamManagement {
   }
 }
 
-type Changes = { [Field in 'team_alias' | 'models' | 'metadata' | 'blocked']?: TeamPatch[Field] };
+type Changes = {
+  [Field in 'team_alias' | 'models' | 'metadata' | 'blocked' | 'settings']?: TeamPatch[Field];
+};
 
-function apply(record: TeamRecord, changes: Changes): TeamRecord {
-  if (changes.team_alias !== undefined) record.team_alias = changes.team_alias;
-  if (changes.models !== undefined) record.models = [...new Set(changes.models ?? [])];
-  if (changes.metadata !== undefined) record.metadata = changes.metadata ?? {};
-  if (changes.blocked !== undefined) record.blocked = changes.blocked ?? false;
-  return record;
+/** Throws before it changes anything. */
+function apply(record: TeamRecord, changes: Changes, shared: TeamRecord | undefined): TeamRecord {
+  const next = { ...record };
+  if (changes.team_alias !== undefined) next.team_alias = changes.team_alias;
+  if (changes.models !== undefined) next.models = [...new Set(changes.models ?? [])];
+  if (changes.metadata !== undefined) next.metadata = changes.metadata ?? {};
+  if (changes.blocked !== undefined) next.blocked = changes.blocked ?? false;
+  if (changes.settings !== undefined)
+    next.settings = patchSettings(record.settings, changes.settings, nameCheck(next, shared));
+  return next;
 }

@@ -2,6 +2,7 @@ import { type KeyView, keyView } from './keys.ts';
 import { modelNotFound } from './models.ts';
 import { type DeploymentRecord, findDeployment, type PoolRecord, type TeamRecord } from './record.ts';
 import { isHeaderField } from './sealing.ts';
+import { type SettingsView, viewSettings } from './settings.ts';
 
 /** One deployment as the documented endpoints show it: secrets masked, `model_name` the internal name. */
 export interface ModelView {
@@ -39,6 +40,8 @@ export interface TeamView {
   models: string[];
   metadata: Record<string, unknown>;
   blocked: boolean;
+  /** How its calls are tried; times in seconds. */
+  settings: SettingsView;
   litellm_model_table: { model_aliases: Record<string, string>; created_by: string; updated_by: string };
   created_at: string;
   updated_at: string;
@@ -89,6 +92,7 @@ export function teamView(record: TeamRecord): TeamView {
     models: [...record.models],
     metadata: record.metadata,
     blocked: record.blocked,
+    settings: viewSettings(record.settings),
     litellm_model_table: {
       // Entries, so that a public name such as `__proto__` is an own key like any other.
       model_aliases: Object.fromEntries(record.pools.map(([name, pool]) => [name, pool.internal_name])),

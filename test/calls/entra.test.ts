@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Affinity } from '../../src/calls/affinity.ts';
 import { Credentials } from '../../src/calls/credentials.ts';
 import { Dispatcher } from '../../src/calls/dispatch.ts';
+import { Health } from '../../src/calls/health.ts';
+import { Limits } from '../../src/calls/limits.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
@@ -85,7 +87,16 @@ beforeEach(async () => {
   credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, { affinityTtlMs: 60_000 });
   const limits = { maxBodyBytes: 1_000_000, maxHeldBytes: 1_000_000 };
-  dispatcher = new Dispatcher({ snapshots, transports, credentials, affinity, limits, random: () => 0, now });
+  dispatcher = new Dispatcher({
+    gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
+    snapshots,
+    transports,
+    credentials,
+    affinity,
+    limits,
+    random: () => 0,
+    now,
+  });
 });
 
 afterEach(async () => {

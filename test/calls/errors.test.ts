@@ -62,6 +62,12 @@ const add = (model: string, more: object = {}) =>
 const ask = (options?: OpenAI.RequestOptions) =>
   router.chatCompletion('acme', { model: 'm', messages }, options);
 
+/** Receipts are told once the caller has its answer. */
+async function lastReceipt(): Promise<Receipt | undefined> {
+  await new Promise(setImmediate);
+  return receipts.at(-1);
+}
+
 async function caught(call: () => PromiseLike<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> {
   try {
     await call();
@@ -165,7 +171,7 @@ describe('an error of a call', () => {
     const controller = new AbortController();
     handler = () => controller.abort();
     expect(await caught(() => ask({ signal: controller.signal }))).toBeInstanceOf(OpenAI.APIUserAbortError);
-    expect(receipts.at(-1)).toMatchObject({ status: 499 });
+    expect(await lastReceipt()).toMatchObject({ status: 499, attempts: [{ reason: 'aborted' }] });
   });
 
   it('carries no header of the provider that could act on the application', async () => {
@@ -252,7 +258,7 @@ describe('attempts', () => {
       modelOf(request) === 'm' ? sendError(response, status, 'no') : answerAsOpenAI(request, response);
     expect((await ask()).choices).toHaveLength(1);
     expect(provider.requests.map(modelOf)).toEqual(['m', 'sibling']);
-    expect(receipts.at(-1)?.attempts.map((attempt) => attempt.status)).toEqual([status, 200]);
+    expect((await lastReceipt())?.attempts.map((attempt) => attempt.status)).toEqual([status, 200]);
   });
 
   it('use maxRetries of the call, for the same deployment too', async () => {

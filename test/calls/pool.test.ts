@@ -1,15 +1,19 @@
 import { expect, it } from 'vitest';
+import { Health } from '../../src/calls/health.ts';
+import { Limits } from '../../src/calls/limits.ts';
 import { choose } from '../../src/calls/pool.ts';
 import type { Deployment } from '../../src/teams/deployment.ts';
 
 const deployment = (id: string, params: { order?: number; weight?: number } = {}) =>
   ({ id, params }) as unknown as Deployment;
 
+const gates = { health: new Health(() => 0), limits: new Limits(() => 0) };
+
 /** How often each is chosen over evenly spread random numbers. */
 function shares(pool: Deployment[], tried: string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let step = 0; step < 1_000; step++) {
-    const id = choose(pool, new Set(tried), () => step / 1_000)?.id ?? 'none';
+    const id = choose(pool, new Set(tried), gates, () => step / 1_000)?.id ?? 'none';
     counts[id] = (counts[id] ?? 0) + 1;
   }
   return counts;

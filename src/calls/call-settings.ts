@@ -1,0 +1,101 @@
+import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { TeamSettings } from '../teams/snapshots.ts';
+import type { CooldownPolicy } from './health.ts';
+import type { Call } from './request.ts';
+
+const defaults = { retries: 2, timeoutMs: 600_000, allowedFails: 3, cooldownMs: 5_000 } as const;
+const longestTimeoutMs = 86_400_000;
+const mostFallbacks = 10;
+const none: readonly string[] = [];
+
+/** What holds for one call: its own options and headers first, then the deployment's, the team's, the defaults. */
+export class CallSettings {
+  readonly #call: Call;
+  readonly #team: TeamSettings | undefined;
+  readonly #retries: number | undefined;
+  readonly #timeoutMs: number | undefined;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+
+  /** @throws RouterError `invalid_request` for a header that is no number, or fallbacks that are no names */
+  constructor(call: Call, team: TeamSettings | undefined, now: () => number, startedAt: number) {
+    checkFallbacks(call.fallbacks);
+    this.#call = call;
+    this.#team = team;
+    this.#now = now;
+    this.#startedAt = startedAt;
+    this.#retries = call.numRetries ?? headerNumber(call, 'x-litellm-num-retries', 1);
+    const seconds = team?.timeout;
+    this.#timeoutMs =
+      call.timeoutMs ??
+      headerNumber(call, 'x-litellm-timeout', 1000) ??
+      (seconds === undefined ? undefined : seconds * 1000);
+  }
+
+  /** The names that the call itself gives to go on to. */
+  get named(): readonly string[] {
+    return this.#call.fallbacks ?? none;
+  }
+
+  /** Whether the call's time is over. */
+  get expired(): boolean {
+    return this.#now() - this.#startedAt >= (this.#timeoutMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** How many attempts may follow the first one at a pool. */
+  retriesOf({ params }: Deployment): number {
+    const asked = this.#retries ?? params.num_retries ?? this.#team?.num_retries;
+    return asked !== undefined && asked >= 0 ? asked : defaults.retries;
+  }
+
+  /** The time until the first byte that is left: a deployment's `timeout` bounds an attempt, the call's all of them. */
+  limitOf({ params }: Deployment): { milliseconds: number; callers: boolean } {
+    const own = params.timeout === undefined ? defaults.timeoutMs : params.timeout * 1000;
+    const whole = this.#timeoutMs ?? Math.max(own, defaults.timeoutMs);
+    const left = Math.max(1, whole - (this.#now() - this.#startedAt));
+    const callers = this.#timeoutMs !== undefined && left < own;
+    return { milliseconds: Math.min(own, left, longestTimeoutMs), callers };
+  }
+
+  /** A shared deployment cools by the defaults: no team's settings decide for the others. */
+  cooldownOf({ teamId }: Deployment): CooldownPolicy {
+    const team = teamId === null ? undefined : this.#team;
+    const seconds = team?.cooldown_time;
+    return {
+      allowedFails: team?.allowed_fails ?? defaults.allowedFails,
+      cooldownMs: seconds === undefined ? defaults.cooldownMs : seconds * 1000,
+    };
+  }
+
+  /** The names to go on to after `name`. What the call itself names replaces the team's, and ends there. */
+  fallbacksOf(name: string, first: boolean): readonly string[] {
+    if (this.#call.fallbacks !== undefined) return first ? this.#call.fallbacks : none;
+    return this.#team?.fallbacks.get(name) ?? none;
+  }
+}
+
+function checkFallbacks(given: unknown): void {
+  if (given === undefined) return;
+  const names =
+    Array.isArray(given) && given.length <= mostFallbacks && given.every((name) => typeof name === 'string');
+  if (!names)
+    throw new RouterError('invalid_request', `fallbacks: must be at most ${mostFallbacks} model names`, {
+      param: 'fallbacks',
+    });
+}
+
+function headerNumber(call: Call, name: string, unit: number): number | undefined {
+  const text = call.headers.get(name);
+  if (text === null) return undefined;
+  const value = Number(text) * unit;
+  if (text.trim() !== '' && value >= 0 && value <= longestTimeoutMs && (unit > 1 || Number.isInteger(value)))
+    return value;
+  throw new RouterError(
+    'invalid_request',
+    `${name}: must be a number of ${unit > 1 ? 'seconds' : 'retries'}`,
+    {
+      param: name,
+    },
+  );
+}

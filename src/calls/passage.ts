@@ -1,0 +1,84 @@
+import type { Readable } from 'node:stream';
+
+/** What a passage does with the chunks, and with their end. */
+export interface Course {
+  /** Puts into `out` what may be passed on now. */
+  push(chunk: Uint8Array, out: Uint8Array[]): void;
+  /** The provider has sent all; what it puts into `out` comes last. */
+  end(out: Uint8Array[]): void;
+  /** It broke off: the error that the reader gets, unless `out` tells it. */
+  broken(error: unknown, out: Uint8Array[]): unknown;
+  /** The reader left. */
+  left(): void;
+}
+
+/**
+ * An answer's body on its way to the reader, at the reader's pace. Not a generator: one that was never begun would not
+ * hear that its reader left, and the provider would go on.
+ */
+export class Passage implements AsyncIterableIterator<Uint8Array> {
+  readonly #source: Readable;
+  readonly #course: Course;
+  readonly #ready: Uint8Array[] = [];
+  #ended = false;
+  #failure: { error: unknown } | undefined;
+  #wake: (() => void)[] = [];
+
+  constructor(source: Readable, course: Course, head: readonly Uint8Array[] = []) {
+    this.#source = source;
+    this.#course = course;
+    this.#ready.push(...head);
+    const wake = () => {
+      for (const resolve of this.#wake.splice(0)) resolve();
+    };
+    source.on('readable', wake).on('end', wake).on('error', wake).on('close', wake);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    for (;;) {
+      const value = this.#ready.shift();
+      if (value !== undefined) return { done: false, value };
+      if (this.#failure !== undefined) {
+        const { error } = this.#failure;
+        this.#failure = undefined;
+        throw error;
+      }
+      if (this.#ended) return { done: true, value: undefined };
+      if (!this.#advance()) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#ready.length = 0;
+    if (!this.#ended) {
+      this.#ended = true;
+      this.#source.on('error', () => {}).destroy();
+      this.#course.left();
+    }
+    return { done: true, value: undefined };
+  }
+
+  /** `false` if the provider has to send more first. */
+  #advance(): boolean {
+    const source = this.#source;
+    const chunk: Uint8Array | null = source.destroyed ? null : source.read();
+    if (chunk !== null) {
+      this.#course.push(chunk, this.#ready);
+      return true;
+    }
+    if (source.readableEnded) {
+      this.#ended = true;
+      this.#course.end(this.#ready);
+      return true;
+    }
+    if (!source.destroyed && source.errored === null) return false;
+    this.#ended = true;
+    const error = this.#course.broken(source.errored ?? new Error('closed'), this.#ready);
+    if (this.#ready.length === 0) this.#failure = { error };
+    return true;
+  }
+}

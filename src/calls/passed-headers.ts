@@ -1,0 +1,44 @@
+type Given = Record<string, string | string[] | undefined>;
+
+/** Of the provider's headers only these pass: it may be hostile, and it answers on the application's own origin. */
+const passed =
+  /^(content-type|content-length|content-disposition|x-request-id|retry-after|retry-after-ms|openai-.+|x-ratelimit-.+)$/;
+
+const passedTypes =
+  /^(application\/([a-z0-9.+-]*\+)?json|application\/x-ndjson|application\/jsonl|text\/event-stream|text\/plain|(audio|image|video|multipart)\/[a-z0-9.+-]+|application\/octet-stream)\s*(;|$)/i;
+
+export function passHeaders(given: Given): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name in given) {
+    const value = given[name];
+    if (typeof value === 'string' && passed.test(name)) headers[name] = value;
+  }
+  const type = headers['content-type'];
+  if (type === undefined || !passedTypes.test(type)) headers['content-type'] = 'application/octet-stream';
+  return headers;
+}
+
+export function isEventStream(headers: Given): boolean {
+  return /^text\/event-stream\b/i.test(String(headers['content-type']));
+}
+
+export function isJson(headers: Given): boolean {
+  return /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i.test(String(headers['content-type']));
+}
+
+/** No OpenAI call answers with a page: it comes from something in between. */
+export function isHtml(headers: Given): boolean {
+  return /^(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type']));
+}
+
+/** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
+export function retryAfterMs(headers: Given): number | undefined {
+  const milliseconds = Number(headers['retry-after-ms'] ?? Number.NaN);
+  if (milliseconds >= 0) return milliseconds;
+  const asked = headers['retry-after'];
+  if (typeof asked !== 'string') return undefined;
+  const wait = asked.trim() === '' ? Number.NaN : Number(asked) * 1000;
+  if (!Number.isNaN(wait)) return wait >= 0 ? wait : undefined;
+  const until = Date.parse(asked) - Date.now();
+  return until >= 0 ? until : undefined;
+}

@@ -1,0 +1,52 @@
+/** Tokens, as the provider counted them. */
+export interface Tokens {
+  input: number;
+  output: number;
+  total: number;
+}
+
+/** `usage` lies near the end of an answer, and is small. */
+const longestUsage = 4_096;
+
+/** The last `usage` in a text, which may be cut at its beginning; nothing else of it is read. */
+export function usageIn(text: string): Tokens | undefined {
+  for (let from = text.length, looks = 0; looks < 8; looks++) {
+    const at = text.lastIndexOf('"usage"', from);
+    if (at === -1) return undefined;
+    const value = objectAt(text.slice(at + '"usage"'.length, at + longestUsage));
+    if (value !== undefined) return tokensOf(value);
+    from = at - 1;
+  }
+  return undefined;
+}
+
+/** Of a `usage` in chat's form, or in that of responses. */
+export function tokensOf(usage: unknown): Tokens | undefined {
+  if (typeof usage !== 'object' || usage === null) return undefined;
+  const count = (...names: string[]) => {
+    const value = names
+      .map((name) => (usage as Record<string, unknown>)[name])
+      .find((each) => each !== undefined);
+    return typeof value === 'number' && value >= 0 ? value : undefined;
+  };
+  const input = count('prompt_tokens', 'input_tokens');
+  const output = count('completion_tokens', 'output_tokens') ?? 0;
+  return input === undefined ? undefined : { input, output, total: count('total_tokens') ?? input + output };
+}
+
+function objectAt(text: string): unknown {
+  const start = /^\s*:\s*(?=\{)/.exec(text)?.[0].length;
+  if (start === undefined) return undefined;
+  let depth = 0;
+  for (let index = start; index < text.length; index++) {
+    if (text[index] === '{') depth += 1;
+    if (text[index] === '}') depth -= 1;
+    if (depth > 0) continue;
+    try {
+      return JSON.parse(text.slice(start, index + 1));
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}
