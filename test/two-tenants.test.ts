@@ -210,6 +210,7 @@ const teamMethods: Record<string, ((identifier: string) => unknown)[]> = {
   deleteModel: [(id) => router.deleteModel(attacker, id)],
   getModel: [(id) => router.getModel(attacker, id)],
   listModels: [(id) => router.listModels(unlessOwn(id))],
+  health: [(id) => router.health(unlessOwn(id))],
   testModel: [
     (id) => router.testModel(attacker, { id }),
     (id) =>

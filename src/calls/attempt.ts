@@ -1,5 +1,6 @@
 import { RouterError, type RouterErrorCode } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { CallSignal } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
 import type { CooldownPolicy } from './health.ts';
 import type { Gates } from './pool.ts';
@@ -41,7 +42,7 @@ export interface AttemptRequest {
   inPool: boolean;
   gates: Gates;
   cooldown: CooldownPolicy;
-  signal: AbortSignal | undefined;
+  signal: CallSignal | undefined;
   /** Milliseconds until the first byte of the answer, and whether it is the caller who set them. */
   limit: { milliseconds: number; callers: boolean };
   send: (deployment: Deployment, cancel: Cancel, ended: (end: End) => void) => Promise<Reply>;

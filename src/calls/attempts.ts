@@ -1,6 +1,7 @@
 import type { Deployment } from '../teams/deployment.ts';
 import { type AttemptRequest, type AttemptWatcher, attemptOnce, type Outcome } from './attempt.ts';
 import type { CallSettings } from './call-settings.ts';
+import type { CallSignal } from './call-signal.ts';
 import { choose, exhausted, type Gates, untriedOf } from './pool.ts';
 import type { Pool } from './resolve.ts';
 
@@ -13,7 +14,7 @@ export interface AttemptPlan extends AttemptWatcher {
   /** Whether the call can still be sent again. */
   repeatable: () => boolean;
   random: () => number;
-  signal: AbortSignal | undefined;
+  signal: CallSignal | undefined;
   /** Rejects with the signal's reason when the caller leaves. */
   wait: (milliseconds: number) => Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { CallSignal } from './call-signal.ts';
 
 /**
  * Ends one attempt: when the caller leaves, or when its time is over. undici takes an emitter for a signal; an
@@ -7,11 +8,11 @@ import { EventEmitter } from 'node:events';
 export class Cancel extends EventEmitter {
   aborted = false;
   reason: unknown;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: CallSignal | undefined;
   readonly #leave: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(signal: AbortSignal | undefined) {
+  constructor(signal: CallSignal | undefined) {
     super();
     this.#signal = signal;
     this.#leave = () => this.abort(signal?.reason);

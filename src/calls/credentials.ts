@@ -6,6 +6,7 @@ import { TokenCache } from '../providers/token-cache.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
 import { collect } from './answer.ts';
+import type { CallSignal } from './call-signal.ts';
 import { redact } from './redact.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -37,7 +38,7 @@ export class Credentials {
   use(
     deployment: Deployment,
     send: (secrets: Secrets) => Promise<TransportResponse>,
-    call: { repeatable: () => boolean; signal: AbortSignal | undefined } = once,
+    call: { repeatable: () => boolean; signal: CallSignal | undefined } = once,
   ): Promise<TransportResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);

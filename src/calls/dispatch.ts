@@ -19,6 +19,7 @@ import { Reporter } from './report.ts';
 import { type Call, type ModelRequest, readRequest } from './request.ts';
 import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
 import { send, type Transports } from './send.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface DispatcherOptions {
   snapshots: Snapshots;
@@ -96,7 +97,8 @@ export class Dispatcher {
       (name) => attempt(this.#plan(journey, name)),
       settings,
       receipt,
-      () => !request.endpoint.stateful && request.repeatable(),
+      // What speaks of an account's own objects means that account.
+      () => !request.endpoint.stateful && request.references().length === 0 && request.repeatable(),
     );
     receipt.answeredBy(outcome.deployment);
     if ('error' in outcome) throw outcome.error;
@@ -124,7 +126,7 @@ export class Dispatcher {
       now,
       signal,
       async wait(milliseconds) {
-        await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+        await untilAborted(sleep(milliseconds), signal);
         receipt.paused(milliseconds);
       },
       attempted: (record) => receipt.attempted(record),

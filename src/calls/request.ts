@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
 import { type Endpoint, matchEndpoint } from './endpoints.ts';
 import { pathReferences } from './references.ts';
@@ -14,7 +15,7 @@ export interface Call {
   headers: { get(name: string): string | null };
   /** A body that comes in pieces is read as it is sent on, if it is a form; a JSON body is read whole first. */
   body?: string | Uint8Array | AsyncIterable<Uint8Array>;
-  signal?: AbortSignal;
+  signal?: CallSignal;
   /** The model of a call that names none. */
   defaultModel?: string;
   /** How many attempts may follow the first one; before the header `x-litellm-num-retries`. */

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.ts';
 import { asBuffer } from './answer.ts';
+import type { CallSignal } from './call-signal.ts';
 import {
   type BodyLimits,
   checkNamed,
@@ -29,7 +30,7 @@ export async function readStreamedContent(
   body: AsyncIterable<Uint8Array>,
   envelope: Envelope,
   limits: BodyLimits,
-  signal: AbortSignal | undefined,
+  signal: CallSignal | undefined,
 ): Promise<Content> {
   const source = new Source(body, limits.maxBodyBytes, signal);
   try {
@@ -114,10 +115,10 @@ class Source {
   begun = false;
   readonly #iterator: AsyncIterator<Uint8Array>;
   readonly #maxBytes: number;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: CallSignal | undefined;
   #ended = false;
 
-  constructor(body: AsyncIterable<Uint8Array>, maxBytes: number, signal: AbortSignal | undefined) {
+  constructor(body: AsyncIterable<Uint8Array>, maxBytes: number, signal: CallSignal | undefined) {
     this.#iterator = body[Symbol.asyncIterator]();
     this.#maxBytes = maxBytes;
     this.#signal = signal;

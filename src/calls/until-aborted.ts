@@ -1,7 +1,8 @@
+import type { CallSignal } from './call-signal.ts';
 /** What `promise` settles to, or a rejection with the signal's reason as soon as it aborts. */
 export async function untilAborted<Value>(
   promise: Promise<Value>,
-  signal: AbortSignal | undefined,
+  signal: CallSignal | undefined,
 ): Promise<Value> {
   if (signal === undefined) return promise;
   signal.throwIfAborted();

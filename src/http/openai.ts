@@ -1,4 +1,5 @@
 import type { Answer } from '../calls/answer.ts';
+import { type CallSignal, LightSignal } from '../calls/call-signal.ts';
 import { endpoints } from '../calls/endpoints.ts';
 import type { Caller } from '../calls/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
@@ -57,14 +58,14 @@ function callerOf(credential: Credential): Caller {
 }
 
 /** Aborts when the client leaves before it has its answer. */
-function leaving(request: Request, { outgoing }: NodeBindings): AbortSignal {
+function leaving(request: Request, { outgoing }: NodeBindings): CallSignal {
   if (outgoing === undefined) return request.signal;
-  const controller = new AbortController();
+  const signal = new LightSignal();
   const left = () => {
-    if (!outgoing.writableFinished) controller.abort();
+    if (!outgoing.writableFinished) signal.abort(new DOMException('The client left.', 'AbortError'));
   };
   // Who has left while the credential was looked up is not waited for.
   if (outgoing.closed) left();
   else outgoing.once('close', left);
-  return controller.signal;
+  return signal;
 }
