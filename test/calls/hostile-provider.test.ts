@@ -147,11 +147,11 @@ describe.each(names)('%s', (name) => {
 
   it('in-process', async () => {
     expect(await inProcess(name, call === 'stream')).toBe(thrown);
-  }, 15_000);
+  });
 
   it('over HTTP', async () => {
     expect(await overHttp(name, call === 'stream')).toBe(http);
-  }, 15_000);
+  });
 });
 
 it('a call that asks for a stream and gets something else hears of it', async () => {
