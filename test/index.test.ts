@@ -8,8 +8,8 @@ it('exports these names and no other', () => {
   expect(Object.keys(door).sort()).toEqual([
     'RouterError',
     'TeamModelRouter',
-    'copyStorage',
     'callChannelName',
+    'copyStorage',
     'errorCodes',
     'generateEncryptionKey',
     'isRouterError',

@@ -10,7 +10,13 @@ import {
   type Sent,
   send,
 } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import {
+  chatChunks,
+  type RecordingProvider,
+  recordingProvider,
+  sendEvents,
+  sendJson,
+} from '../fixtures/recording-provider.ts';
 
 /** The key may use `alpha`; its team has `beta` too, and is allowed the shared models `common` and `alpha-2`. */
 let provider: RecordingProvider;
@@ -20,7 +26,10 @@ let beta: ModelView;
 let key: string;
 
 beforeAll(async () => {
-  provider = await recordingProvider((_request, response) => sendJson(response, 200, { id: 'x' }));
+  provider = await recordingProvider((request, response) => {
+    if (request.body.includes('"stream":true')) sendEvents(response, chatChunks('x'));
+    else sendJson(response, 200, { id: 'x' });
+  });
 });
 afterAll(() => provider.close());
 beforeEach(async () => {
