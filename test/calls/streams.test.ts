@@ -1,0 +1,183 @@
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import fc from 'fast-check';
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EventWatch } from '../../src/calls/event-watch.ts';
+
+let answer: (response: ServerResponse) => void = () => {};
+let server: Server;
+let router: TeamModelRouter;
+/** How often a stream that ended was left, and by what its provider noticed. */
+let left: (() => void) | undefined;
+
+beforeAll(async () => {
+  server = createServer({ noDelay: true }, (request, response) => {
+    request.resume().on('end', () => {
+      response.on('close', () => left?.());
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      answer(response);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  router = new TeamModelRouter({
+    storage: memoryStorage(),
+    encryptionKeys: [generateEncryptionKey()],
+    egress: { allow: [url] },
+  });
+  await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 1_000, num_retries: 0 } });
+  const litellm_params = { model: 'openai/m', api_key: 'sk-0123456789abcdef', api_base: url };
+  await router.addModel('acme', { model_name: 'm', litellm_params });
+});
+
+afterAll(async () => {
+  await router.close();
+  server.closeAllConnections();
+  server.close();
+});
+
+const call = (signal?: AbortSignal) =>
+  router.fetchFor('acme')('/v1/chat/completions', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'm', messages: [], stream: true }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+
+const lineEnd = fc.constantFrom('\n', '\r\n', '\r');
+const line = fc.oneof(
+  fc.constantFrom('', ':', ': comment', 'event: x', 'id: 1', 'retry: 5', 'data: {"a":"data: [DONE]"}'),
+  fc.string({ unit: 'grapheme', maxLength: 40 }).map((text) => `data: ${JSON.stringify(text)}`),
+  fc.string({ unit: 'binary', maxLength: 20 }).map((text) => text.replace(/[\r\n]/g, '')),
+);
+const lines = fc.array(fc.tuple(line, lineEnd), { maxLength: 30 }).map((parts) => parts.flat().join(''));
+
+/** A body of events, in pieces of any size. */
+const chunked = fc
+  .record({ text: lines, cuts: fc.array(fc.nat(), { maxLength: 12 }) })
+  .map(({ text, cuts }) => {
+    const bytes = Buffer.from(`${text}\n\ndata: [DONE]\n\n`);
+    const at = [...new Set(cuts.map((cut) => cut % bytes.length))].sort((one, other) => one - other);
+    return [...at, bytes.length].map((end, index) => bytes.subarray(at[index - 1] ?? 0, end));
+  });
+
+describe('a stream of events', () => {
+  it('is read as it was written, whatever it holds and however it is cut (1 000 bodies, over sockets)', async () => {
+    await fc.assert(
+      fc.asyncProperty(chunked, async (chunks) => {
+        answer = (response) => {
+          for (const chunk of chunks) response.write(chunk);
+          response.end();
+        };
+        const response = await call();
+        expect(Buffer.from(await response.arrayBuffer()).equals(Buffer.concat(chunks))).toBe(true);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('passes each event on as soon as it is whole, unchanged and in order (1 000 chunkings)', () => {
+    fc.assert(
+      fc.property(chunked, (chunks) => {
+        const watch = new EventWatch();
+        const passed: Uint8Array[] = [];
+        let written = '';
+        for (const chunk of chunks) {
+          watch.push(chunk, passed);
+          written += chunk.toString('latin1');
+          const read = Buffer.concat(passed).toString('latin1');
+          expect(written.startsWith(read)).toBe(true);
+          // No blank line, which ends an event, is left behind.
+          expect(/(\r\n|\n|\r(?!\n))(\r\n|\n|\r(?!\n|$))/.test(written.slice(Math.max(0, read.length)))).toBe(
+            false,
+          );
+        }
+        expect(watch.end(passed)).toBeUndefined();
+        expect(Buffer.concat(passed).equals(Buffer.concat(chunks))).toBe(true);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it.each([
+    ['a text that says "data: [DONE]"', 'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n'],
+    ['a text that says "event: error"', 'data: {"choices":[{"delta":{"content":"event: error"}}]}\n\n'],
+    ['a text that ends in "response.completed"', 'data: {"delta":"response.completed"}\n\n'],
+  ])('that is cut after %s was taken for whole', async (_, text) => {
+    answer = (response) => response.end(text);
+    expect(await (await call()).text()).toContain('"code":"provider_unreachable"');
+  });
+
+  it('holds an event of many small pieces without copying them over and over', () => {
+    const watch = new EventWatch();
+    const passed: Uint8Array[] = [];
+    for (let piece = 0; piece < 300_000; piece++) watch.push(Buffer.from('abc'), passed);
+    watch.push(Buffer.from('\n\ndata: [DONE]\n\n'), passed);
+    expect(watch.end(passed)).toBeUndefined();
+    expect(Buffer.concat(passed)).toHaveLength(900_016);
+  });
+});
+
+describe('a reader', () => {
+  it('that leaves closes the provider’s socket, within 50 ms at the median of 100', async () => {
+    answer = (response) => void response.write('data: {}\n\n');
+    const times: number[] = [];
+    for (let turn = 0; turn < 100; turn++) {
+      const closed = new Promise<void>((resolve) => {
+        left = resolve;
+      });
+      const reader = (await call()).body?.getReader();
+      await reader?.read();
+      const startedAt = performance.now();
+      await reader?.cancel();
+      await closed;
+      times.push(performance.now() - startedAt);
+    }
+    left = undefined;
+    expect(times.sort((one, other) => one - other)[50]).toBeLessThan(50);
+  });
+
+  it('that gives an answer up unread ends it at the provider', async () => {
+    answer = (response) => void response.write('data: {}\n\n');
+    const closed = new Promise<void>((resolve) => {
+      left = resolve;
+    });
+    await (await call()).body?.cancel();
+    await closed;
+    left = undefined;
+  });
+
+  it('that stops reading holds the provider back, and less than 2 MiB of the stream in our process', async () => {
+    const event = Buffer.from(`data: ${'x'.repeat(16_000)}\n\n`);
+    const sockets: Socket[] = [];
+    let written = 0;
+    const full = new Promise<void>((resolve) => {
+      answer = (response) => {
+        sockets.push(response.socket as Socket);
+        let quiet = setTimeout(resolve, 300);
+        const more = () => {
+          while (!response.destroyed && written < 200_000_000) {
+            written += event.length;
+            clearTimeout(quiet);
+            quiet = setTimeout(resolve, 300);
+            if (!response.write(event)) return;
+          }
+        };
+        response.on('drain', more);
+        more();
+      };
+    });
+    const before = process.memoryUsage().arrayBuffers;
+    const reader = (await call()).body?.getReader();
+    await reader?.read();
+    await full;
+    // The provider is stopped long before its end; what is neither with it nor in the kernel is ours.
+    expect(written).toBeLessThan(20_000_000);
+    const ofProvider = sockets.reduce((sum, socket) => sum + socket.writableLength, 0);
+    expect(process.memoryUsage().arrayBuffers - before - ofProvider).toBeLessThan(2_097_152);
+    await reader?.cancel();
+  });
+});
