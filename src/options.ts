@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Receipt } from './calls/receipt.ts';
 import type { Lookup } from './egress/connector.ts';
@@ -63,6 +64,16 @@ const isStorage = (value: unknown): boolean =>
     (method) => typeof (value as Record<string, unknown>)[method] === 'function',
   );
 
+/** A bad one would fail every call to everybody. */
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const routerOptions = z.strictObject({
   storage: z.custom<Storage>(isStorage, 'must be a storage, such as memoryStorage()'),
   // The key ring checks them, and says no more of a key than which one it is.
@@ -72,7 +83,7 @@ const routerOptions = z.strictObject({
       allow: entries.optional(),
       allowShared: entries.optional(),
       ports: z.array(z.int().min(1).max(65_535)).readonly().optional(),
-      ca: z.string().optional(),
+      ca: z.string().refine(isCertificate, 'must be certificates in PEM').optional(),
       lookup: callback<Lookup>().optional(),
     })
     .optional(),

@@ -1,0 +1,51 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const read = (path: string) => readFileSync(at(path), 'utf8');
+const policy = read('SECURITY.md');
+
+interface Locked {
+  dev?: boolean;
+  peer?: boolean;
+  optional?: boolean;
+  hasInstallScript?: boolean;
+}
+
+it('every dependency is listed with why it is there', () => {
+  const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> };
+  expect(Object.keys(dependencies).sort()).toEqual(['lru-cache', 'undici', 'zod']);
+  for (const name of Object.keys(dependencies))
+    expect(policy).toMatch(new RegExp(`^\\| \`${name}\` \\| \\S`, 'm'));
+});
+
+it('neither the package nor what comes with it has install scripts', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  for (const name of ['preinstall', 'install', 'postinstall', 'prepare'])
+    expect(scripts).not.toHaveProperty(name);
+  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> };
+  const ours = Object.entries(packages).filter(([, { dev, peer, optional }]) => !dev && !peer && !optional);
+  expect(ours.length).toBeGreaterThan(3);
+  for (const [name, { hasInstallScript }] of ours) expect(hasInstallScript, name).toBeUndefined();
+});
+
+it('every test that the threat model names is there', () => {
+  const named = [...policy.matchAll(/`(test\/[^`]+)`/g)].map(([, path]) => path ?? '');
+  expect(new Set(named).size).toBeGreaterThan(8);
+  for (const path of named) expect(existsSync(at(path)), path).toBe(true);
+});
+
+it('workflows pin every action by its hash, and only the release may sign', () => {
+  const names = readdirSync(at('.github/workflows'));
+  expect(names).toEqual(expect.arrayContaining(['ci.yml', 'release.yml']));
+  for (const name of names) {
+    const text = read(`.github/workflows/${name}`);
+    const uses = [...text.matchAll(/uses:\s*(\S+)/g)].map(([, action]) => action);
+    expect(uses.length).toBeGreaterThan(0);
+    for (const action of uses) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+    expect(text).toMatch(/^permissions:\n {2}contents: read$/m);
+    expect(text.includes('id-token: write')).toBe(name === 'release.yml');
+  }
+  expect(read('.github/workflows/release.yml')).toContain('npm publish --provenance');
+});
