@@ -27,6 +27,55 @@ it('chooses by weight', () => {
   expect(shares([deployment('a'), deployment('b')])).toEqual({ a: 500, b: 500 });
 });
 
+/** The same numbers in every run. @see https://en.wikipedia.org/wiki/Linear_congruential_generator */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+it('20 000 choices are spread as the weights say', () => {
+  const weights = { a: 5, b: 3, c: 1.5, d: 0.5 };
+  const pool = Object.entries(weights).map(([id, weight]) => deployment(id, { weight }));
+  const random = seeded(20_000);
+  const counts: Record<string, number> = {};
+  for (let choice = 0; choice < 20_000; choice++) {
+    const id = choose(pool, new Set(), gates, random)?.id ?? 'none';
+    counts[id] = (counts[id] ?? 0) + 1;
+  }
+  const chiSquared = Object.entries(weights).reduce((sum, [id, weight]) => {
+    const expected = weight * 2_000;
+    return sum + ((counts[id] ?? 0) - expected) ** 2 / expected;
+  }, 0);
+  // Three degrees of freedom: one spread in a thousand that is right lies above it.
+  expect(chiSquared).toBeLessThan(16.27);
+});
+
+it('a deployment that cools down is passed over, gets one probe when its time is over, and then its share', () => {
+  let now = 0;
+  const health = new Health(() => now);
+  const own = { health, limits: new Limits(() => now) };
+  const pool = [deployment('a'), deployment('b')];
+  const random = seeded(1);
+  const chosen = () => {
+    const id = choose(pool, new Set(), own, random)?.id ?? 'none';
+    health.begin(id);
+    return id;
+  };
+  health.failed('a', 'failed', { allowedFails: 1, cooldownMs: 1_000 }, false);
+  const cooling = Array.from({ length: 1_000 }, chosen);
+  expect(new Set(cooling)).toEqual(new Set(['b']));
+  now = 1_000;
+  const probing = Array.from({ length: 1_000 }, chosen);
+  expect(probing.filter((id) => id === 'a')).toHaveLength(1);
+  health.alive('a');
+  health.succeeded('a');
+  const healthy = Array.from({ length: 1_000 }, chosen);
+  expect(healthy.filter((id) => id === 'a').length).toBeGreaterThan(400);
+});
+
 it('a lower order comes first, and the next when all of it were tried', () => {
   const pool = [deployment('a', { order: 1 }), deployment('b', { order: 2 }), deployment('c', { order: 2 })];
   expect(shares(pool)).toEqual({ a: 1_000 });
