@@ -1,0 +1,80 @@
+import { LLMock } from '@copilotkit/aimock';
+import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
+import { expect, it } from 'vitest';
+
+const calls = 2_000;
+const atATime = 16;
+const messages = [{ role: 'user' as const, content: 'hello' }];
+const apiKey = 'sk-0123456789abcdef';
+
+it(`of ${calls} calls to two siblings, one of which fails in every way, nearly none fails; and the receipts add up`, async () => {
+  const options = { host: '127.0.0.1', port: 0, auth: { apiKeys: [apiKey] }, journalMaxEntries: 100_000 };
+  // Each rate is drawn only if the ones before it did not hit: 30 % 500s, 20 % 429s, 10 % disconnects of all requests.
+  const shaky = new LLMock({
+    ...options,
+    chaos: { dropRate: 0.3, rateLimitRate: 0.2 / 0.7, disconnectRate: 0.1 / 0.5 },
+  });
+  const steady = new LLMock(options);
+  for (const mock of [shaky, steady]) mock.onMessage(/./, { content: 'Hello there' });
+  const urls = [await shaky.start(), await steady.start()];
+  const receipts: Receipt[] = [];
+  let told: () => void = () => {};
+  const allTold = new Promise<void>((resolve) => {
+    told = resolve;
+  });
+  const router = new TeamModelRouter({
+    storage: memoryStorage(),
+    encryptionKeys: [generateEncryptionKey()],
+    egress: { allow: urls },
+    onCall: (receipt) => {
+      if (receipts.push(receipt) === calls) told();
+    },
+  });
+  try {
+    // The failing one is asked again and again: nothing but the retry-after of its 429s cools it.
+    await router.createTeam({ team_id: 'acme', settings: { cooldown_time: 0 } });
+    for (const api_base of urls) {
+      const litellm_params = { model: 'gpt-4o', api_key: apiKey, api_base };
+      await router.addModel('acme', { model_name: 'm', litellm_params });
+    }
+    let left = calls;
+    let succeeded = 0;
+    const call = async (stream: boolean) => {
+      if (!stream)
+        return (await router.chatCompletion('acme', { model: 'm', messages })).choices[0]?.message.content;
+      let text = '';
+      for await (const chunk of await router.chatCompletion('acme', { model: 'm', messages, stream }))
+        text += chunk.choices[0]?.delta.content ?? '';
+      return text;
+    };
+    const work = async () => {
+      while (left-- > 0) {
+        const text = await call(left % 2 === 0).catch(() => undefined);
+        if (text === 'Hello there') succeeded += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: atATime }, work));
+    await allTold;
+    const arrived = shaky.getRequests().length + steady.getRequests().length;
+    const attempts = receipts.flatMap((receipt) => receipt.attempts);
+    const reasons = groupedByReason(attempts);
+    const counts = Object.entries(reasons).map(([reason, list]) => `${reason} ${list?.length}`);
+    console.log(`${calls} calls, ${succeeded} succeeded, ${attempts.length} attempts: ${counts.join(', ')}`);
+    expect(succeeded).toBeGreaterThanOrEqual(calls * 0.999);
+    expect(new Set(receipts.map(({ callId }) => callId)).size).toBe(calls);
+    expect(attempts.length).toBe(arrived);
+    // Every kind of failure was there.
+    for (const reason of ['failed', 'rate_limited', 'provider_unreachable'] as const) {
+      expect(reasons[reason]?.length, reason).toBeGreaterThan(20);
+    }
+  } finally {
+    await router.close();
+    await Promise.all([shaky.stop(), steady.stop()]);
+  }
+});
+
+function groupedByReason(attempts: Receipt['attempts'][number][]) {
+  const groups: Partial<Record<(typeof attempts)[number]['reason'], typeof attempts>> = {};
+  for (const attempt of attempts) groups[attempt.reason] = [...(groups[attempt.reason] ?? []), attempt];
+  return groups;
+}
