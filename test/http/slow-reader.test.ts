@@ -14,7 +14,7 @@ const total = events * event.length + ending.length;
 const body = JSON.stringify({ model: 'my-team-model', messages: [], stream: true });
 // What the kernel holds for the connections on both sides of the gateway is some megabytes each.
 const mostHeld = 48 * megabyte;
-const mostGrowth = 100 * megabyte;
+const mostGrowth = 150 * megabyte;
 
 let provider: RecordingProvider;
 let child: ChildProcess;
