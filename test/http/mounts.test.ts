@@ -173,7 +173,12 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
     expect((await post('/v1/chat/completions', large(bodyLimit - 1000))).status).toBe(200);
   });
 
-  it.skipIf(parsed)(
+  // Where a parser stands before the gateway, it is the parser that answers these.
+  const unlessParsed = (name: string, story: () => Promise<void>) => {
+    if (!parsed) it(name, story);
+  };
+
+  unlessParsed(
     'a client that is still sending hears why nobody wants its body, and is not just cut off',
     async () => {
       if (gateway.url === undefined) return;
@@ -212,7 +217,7 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
     await within(10_000, ended, 'the end of the connection');
   });
 
-  it.skipIf(parsed)('400 for what is no JSON', async () => {
+  unlessParsed('400 for what is no JSON', async () => {
     await expectError(await post('/model/new', '{"model_name": '), 400, 'invalid_request');
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'no type at all']) {
       const typed = { headers: { ...headers, 'content-type': type } };
