@@ -36,7 +36,7 @@ export function send(
   );
 }
 
-/** The only place where a secret becomes a header. */
+/** The only place where a secret becomes a header of a call; a test call (`test-call.ts`) asks for the same headers. */
 function sendWith(
   transport: Transport,
   secrets: Secrets,
