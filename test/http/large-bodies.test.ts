@@ -101,7 +101,9 @@ async function download(count: number): Promise<number> {
 }
 
 it('an upload of 200 MB takes less than 64 MB of the gateway', async () => {
-  expect(await upload(8)).toBe(200);
+  // V8 lets tens of megabytes of buffers lie that nobody holds any more, each version another number: a gateway that
+  // has taken uploads before has them already.
+  expect(await upload(64)).toBe(200);
   const before = await resident('reset');
   expect(await upload(200)).toBe(200);
   const grown = (await resident('peak')) - before;
