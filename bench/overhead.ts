@@ -105,8 +105,8 @@ function leanFetch(): typeof fetch {
       bodyTimeoutMs: 120_000,
     });
     const headers = response.headers as Record<string, string>;
-    const { bytes } = await collect(response.body);
-    return new LeanResponse({ status: response.status, headers, body: bytes }) as unknown as Response;
+    const body = await collect(response.body);
+    return new LeanResponse({ status: response.status, headers, body }) as unknown as Response;
   };
 }
 

@@ -1,3 +1,4 @@
+import type { ResponseBody } from '../egress/response-body.ts';
 import { type ErrorBody, RouterError } from '../errors.ts';
 
 /** The answer to a call: what the in-process clients wrap in a `Response`, and the gateway writes to its socket. */
@@ -32,22 +33,22 @@ export function asRouterError(error: unknown): RouterError {
   return new RouterError('internal_error', 'The router failed to handle this call.');
 }
 
-/** The whole body, up to `limit` bytes. */
-export async function collect(
-  body: AsyncIterable<Uint8Array>,
-  limit = Number.POSITIVE_INFINITY,
-): Promise<{ bytes: Buffer; complete: boolean }> {
+/** The whole body. */
+export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    size += chunk.byteLength;
-    if (size > limit) return { bytes: Buffer.concat(chunks), complete: false };
+  for await (const chunk of body) chunks.push(chunk);
+  return chunks.length === 1 && chunks[0] ? asBuffer(chunks[0]) : Buffer.concat(chunks);
+}
+
+/** What an answer begins with, up to some bytes more than `limit`, and no more of it; nothing if it broke off. */
+export async function readUpTo(body: ResponseBody, limit: number): Promise<Buffer> {
+  try {
+    return Buffer.concat((await body.upTo(limit)).chunks);
+  } catch {
+    return Buffer.alloc(0);
+  } finally {
+    body.destroy();
   }
-  return {
-    bytes: chunks.length === 1 && chunks[0] ? asBuffer(chunks[0]) : Buffer.concat(chunks),
-    complete: true,
-  };
 }
 
 export function asBuffer(bytes: Uint8Array): Buffer {

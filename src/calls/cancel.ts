@@ -1,29 +1,14 @@
-import { EventEmitter } from 'node:events';
-import type { CallSignal } from './call-signal.ts';
+import { type CallSignal, LightSignal } from './call-signal.ts';
 
-/**
- * Ends one attempt: when the caller leaves, or when its time is over. undici takes an emitter for a signal; an
- * AbortController for every attempt would cost several times as much.
- */
-export class Cancel extends EventEmitter {
-  aborted = false;
-  reason: unknown;
+/** Ends one attempt: when the caller leaves, or when its time is over. */
+export class Cancel extends LightSignal {
   readonly #signal: CallSignal | undefined;
-  readonly #leave: () => void;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(signal: CallSignal | undefined) {
     super();
     this.#signal = signal;
-    this.#leave = () => this.abort(signal?.reason);
     signal?.addEventListener('abort', this.#leave);
-  }
-
-  abort(reason: unknown): void {
-    if (this.aborted) return;
-    this.aborted = true;
-    this.reason = reason;
-    this.emit('abort');
   }
 
   /** Aborts after so many milliseconds, unless `inTime` comes first. */
@@ -40,4 +25,6 @@ export class Cancel extends EventEmitter {
     this.inTime();
     this.#signal?.removeEventListener('abort', this.#leave);
   }
+
+  readonly #leave = (): void => this.abort(this.#signal?.reason);
 }

@@ -1,11 +1,11 @@
-import { Readable } from 'node:stream';
+import { ResponseBody } from '../egress/response-body.ts';
 import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { type EntraPost, requestEntraToken } from '../providers/entra.ts';
 import { TokenCache } from '../providers/token-cache.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
-import { collect } from './answer.ts';
+import { asBuffer, readUpTo } from './answer.ts';
 import type { CallSignal } from './call-signal.ts';
 import { redact } from './redact.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -68,7 +68,7 @@ export class Credentials {
     if (response.status !== 401 || !this.#tokens.reject(key, first) || !repeatable()) {
       return withoutToken(response, first);
     }
-    response.body.on('error', () => {}).destroy();
+    response.body.destroy();
     const second = await token();
     return withoutToken(await send(second), second);
   }
@@ -110,16 +110,5 @@ function postVia(transport: Transport): EntraPost {
 async function withoutToken(response: TransportResponse, token: string): Promise<TransportResponse> {
   if (response.status < 400) return response;
   const body = redact(await readUpTo(response.body, errorLimit), { azure_ad_token: token, headers: [] });
-  return { ...response, body: Readable.from([body]) };
-}
-
-async function readUpTo(body: Readable, limit: number): Promise<Buffer> {
-  body.on('error', () => {});
-  try {
-    return (await collect(body, limit)).bytes;
-  } catch {
-    return Buffer.alloc(0);
-  } finally {
-    body.destroy();
-  }
+  return { ...response, body: ResponseBody.of(asBuffer(body)) };
 }

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { ResponseBody } from '../egress/response-body.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
@@ -17,21 +17,16 @@ export interface Course {
  * hear that its reader left, and the provider would go on.
  */
 export class Passage implements AsyncIterableIterator<Uint8Array> {
-  readonly #source: Readable;
+  readonly #source: ResponseBody;
   readonly #course: Course;
   readonly #ready: Uint8Array[] = [];
   #ended = false;
   #failure: { error: unknown } | undefined;
-  #wake: (() => void)[] = [];
 
-  constructor(source: Readable, course: Course, head: readonly Uint8Array[] = []) {
+  constructor(source: ResponseBody, course: Course, head: readonly Uint8Array[] = []) {
     this.#source = source;
     this.#course = course;
     this.#ready.push(...head);
-    const wake = () => {
-      for (const resolve of this.#wake.splice(0)) resolve();
-    };
-    source.on('readable', wake).on('end', wake).on('error', wake).on('close', wake);
   }
 
   [Symbol.asyncIterator](): this {
@@ -48,7 +43,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
         throw error;
       }
       if (this.#ended) return { done: true, value: undefined };
-      if (!this.#advance()) await new Promise<void>((resolve) => this.#wake.push(resolve));
+      if (!this.#advance()) await this.#source.changed();
     }
   }
 
@@ -56,7 +51,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#ready.length = 0;
     if (!this.#ended) {
       this.#ended = true;
-      this.#source.on('error', () => {}).destroy();
+      this.#source.destroy();
       this.#course.left();
     }
     return { done: true, value: undefined };
@@ -65,20 +60,18 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
   /** `false` if the provider has to send more first. */
   #advance(): boolean {
     const source = this.#source;
-    const chunk: Uint8Array | null = source.destroyed ? null : source.read();
-    if (chunk !== null) {
+    const chunk = source.take();
+    if (chunk !== undefined) {
       this.#course.push(chunk, this.#ready);
       return true;
     }
-    if (source.readableEnded) {
-      this.#ended = true;
-      this.#course.end(this.#ready);
-      return true;
-    }
-    if (!source.destroyed && source.errored === null) return false;
+    if (!source.over) return false;
     this.#ended = true;
-    const error = this.#course.broken(source.errored ?? new Error('closed'), this.#ready);
-    if (this.#ready.length === 0) this.#failure = { error };
+    if (source.error === undefined) this.#course.end(this.#ready);
+    else {
+      const error = this.#course.broken(source.error, this.#ready);
+      if (this.#ready.length === 0) this.#failure = { error };
+    }
     return true;
   }
 }

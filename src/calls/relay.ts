@@ -1,7 +1,8 @@
+import type { ResponseBody } from '../egress/response-body.ts';
 import type { TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { type Answer, collect, errorAnswer } from './answer.ts';
+import { type Answer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
 import { EventWatch } from './event-watch.ts';
@@ -54,21 +55,21 @@ export async function receive(reception: Reception): Promise<Reply> {
   const { deployment, response } = reception;
   const { status } = response;
   if (status >= 400 && status <= 599) {
-    const { bytes } = await collectUpTo(response, errorBodyLimit);
+    const bytes = await readUpTo(response.body, errorBodyLimit);
     return errorReply(deployment, response, status, bytes);
   }
   if (status >= 300 || status < 200) {
-    await collectUpTo(response, 0);
+    response.body.destroy();
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
     throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
   const headers = passHeaders(response.headers);
   if (status === 204 || status === 205) {
-    await collectUpTo(response, 0);
+    response.body.destroy();
     return wholeReply({ status, headers, body: null });
   }
   if (isHtml(response.headers)) {
-    await collectUpTo(response, 0);
+    response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
   }
   if (isEventStream(headers)) return eventReply(reception, headers);
@@ -101,19 +102,14 @@ function eventReply(reception: Reception, headers: Record<string, string>): Repl
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
 async function readReply(reception: Reception, headers: Record<string, string>): Promise<Reply> {
   const { deployment, response, stream, cancel } = reception;
-  const chunks: Buffer[] = [];
-  let size = 0;
+  let read: Awaited<ReturnType<ResponseBody['upTo']>>;
   try {
-    const reader = response.body.iterator({ destroyOnReturn: false });
-    for await (const chunk of reader) {
-      chunks.push(chunk as Buffer);
-      size += (chunk as Buffer).byteLength;
-      if (size > wholeBodyLimit) break;
-    }
+    read = await response.body.upTo(wholeBodyLimit);
   } catch (error) {
     throw brokenOff(deployment, error, cancel);
   }
-  if (size > wholeBodyLimit) return openReply(reception, headers, chunks);
+  const { chunks, size, complete } = read;
+  if (!complete) return openReply(reception, headers, chunks);
   const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
   const answer: Answer = { status: response.status, headers, body: bytes };
   if (!isJson(headers)) return wholeReply(answer);
@@ -181,17 +177,6 @@ function shown(deployment: Deployment): string {
 
 function unreachable(deployment: Deployment, how: string): RouterError {
   return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
-}
-
-async function collectUpTo(response: TransportResponse, limit: number): Promise<{ bytes: Buffer }> {
-  response.body.on('error', () => {});
-  try {
-    return await collect(response.body, limit);
-  } catch {
-    return { bytes: Buffer.alloc(0) };
-  } finally {
-    response.body.destroy();
-  }
 }
 
 /** Says in the end what broke the body off; `tell` is given an error that is the provider's. */

@@ -72,7 +72,7 @@ export class LeanResponse {
     this.#used = true;
     const { body } = this.#answer;
     if (body === null) return new Uint8Array(0);
-    return body instanceof Uint8Array ? body : (await collect(body)).bytes;
+    return body instanceof Uint8Array ? body : collect(body);
   }
 
   #standard(): Response {

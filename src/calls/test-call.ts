@@ -2,7 +2,6 @@ import type { Transport } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { collect } from './answer.ts';
 import type { Credentials } from './credentials.ts';
 import { endpoints } from './endpoints.ts';
 
@@ -66,10 +65,9 @@ export async function testDeployment(
         bodyTimeoutMs: timeoutMs,
       }),
     );
-    response.body.on('error', () => {});
-    const { bytes } = await collect(response.body, readLimit);
+    const { chunks } = await response.body.upTo(readLimit);
     response.body.destroy();
-    return { status: judge(response.status, bytes.toString('utf8')) };
+    return { status: judge(response.status, Buffer.concat(chunks).toString('utf8')) };
   } catch (error) {
     return { status: judgeFailure(error) };
   }

@@ -1,6 +1,7 @@
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { RouterError } from '../errors.ts';
+import { ResponseBody } from './response-body.ts';
 
 const decoders = {
   gzip: createGunzip,
@@ -11,7 +12,7 @@ const decoders = {
 
 interface Encoded {
   headers: Record<string, string | string[] | undefined>;
-  body: Readable;
+  body: ResponseBody;
 }
 
 /**
@@ -25,15 +26,26 @@ export function decoded<Response extends Encoded>(response: Response, limit: num
     .trim()
     .toLowerCase();
   if (encoding === 'identity' || encoding === '') return response;
-  if (!Object.hasOwn(decoders, encoding)) {
-    response.body.on('error', () => {}).destroy();
-    throw refusal('in an encoding that was not asked for');
-  }
+  if (!Object.hasOwn(decoders, encoding)) throw refusal('in an encoding that was not asked for');
   const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
   const decoder = decoders[encoding as keyof typeof decoders]();
-  // Whoever fails or leaves takes the others along; the reader of the last one hears of it.
-  const body = pipeline(response.body, decoder, capped(limit), () => {});
-  return { ...response, headers, body };
+  return { ...response, headers, body: unpacked(response.body, decoder, limit) };
+}
+
+/** Whoever fails or leaves takes the others along; the reader of the last one hears of it. */
+function unpacked(packed: ResponseBody, decoder: Transform, limit: number): ResponseBody {
+  const source = Readable.from(packed, { objectMode: false });
+  const readable: Readable = pipeline(source, decoder, capped(limit), () => {});
+  const body = new ResponseBody({
+    pause: () => readable.pause(),
+    resume: () => readable.resume(),
+    abort: () => readable.destroy(),
+  });
+  readable
+    .on('data', (chunk: Buffer) => body.push(chunk))
+    .on('end', () => body.end())
+    .on('error', (error) => body.fail(error));
+  return body;
 }
 
 function capped(limit: number): Transform {

@@ -1,10 +1,11 @@
-import type { EventEmitter } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, Pool } from 'undici';
 import { RouterError } from '../errors.ts';
 import { type ConnectorOptions, denied, guardedConnector } from './connector.ts';
-import { decoded } from './decoding.ts';
+import { type CancelSignal, Exchange, type TransportResponse } from './exchange.ts';
 import { destinationOf } from './guard.ts';
+
+export type { CancelSignal, TransportResponse } from './exchange.ts';
 
 export interface TransportOptions extends ConnectorOptions {
   /** Connections to one origin at a time. Default 256. */
@@ -13,39 +14,25 @@ export interface TransportOptions extends ConnectorOptions {
   maxDecodedBytes?: number;
 }
 
-/** Aborts with the event `abort`. */
-export interface CancelSignal extends EventEmitter {
-  readonly aborted: boolean;
-  readonly reason: unknown;
-}
-
 export interface TransportRequest {
   method: string;
   url: string;
+  /** Handed over: what has to be added is added here. */
   headers: Record<string, string>;
   /** One that comes in pieces is read once, as it is sent. */
   body?: string | Uint8Array | AsyncIterable<Uint8Array>;
-  signal?: AbortSignal | CancelSignal;
+  signal?: CancelSignal | undefined;
   /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
   headersTimeoutMs: number;
   /** Between two chunks of the body. */
   bodyTimeoutMs: number;
 }
 
-export interface TransportResponse {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  body: Readable;
-}
-
 /** Origins judged already, by what is known of them without DNS. */
 const rememberedOrigins = 1000;
 
-/** What the headers of one answer may weigh, and how many they may be: a provider sends some twenty. */
+/** What the headers of one answer may weigh. */
 const maxHeaderBytes = 32_768;
-const maxHeaders = 256;
-/** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
-const maxInformational = 16;
 const maxDecodedBytes = 67_108_864;
 
 /**
@@ -78,26 +65,23 @@ export class Transport {
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     this.#check(origin);
-    try {
-      const response = await this.#agent.request({
+    headers['accept-encoding'] = 'identity';
+    const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
+    this.#agent.dispatch(
+      {
         origin,
         path: pathStart === -1 ? '/' : url.slice(pathStart),
         method: method as Dispatcher.HttpMethod,
-        headers: { ...headers, 'accept-encoding': 'identity' },
+        headers,
         // undici sends any async iterable, though its types know of Node's streams only.
         body: (body ?? null) as string | Uint8Array | Readable | null,
-        ...(signal === undefined ? {} : { signal }),
         headersTimeout: headersTimeoutMs,
         bodyTimeout: bodyTimeoutMs,
-        onInfo: informationalLimit(),
-      });
-      const { statusCode: status, headers: answered, body: read } = response;
-      if (countHeaders(answered) > maxHeaders) {
-        read.on('error', () => {}).destroy();
-        throw new RouterError('provider_unreachable', 'The provider answered with too many headers.');
-      }
-      const limit = this.#options.maxDecodedBytes ?? maxDecodedBytes;
-      return decoded({ status, headers: answered, body: read }, limit);
+      },
+      exchange,
+    );
+    try {
+      return await exchange.response;
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw translate(error);
@@ -120,21 +104,6 @@ export class Transport {
     if (destination === undefined) throw denied();
     return new Pool(origin, { ...options, connect: guardedConnector(destination, this.#options) });
   }
-}
-
-function countHeaders(headers: TransportResponse['headers']): number {
-  let count = 0;
-  for (const name in headers) count += Array.isArray(headers[name]) ? headers[name].length : 1;
-  return count;
-}
-
-function informationalLimit(): () => void {
-  let count = 0;
-  return () => {
-    count += 1;
-    if (count <= maxInformational) return;
-    throw new RouterError('provider_unreachable', 'The provider went on to say that it is about to answer.');
-  };
 }
 
 function translate(error: unknown): RouterError {

@@ -1,0 +1,107 @@
+import type { Dispatcher } from 'undici';
+import { RouterError } from '../errors.ts';
+import { decoded } from './decoding.ts';
+import { ResponseBody } from './response-body.ts';
+
+export interface TransportResponse {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: ResponseBody;
+}
+
+/** What is used of an `AbortSignal`. */
+export interface CancelSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
+type Headers = TransportResponse['headers'];
+type Controller = Dispatcher.DispatchController;
+
+/** How many headers one answer may have: a provider sends some twenty. */
+const maxHeaders = 256;
+/** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
+const maxInformational = 16;
+
+/**
+ * One request on its connection: undici tells it what the provider sends. `undici.request` does the same with a stream of
+ * Node's, which costs more than all of the rest of a call.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly response: Promise<TransportResponse>;
+  readonly #signal: CancelSignal | undefined;
+  readonly #maxDecodedBytes: number;
+  #resolve!: (response: TransportResponse) => void;
+  #reject!: (error: unknown) => void;
+  #controller: Controller | undefined;
+  #body: ResponseBody | undefined;
+  #informational = 0;
+
+  constructor(signal: CancelSignal | undefined, maxDecodedBytes: number) {
+    this.#signal = signal;
+    this.#maxDecodedBytes = maxDecodedBytes;
+    this.response = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    signal?.addEventListener('abort', this.#leave);
+    if (signal?.aborted) this.#leave();
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller;
+    if (this.#signal?.aborted) controller.abort(asError(this.#signal.reason));
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: Headers): void {
+    if (status < 200) {
+      this.#informational += 1;
+      if (this.#informational > maxInformational) throw refused('went on to say that it is about to answer');
+      return;
+    }
+    if (countOf(headers) > maxHeaders) throw refused('answered with too many headers');
+    const body = new ResponseBody(controller);
+    const response = decoded({ status, headers, body }, this.#maxDecodedBytes);
+    this.#body = body;
+    this.#resolve(response);
+  }
+
+  onResponseData(_: Controller, chunk: Buffer): void {
+    this.#body?.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#body?.end();
+  }
+
+  onResponseError(_: Controller, error: Error): void {
+    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#body?.fail(error);
+    this.#reject(error);
+  }
+
+  /** At once, even if undici has no connection yet that it could close. */
+  readonly #leave = (): void => {
+    const reason = this.#signal?.reason;
+    this.#body?.fail(reason);
+    this.#reject(reason);
+    this.#controller?.abort(asError(reason));
+  };
+}
+
+function countOf(headers: Headers): number {
+  let count = 0;
+  for (const name in headers) count += Array.isArray(headers[name]) ? headers[name].length : 1;
+  return count;
+}
+
+function refused(how: string): RouterError {
+  return new RouterError('provider_unreachable', `The provider ${how}.`);
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+}

@@ -1,0 +1,141 @@
+/** What holds the flow of a body back, and what ends it. */
+export interface Valve {
+  pause(): void;
+  resume(): void;
+  abort(reason: Error): void;
+}
+
+/** Bytes that may lie here before the provider is held back. */
+const highWaterMark = 65_536;
+
+/**
+ * The body of a provider's answer as it comes in: whoever does not take it holds the provider back. It stands where a
+ * stream of Node's could, at a fraction of what that costs.
+ */
+export class ResponseBody implements AsyncIterable<Buffer> {
+  readonly #valve: Valve;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  #paused = false;
+  #finished = false;
+  #error: unknown;
+  #changed: Promise<void> | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(valve: Valve) {
+    this.#valve = valve;
+  }
+
+  /** One that is all there. */
+  static of(bytes: Buffer): ResponseBody {
+    const body = new ResponseBody({ pause() {}, resume() {}, abort() {} });
+    body.push(bytes);
+    body.end();
+    return body;
+  }
+
+  /** Whether nothing is left to take, and nothing more will come. */
+  get over(): boolean {
+    return this.#finished && this.#chunks.length === 0;
+  }
+
+  /** What broke it off; `undefined` once it is over: it came whole. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /** The next bytes that are here. */
+  take(): Buffer | undefined {
+    const chunk = this.#chunks.shift();
+    if (chunk === undefined) return undefined;
+    this.#size -= chunk.length;
+    if (this.#paused && this.#size < highWaterMark) {
+      this.#paused = false;
+      this.#valve.resume();
+    }
+    return chunk;
+  }
+
+  /** Until there is more to take, or it is over. */
+  changed(): Promise<void> {
+    this.#changed ??= new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+    return this.#changed;
+  }
+
+  /**
+   * All of it, unless that is more than `limit` bytes: then what has come so far, and the rest is still to come.
+   *
+   * @throws what broke it off
+   */
+  async upTo(limit: number): Promise<{ chunks: Buffer[]; size: number; complete: boolean }> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for (;;) {
+      const chunk = this.take();
+      if (chunk !== undefined) {
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > limit) return { chunks, size, complete: false };
+      } else if (!this.over) await this.changed();
+      else if (this.#error === undefined) return { chunks, size, complete: true };
+      else throw this.#error;
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        const chunk = this.take();
+        if (chunk !== undefined) yield chunk;
+        else if (!this.over) await this.changed();
+        else if (this.#error === undefined) return;
+        else throw this.#error;
+      }
+    } finally {
+      this.destroy();
+    }
+  }
+
+  /** Nobody reads on: the provider's connection is closed, unless it has sent all. */
+  destroy(): void {
+    this.#chunks.length = 0;
+    this.#size = 0;
+    if (this.#finished) return;
+    const error = new Error('Nobody reads this answer any more.');
+    this.fail(error);
+    this.#valve.abort(error);
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#finished) return;
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    if (this.#size >= highWaterMark && !this.#paused) {
+      this.#paused = true;
+      this.#valve.pause();
+    }
+    this.#tell();
+  }
+
+  end(): void {
+    this.#finished = true;
+    this.#tell();
+  }
+
+  /** What has come before can still be taken. */
+  fail(error: unknown): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#error = error ?? new Error('closed');
+    this.#tell();
+  }
+
+  #tell(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    this.#changed = undefined;
+    wake?.();
+  }
+}
