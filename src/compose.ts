@@ -1,9 +1,11 @@
+import { Admission } from './calls/admission.ts';
 import { Affinity } from './calls/affinity.ts';
 import { chatCompletionOf, type TeamChatCompletion } from './calls/chat-completion.ts';
 import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
 import { Health } from './calls/health.ts';
 import { Limits } from './calls/limits.ts';
+import { Reporter } from './calls/report.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TeamHealth, teamHealth } from './calls/team-health.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
@@ -68,13 +70,13 @@ export function compose(given: RouterOptions): Rooms {
   const affinity = new Affinity(storage, options);
   const gates = { health: new Health(now), limits: new Limits(now) };
   const dispatcher = new Dispatcher({
-    snapshots,
+    admission: new Admission(snapshots, affinity),
     transports,
     credentials,
     affinity,
     limits,
     gates,
-    onCall,
+    reporter: new Reporter(onCall),
     random,
     now,
   });

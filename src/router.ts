@@ -275,8 +275,9 @@ export class TeamModelRouter {
    * @param caller `teamId: null` calls the shared deployments, as the operator
    */
   async dispatch(caller: Caller, call: Call): Promise<Answer> {
-    const teamId = caller.teamId === null ? null : checkTeamId(caller.teamId);
-    return this.#rooms.dispatcher.dispatch({ ...caller, teamId }, call);
+    const { teamId: given, models } = caller;
+    const teamId = given === null ? null : checkTeamId(given);
+    return this.#rooms.dispatcher.dispatch(models === undefined ? { teamId } : { teamId, models }, call);
   }
 
   /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */

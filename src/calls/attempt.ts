@@ -1,8 +1,8 @@
 import { RouterError, type RouterErrorCode } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
-import type { CooldownPolicy } from './health.ts';
 import type { Gates } from './pool.ts';
 import type { End, Reply } from './relay.ts';
 
@@ -28,85 +28,108 @@ export type Outcome = { prospect: Prospect; deployment?: Deployment } & (
   | { error: RouterError }
 );
 
-/** What is told of an attempt. */
+/** What an attempt is made by, and what is told of it. */
 export interface AttemptWatcher {
+  readonly gates: Gates;
+  readonly settings: CallSettings;
+  readonly signal: CallSignal | undefined;
   now: () => number;
-  attempted: (record: AttemptRecord) => void;
+  send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply>;
+  attempted(record: AttemptRecord): void;
   /** The body of an answer that was still to come has ended. */
-  ended: (end: End, status: number) => void;
-}
-
-export interface AttemptRequest {
-  deployment: Deployment;
-  /** It has siblings, so that a key that is rejected may cool it. */
-  inPool: boolean;
-  gates: Gates;
-  cooldown: CooldownPolicy;
-  signal: CallSignal | undefined;
-  /** Milliseconds until the first byte of the answer, and whether it is the caller who set them. */
-  limit: { milliseconds: number; callers: boolean };
-  send: (deployment: Deployment, cancel: Cancel, ended: (end: End) => void) => Promise<Reply>;
+  ended(end: End, status: number): void;
 }
 
 /** What an outcome means for the deployment. */
 type Verdict = 'succeeded' | 'alive' | 'failed' | 'limited' | 'neutral';
 
 /**
- * Makes one attempt, and tells the deployment's health of it. The caller's own abort, and a time-out that the caller
+ * One attempt, and what the deployment's health is told of it. The caller's own abort, and a time-out that the caller
  * set, say nothing of the deployment: one team could cool a shared one for all.
  */
-export async function attemptOnce(request: AttemptRequest, watcher: AttemptWatcher): Promise<Outcome> {
-  const { deployment, gates, signal, limit } = request;
-  const cancel = new Cancel(signal);
-  const free = gates.limits.take(deployment);
-  gates.health.begin(deployment.id);
-  const startedAt = watcher.now();
-  const note = (status: number, reason: AttemptRecord['reason']) => {
-    const milliseconds = watcher.now() - startedAt;
-    watcher.attempted({
-      deploymentId: deployment.id,
-      model: deployment.publicName,
-      status,
-      reason,
-      milliseconds,
-    });
-  };
-  const release = () => {
-    free();
-    cancel.release();
-  };
-  let status = 0;
-  const ended = (end: End) => {
-    release();
-    if (end.error !== undefined) settle(request, 'failed', end.error.code, undefined);
-    else if (!end.left) settle(request, 'succeeded', 'ok', undefined);
-    watcher.ended(end, status);
-  };
-  cancel.within(
-    limit.milliseconds,
-    () => new RouterError('provider_timeout', 'The provider did not answer in time.'),
-  );
-  try {
-    const reply = await request.send(deployment, cancel, ended);
-    cancel.inTime();
-    status = reply.status;
-    const { reason, prospect, verdict } = judgeStatus(reply.status, request.inPool);
-    note(reply.status, reason);
-    settle(request, reply.open ? 'alive' : verdict, reason, reply.retryAfterMs);
-    if (!reply.open) release();
-    return { deployment, reply, prospect };
-  } catch (error) {
-    release();
-    if (signal?.aborted || !RouterError.isInstance(error)) {
-      note(499, 'aborted');
-      settle(request, 'neutral', 'aborted', undefined);
-      throw error;
-    }
-    note(error.status, error.code);
-    const { prospect, verdict } = judgeError(error.code, cancel.aborted && limit.callers);
-    settle(request, verdict, error.code, undefined);
-    return { deployment, error, prospect };
+export class Attempt {
+  readonly #deployment: Deployment;
+  /** It has siblings, so that a key that is rejected may cool it. */
+  readonly #inPool: boolean;
+  readonly #watcher: AttemptWatcher;
+  readonly #cancel: Cancel;
+  readonly #free: () => void;
+  readonly #startedAt: number;
+  #status = 0;
+
+  constructor(deployment: Deployment, inPool: boolean, watcher: AttemptWatcher) {
+    this.#deployment = deployment;
+    this.#inPool = inPool;
+    this.#watcher = watcher;
+    this.#cancel = new Cancel(watcher.signal);
+    this.#free = watcher.gates.limits.take(deployment);
+    watcher.gates.health.begin(deployment.id);
+    this.#startedAt = watcher.now();
   }
+
+  /** @throws the signal's reason if the caller leaves */
+  async outcome(): Promise<Outcome> {
+    const deployment = this.#deployment;
+    const cancel = this.#cancel;
+    const { milliseconds, callers } = this.#watcher.settings.limitOf(deployment);
+    cancel.within(milliseconds, tooLate);
+    try {
+      const reply = await this.#watcher.send(deployment, cancel, this.#ended);
+      cancel.inTime();
+      this.#status = reply.status;
+      const { reason, prospect, verdict } = judgeStatus(reply.status, this.#inPool);
+      this.#note(reply.status, reason);
+      this.#settle(reply.open ? 'alive' : verdict, reason, reply.retryAfterMs);
+      if (!reply.open) this.#release();
+      return { deployment, reply, prospect };
+    } catch (error) {
+      this.#release();
+      if (this.#watcher.signal?.aborted || !RouterError.isInstance(error)) {
+        this.#note(499, 'aborted');
+        this.#settle('neutral', 'aborted', undefined);
+        throw error;
+      }
+      this.#note(error.status, error.code);
+      const { prospect, verdict } = judgeError(error.code, cancel.aborted && callers);
+      this.#settle(verdict, error.code, undefined);
+      return { deployment, error, prospect };
+    }
+  }
+
+  readonly #ended = (end: End): void => {
+    this.#release();
+    if (end.error !== undefined) this.#settle('failed', end.error.code, undefined);
+    else if (!end.left) this.#settle('succeeded', 'ok', undefined);
+    this.#watcher.ended(end, this.#status);
+  };
+
+  #release(): void {
+    this.#free();
+    this.#cancel.release();
+  }
+
+  #note(status: number, reason: AttemptRecord['reason']): void {
+    const { id: deploymentId, publicName: model } = this.#deployment;
+    const milliseconds = this.#watcher.now() - this.#startedAt;
+    this.#watcher.attempted({ deploymentId, model, status, reason, milliseconds });
+  }
+
+  #settle(verdict: Verdict, reason: string, retryAfterMs: number | undefined): void {
+    const { gates, settings } = this.#watcher;
+    const { health } = gates;
+    const { id } = this.#deployment;
+    if (verdict === 'succeeded') health.succeeded(id);
+    else if (verdict === 'alive') health.alive(id);
+    else if (verdict === 'neutral') health.released(id);
+    else {
+      const cooldown = settings.cooldownOf(this.#deployment);
+      health.failed(id, reason, cooldown, verdict === 'limited', retryAfterMs);
+    }
+  }
+}
+
+function tooLate(): RouterError {
+  return new RouterError('provider_timeout', 'The provider did not answer in time.');
 }
 
 function judgeStatus(
@@ -131,17 +154,4 @@ function judgeError(code: RouterErrorCode, callersTime: boolean): { prospect: Pr
   const own =
     code === 'egress_denied' || code === 'credential_unreadable' || code === 'provider_authentication_failed';
   return { prospect: own ? 'elsewhere' : 'final', verdict: 'neutral' };
-}
-
-function settle(
-  { deployment, gates: { health }, cooldown }: AttemptRequest,
-  verdict: Verdict,
-  reason: string,
-  retryAfterMs: number | undefined,
-): void {
-  const { id } = deployment;
-  if (verdict === 'succeeded') health.succeeded(id);
-  else if (verdict === 'alive') health.alive(id);
-  else if (verdict === 'neutral') health.released(id);
-  else health.failed(id, reason, cooldown, verdict === 'limited', retryAfterMs);
 }

@@ -1,22 +1,15 @@
-import type { Deployment } from '../teams/deployment.ts';
-import { type AttemptRequest, type AttemptWatcher, attemptOnce, type Outcome } from './attempt.ts';
-import type { CallSettings } from './call-settings.ts';
-import type { CallSignal } from './call-signal.ts';
-import { choose, exhausted, type Gates, untriedOf } from './pool.ts';
+import { Attempt, type AttemptWatcher, type Outcome } from './attempt.ts';
+import { choose, exhausted, untriedOf } from './pool.ts';
 import type { Pool } from './resolve.ts';
 
 export interface AttemptPlan extends AttemptWatcher {
   /** Resolves anew for each attempt, so that a key replaced or revoked meanwhile is not used. */
-  resolve: () => Pool | Promise<Pool>;
-  send: AttemptRequest['send'];
-  gates: Gates;
-  settings: CallSettings;
+  resolve(fallback: string | undefined): Pool | Promise<Pool>;
   /** Whether the call can still be sent again. */
-  repeatable: () => boolean;
+  repeatable(): boolean;
   random: () => number;
-  signal: CallSignal | undefined;
   /** Rejects with the signal's reason when the caller leaves. */
-  wait: (milliseconds: number) => Promise<void>;
+  wait(milliseconds: number): Promise<void>;
 }
 
 const mostRetries = 20;
@@ -30,16 +23,20 @@ const retryAfterClampMs = 10_000;
  * time-outs go to a deployment that was not tried yet, else, after a pause, to any again; 401, 403 and 404 only to one
  * that was not tried.
  *
+ * @param fallback the name to go on to; `undefined`: the call's own
  * @throws RouterError what `resolve` throws; the signal's reason
  */
-export async function attempt(plan: AttemptPlan): Promise<{ outcome: Outcome; name: string }> {
+export async function attempt(
+  plan: AttemptPlan,
+  fallback: string | undefined,
+): Promise<{ outcome: Outcome; name: string }> {
   const tried = new Set<string>();
   let outcome: Outcome | undefined;
   for (let turn = 0; ; turn++) {
-    const { deployments, publicName: name } = await plan.resolve();
+    const { deployments, publicName: name } = await plan.resolve(fallback);
     const deployment = choose(deployments, tried, plan.gates, plan.random);
     if (deployment !== undefined) {
-      outcome = await attemptOnce(requestTo(deployment, deployments.length > 1, plan), plan);
+      outcome = await new Attempt(deployment, deployments.length > 1, plan).outcome();
       tried.add(deployment.id);
     }
     // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.
@@ -56,12 +53,6 @@ export async function attempt(plan: AttemptPlan): Promise<{ outcome: Outcome; na
     if (prospect === 'elsewhere' || late) return { outcome, name };
     await plan.wait(pause);
   }
-}
-
-function requestTo(deployment: Deployment, inPool: boolean, plan: AttemptPlan): AttemptRequest {
-  const { gates, signal, send, settings } = plan;
-  const cooldown = settings.cooldownOf(deployment);
-  return { deployment, inPool, gates, cooldown, signal, send, limit: settings.limitOf(deployment) };
 }
 
 /** Exponential, with full jitter; what the provider asks for is the least, up to a clamp. */

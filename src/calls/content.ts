@@ -56,7 +56,7 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
 export function readContent(body: string | Uint8Array, envelope: Envelope): Content {
   const { endpoint, method, contentType } = envelope;
   if (body.length === 0) return emptyContent(endpoint, method);
-  if (!isForm(contentType)) return jsonContent(typeof body === 'string' ? body : decode(body), endpoint);
+  if (!isForm(contentType)) return new JsonContent(typeof body === 'string' ? body : decode(body), endpoint);
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   return formContent(readFormModel(bytes, contentType), bytes, contentType, envelope);
 }
@@ -93,19 +93,45 @@ export function checkNamed({ given, pathModel }: Envelope, model: string | undef
   throw new RouterError('invalid_request', message, { param: 'model' });
 }
 
-function jsonContent(text: string, endpoint: Endpoint): Content {
-  const scan = scanBody(text);
-  return {
+/** A JSON body, in which nothing but the model's name is changed. */
+class JsonContent implements Content {
+  readonly name: string | undefined;
+  readonly stream: boolean;
+  readonly contentType = 'application/json';
+  readonly #text: string;
+  readonly #scan: BodyScan;
+  readonly #endpoint: Endpoint;
+
+  constructor(text: string, endpoint: Endpoint) {
+    this.#text = text;
+    this.#endpoint = endpoint;
+    this.#scan = scanBody(text);
     // A fine-tuning job names the provider's base model, not one of the team's.
-    name: endpoint.model === 'provider' ? undefined : scan.model?.value,
-    stream: scan.stream === true,
-    contentType: 'application/json',
-    stateful: () => readStateful(endpoint, text, scan),
-    bodyFor: (deployment) => (carriesModel(endpoint) ? jsonFor(deployment, text, scan) : text),
-    ...plain,
-    references: () => bodyReferences(text),
-    keeps: () => keepsAnswer(endpoint, text, scan),
-  };
+    this.name = endpoint.model === 'provider' ? undefined : this.#scan.model?.value;
+    this.stream = this.#scan.stream;
+  }
+
+  stateful(): string | undefined {
+    return readStateful(this.#endpoint, this.#text, this.#scan);
+  }
+
+  bodyFor(deployment: Deployment): string {
+    return carriesModel(this.#endpoint) ? jsonFor(deployment, this.#text, this.#scan) : this.#text;
+  }
+
+  references(): string[] {
+    return bodyReferences(this.#text);
+  }
+
+  keeps(): boolean {
+    return keepsAnswer(this.#endpoint, this.#text, this.#scan);
+  }
+
+  repeatable(): boolean {
+    return true;
+  }
+
+  release(): void {}
 }
 
 function jsonFor(deployment: Deployment, text: string, scan: BodyScan): string {

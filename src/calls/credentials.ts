@@ -10,7 +10,7 @@ import type { CallSignal } from './call-signal.ts';
 import { redact } from './redact.ts';
 import { untilAborted } from './until-aborted.ts';
 
-const once = { repeatable: () => true, signal: undefined };
+const anew = { repeatable: () => true };
 
 const timeoutMs = 15_000;
 const tokenLimit = 65_536;
@@ -31,41 +31,35 @@ export class Credentials {
    * Makes one request with the deployment's secrets. If a token is rejected that Entra gave earlier, once more with a
    * new one.
    *
-   * @param call whether the request can be made again, and until when it is waited for
+   * @param content whether the request can be made again
+   * @param signal until when a token is waited for
    * @throws RouterError what `send` throws, and `credential_unreadable`, `provider_authentication_failed`,
    * `provider_unreachable`, `provider_timeout`
    */
   use(
     deployment: Deployment,
     send: (secrets: Secrets) => Promise<TransportResponse>,
-    call: { repeatable: () => boolean; signal: CallSignal | undefined } = once,
+    content: { repeatable(): boolean } = anew,
+    signal?: CallSignal,
   ): Promise<TransportResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
     if (clientSecret === undefined) return send(secrets);
     const key = JSON.stringify([deployment.teamId, deployment.id, deployment.secretVersion]);
     const token = async () =>
-      untilAborted(
-        Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret))),
-        call.signal,
-      );
-    return this.#signed(
-      key,
-      token,
-      (azure_ad_token) => send({ ...secrets, azure_ad_token }),
-      call.repeatable,
-    );
+      untilAborted(Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret))), signal);
+    return this.#signed(key, token, (azure_ad_token) => send({ ...secrets, azure_ad_token }), content);
   }
 
   async #signed(
     key: string,
     token: () => Promise<string>,
     send: (token: string) => Promise<TransportResponse>,
-    repeatable: () => boolean,
+    content: { repeatable(): boolean },
   ): Promise<TransportResponse> {
     const first = await token();
     const response = await send(first);
-    if (response.status !== 401 || !this.#tokens.reject(key, first) || !repeatable()) {
+    if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.repeatable()) {
       return withoutToken(response, first);
     }
     response.body.destroy();

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Outcome } from './attempt.ts';
-import type { CallSettings } from './call-settings.ts';
-import type { ReceiptDraft } from './receipt.ts';
+import { attempt } from './attempts.ts';
+import type { Journey } from './journey.ts';
 
 /** However the fallbacks are chained, a call goes on to no more than these. */
 const mostFallbacks = 10;
@@ -9,25 +9,19 @@ const mostFallbacks = 10;
 /**
  * Tries the call's own model, then its fallbacks: those of its name in turn, and then theirs. A name that the caller may
  * not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
- *
- * @param attempt makes the attempts at one pool: the call's own, or a fallback's
  */
-export async function withFallbacks(
-  attempt: (name?: string) => Promise<{ outcome: Outcome; name: string }>,
-  settings: CallSettings,
-  receipt: ReceiptDraft,
-  repeatable: () => boolean,
-): Promise<Outcome> {
-  const { outcome: first, name: own } = await attempt();
+export async function withFallbacks(journey: Journey): Promise<Outcome> {
+  const { outcome: first, name: own } = await attempt(journey, undefined);
   if (!goesOn(first)) return first;
+  const { settings, receipt } = journey;
   const seen = new Set([own]);
   const waiting = [...settings.fallbacksOf(own, true)];
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    if (seen.size > mostFallbacks || settings.expired || !repeatable()) break;
+    if (seen.size > mostFallbacks || settings.expired || !journey.mayFallBack) break;
     if (seen.has(name)) continue;
     seen.add(name);
     try {
-      const { outcome } = await attempt(name);
+      const { outcome } = await attempt(journey, name);
       receipt.fellBackTo(name);
       if (!goesOn(outcome)) return outcome;
     } catch (error) {

@@ -3,7 +3,7 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asBuffer } from './answer.ts';
 import { madeIn } from './references.ts';
-import type { ModelRequest } from './request.ts';
+import { type ModelRequest, referencesOf } from './request.ts';
 import { type Caller, type Directory, type Pool, resolve, resolveOnly } from './resolve.ts';
 
 /**
@@ -24,7 +24,7 @@ export function resolvePinned(
   const choices = named?.deployments.length ?? directory.team?.deployments.size ?? 0;
   if (choices < 2 || caller.teamId === null || named?.deployments[0]?.teamId === null)
     return named ?? unpinned();
-  const objects = request.references();
+  const objects = referencesOf(request);
   if (objects.length === 0) return named ?? unpinned();
   const narrow = (deploymentId: string | undefined): Pool => {
     const own = deploymentId === undefined ? undefined : ownPool(directory, caller, deploymentId);
@@ -70,7 +70,7 @@ export async function rememberMade(
   const siblings = team?.pools.get(deployment.publicName)?.length ?? 0;
   const { teamId } = deployment;
   if (makes.length === 0 || siblings < 2 || teamId === null || body === null) return answer;
-  if (answer.status >= 300 || !request.keeps()) return answer;
+  if (answer.status >= 300 || !request.content.keeps()) return answer;
   const record = (text: string) => affinity.record(teamId, madeIn(valueIn(text), makes), deployment.id);
   if (body instanceof Uint8Array) {
     await record(asBuffer(body).toString('utf8'));

@@ -28,7 +28,7 @@ export interface Reply {
   retryAfterMs: number | undefined;
   tokens?: Tokens | undefined;
   /** The error's, if it is the router's own. */
-  code?: string;
+  code?: string | undefined;
   /** The body is still to come: nothing can be tried again. */
   open: boolean;
 }
@@ -120,7 +120,7 @@ async function readReply(reception: Reception, headers: Record<string, string>):
   if (stream) throw unreachable(deployment, 'was asked for a stream of events and answered with JSON');
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
-  return { ...wholeReply(answer), tokens: usage };
+  return wholeReply(answer, undefined, usage);
 }
 
 function openReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
@@ -138,8 +138,8 @@ function openReply(reception: Reception, headers: Record<string, string>, head: 
 }
 
 /** An answer that is all there. */
-export function wholeReply(answer: Answer): Reply {
-  return { answer, status: answer.status, retryAfterMs: undefined, open: false };
+export function wholeReply(answer: Answer, code?: string, tokens?: Tokens): Reply {
+  return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
 }
 
 function open(answer: Answer): Reply {

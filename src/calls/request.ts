@@ -33,20 +33,20 @@ export interface Content {
   stream: boolean;
   contentType: string | null;
   /** Why a shared deployment may not serve it: the answer would stay in the operator's account. */
-  stateful: () => string | undefined;
-  bodyFor: (deployment: Deployment) => string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  stateful(): string | undefined;
+  bodyFor(deployment: Deployment): string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
   /** The ids of objects in the provider's account that it speaks of. */
-  references: () => string[];
+  references(): string[];
   /** Whether the provider keeps what the call makes, as far as the body decides it. */
-  keeps: () => boolean;
+  keeps(): boolean;
   /** Whether the body can be sent again: not once a stream that was not held whole has begun to be read. */
-  repeatable: () => boolean;
+  repeatable(): boolean;
   /** Lets go of a stream that nobody began to read. */
-  release: () => void;
+  release(): void;
 }
 
 /** A call understood: which endpoint, which model it names, and how its body reads for a deployment. */
-export interface ModelRequest extends Content {
+export interface ModelRequest {
   endpoint: Endpoint;
   params: Record<string, string>;
   query: URLSearchParams;
@@ -54,6 +54,12 @@ export interface ModelRequest extends Content {
   name: string | undefined;
   /** Whether the call itself says so, and not only a default. */
   named: boolean;
+  content: Content;
+}
+
+/** The ids of the objects in the provider's account that a call speaks of, by its path or its body. */
+export function referencesOf({ params, content }: ModelRequest): string[] {
+  return [...pathReferences(params), ...content.references()];
 }
 
 /**
@@ -72,17 +78,8 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
   const given = call.query.get('model') ?? call.headers.get('x-team-model') ?? undefined;
   const request = (content: Content): ModelRequest => {
     const name = pathModel ?? content.name ?? given;
-    const references = () => [...pathReferences(params), ...content.references()];
     const named = name !== undefined;
-    return {
-      ...content,
-      endpoint,
-      params,
-      query: call.query,
-      name: name ?? call.defaultModel,
-      named,
-      references,
-    };
+    return { endpoint, params, query: call.query, name: name ?? call.defaultModel, named, content };
   };
   const { body, method, headers, signal } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));

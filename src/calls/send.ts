@@ -29,10 +29,8 @@ export function send(
   return credentials.use(
     deployment,
     (secrets) => sendWith(transport, secrets, deployment, call, request, cancel),
-    {
-      repeatable: request.repeatable,
-      signal: call.signal,
-    },
+    request.content,
+    call.signal,
   );
 }
 
@@ -46,15 +44,16 @@ function sendWith(
   cancel: Cancel,
 ): Promise<TransportResponse> {
   const { target, params } = deployment;
+  const { content } = request;
   const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
   for (const name of passedHeaders) {
     const value = call.headers.get(name);
     if (value !== null) headers[name] = value;
   }
-  if (request.contentType !== null) headers['content-type'] = request.contentType;
+  if (content.contentType !== null) headers['content-type'] = content.contentType;
   for (const [name, value] of secrets.headers) headers[name] = value;
   Object.assign(headers, authHeaders(target, secrets, params));
-  const body = request.bodyFor(deployment);
+  const body = content.bodyFor(deployment);
   return transport.request({
     method: call.method,
     url: addressOf(target, request.endpoint, request.params, request.query).url,

@@ -39,8 +39,12 @@ export function stampOf(actor: Actor | undefined): { at: string; by: string } {
   return { at: new Date().toISOString(), by: actor?.userId ?? defaultUser };
 }
 
+const plainId = /^[\w.@-]{1,256}$/;
+
 /** A team's id as given by the application: refused when empty, never taken for "shared". */
 export function checkTeamId(teamId: string): string {
+  // Nearly every one; a call would spend more on the schema than on all its look-ups.
+  if (typeof teamId === 'string' && plainId.test(teamId)) return teamId;
   const result = teamIdSchema.safeParse(teamId);
   if (result.success) return result.data;
   const reason = result.error.issues[0]?.message ?? 'is not valid';

@@ -1,10 +1,12 @@
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Admission } from '../../src/calls/admission.ts';
 import { Affinity } from '../../src/calls/affinity.ts';
 import { Credentials } from '../../src/calls/credentials.ts';
 import { Dispatcher } from '../../src/calls/dispatch.ts';
 import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
+import { Reporter } from '../../src/calls/report.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
@@ -89,7 +91,8 @@ beforeEach(async () => {
   const limits = { maxBodyBytes: 1_000_000, maxHeldBytes: 1_000_000 };
   dispatcher = new Dispatcher({
     gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
-    snapshots,
+    admission: new Admission(snapshots, affinity),
+    reporter: new Reporter(undefined),
     transports,
     credentials,
     affinity,

@@ -1,0 +1,73 @@
+import { RouterError } from '../errors.ts';
+import type { Snapshots } from '../teams/snapshots.ts';
+import type { Affinity } from './affinity.ts';
+import { resolvePinned } from './pinning.ts';
+import type { ModelRequest } from './request.ts';
+import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
+
+/** Resolves what a call names, and admits its caller to it. What is in memory, as nearly always, nobody waits for. */
+export class Admission {
+  readonly #snapshots: Snapshots;
+  readonly #affinity: Affinity;
+
+  constructor(snapshots: Snapshots, affinity: Affinity) {
+    this.#snapshots = snapshots;
+    this.#affinity = affinity;
+  }
+
+  /** What the caller's names are looked up in. */
+  directory({ teamId }: Caller): Directory | Promise<Directory> {
+    const team = teamId === null ? undefined : this.#snapshots.get(teamId);
+    const shared = this.#snapshots.get(null);
+    if (!(team instanceof Promise) && !(shared instanceof Promise)) return { team, shared };
+    return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
+  }
+
+  /**
+   * The pool of the call's own name, or of a fallback's.
+   *
+   * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`
+   */
+  pool(caller: Caller, request: ModelRequest, fallback: string | undefined): Pool | Promise<Pool> {
+    const directory = this.directory(caller);
+    return directory instanceof Promise
+      ? directory.then((found) => this.#find(found, caller, request, fallback))
+      : this.#find(directory, caller, request, fallback);
+  }
+
+  #find(
+    directory: Directory,
+    caller: Caller,
+    request: ModelRequest,
+    fallback: string | undefined,
+  ): Pool | Promise<Pool> {
+    if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (fallback !== undefined) return admitted(resolve(directory, caller, fallback), request);
+    const pool = this.#resolve(directory, caller, request);
+    return pool instanceof Promise ? pool.then((found) => admitted(found, request)) : admitted(pool, request);
+  }
+
+  #resolve(directory: Directory, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+    try {
+      const pool = resolvePinned(this.#affinity, directory, caller, request);
+      return pool instanceof Promise ? pool.catch((error) => this.#unlessOutOfReach(error)) : pool;
+    } catch (error) {
+      return this.#unlessOutOfReach(error);
+    }
+  }
+
+  #unlessOutOfReach(error: unknown): never {
+    const unknown = RouterError.isInstance(error) && error.code === 'model_not_found';
+    if (!unknown || !this.#snapshots.outOfReach) throw error;
+    // It may have been added since, where the storage can be reached.
+    const message = 'The storage cannot be reached, and this model is not known yet.';
+    throw new RouterError('storage_unavailable', message);
+  }
+}
+
+function admitted(pool: Pool, request: ModelRequest): Pool {
+  const shared = pool.deployments.some(({ teamId }) => teamId === null);
+  const reason = shared ? request.content.stateful() : undefined;
+  if (reason !== undefined) throw new RouterError('stateful_on_shared', reason);
+  return pool;
+}

@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Deployment } from '../teams/deployment.ts';
+import type { Admission } from './admission.ts';
+import type { AttemptRecord } from './attempt.ts';
+import type { AttemptPlan } from './attempts.ts';
+import type { CallSettings } from './call-settings.ts';
+import type { CallSignal } from './call-signal.ts';
+import type { Cancel } from './cancel.ts';
+import type { Credentials } from './credentials.ts';
+import type { Gates } from './pool.ts';
+import type { ReceiptDraft } from './receipt.ts';
+import { type End, type Reply, receive } from './relay.ts';
+import type { Reporter } from './report.ts';
+import { type Call, type ModelRequest, referencesOf } from './request.ts';
+import type { Caller, Pool } from './resolve.ts';
+import { send, type Transports } from './send.ts';
+import { untilAborted } from './until-aborted.ts';
+
+/** What every call goes through. */
+export interface Passages {
+  admission: Admission;
+  transports: Transports;
+  credentials: Credentials;
+  gates: Gates;
+  reporter: Reporter;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+}
+
+/** One call on its way: what its attempts ask for, and what they tell of. */
+export class Journey implements AttemptPlan {
+  readonly gates: Gates;
+  readonly random: () => number;
+  readonly now: () => number;
+  readonly signal: CallSignal | undefined;
+  readonly settings: CallSettings;
+  readonly receipt: ReceiptDraft;
+  readonly request: ModelRequest;
+  readonly #caller: Caller;
+  readonly #call: Call;
+  readonly #through: Passages;
+
+  constructor(
+    through: Passages,
+    caller: Caller,
+    call: Call,
+    request: ModelRequest,
+    settings: CallSettings,
+    receipt: ReceiptDraft,
+  ) {
+    this.gates = through.gates;
+    this.random = through.random;
+    this.now = through.now;
+    this.signal = call.signal;
+    this.settings = settings;
+    this.receipt = receipt;
+    this.request = request;
+    this.#caller = caller;
+    this.#call = call;
+    this.#through = through;
+  }
+
+  /** What speaks of an account's own objects means that account. */
+  get mayFallBack(): boolean {
+    const { endpoint } = this.request;
+    return !endpoint.stateful && referencesOf(this.request).length === 0 && this.repeatable();
+  }
+
+  resolve(fallback: string | undefined): Pool | Promise<Pool> {
+    return this.#through.admission.pool(this.#caller, this.request, fallback);
+  }
+
+  async send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply> {
+    const response = await send(this.#through, deployment, this.#call, this.request, cancel);
+    return receive({ deployment, response, stream: this.request.content.stream, cancel, ended });
+  }
+
+  repeatable(): boolean {
+    return this.request.content.repeatable();
+  }
+
+  async wait(milliseconds: number): Promise<void> {
+    await untilAborted(sleep(milliseconds), this.signal);
+    this.receipt.paused(milliseconds);
+  }
+
+  attempted(record: AttemptRecord): void {
+    this.receipt.attempted(record);
+  }
+
+  ended(end: End, status: number): void {
+    this.#through.reporter.report(this.receipt.at(status, endCode(end), end.tokens));
+  }
+}
+
+function endCode({ error, left }: End): string | undefined {
+  return error?.code ?? (left ? 'aborted' : undefined);
+}
