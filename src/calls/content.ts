@@ -1,9 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { asBuffer } from './answer.ts';
 import { carriesModel, type Endpoint, keepsAnswer, statefulReason } from './endpoints.ts';
 import { type FormBody, readFormModel } from './form-body.ts';
-import { type BodyScan, mergeExtra, replaceModel, scanBody } from './json-body.ts';
+import { type BodyScan, scanBody, writeBody } from './json-body.ts';
 import { bodyReferences } from './references.ts';
 import type { Call, Content } from './request.ts';
 
@@ -33,6 +34,8 @@ export function isForm(contentType: string | null): contentType is string {
   return contentType?.toLowerCase().startsWith('multipart/form-data') ?? false;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** What holds for every body that is held whole, and, of its objects, for every body that is not JSON. */
 export const plain = { references: () => [], keeps: () => true, repeatable: () => true, release: () => {} };
 
@@ -41,7 +44,7 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
   if (method === 'POST' && endpoint.model === 'json') {
     throw new RouterError('invalid_request', 'This call needs a JSON body.');
   }
-  const stateful = () => statefulReason(endpoint, '', undefined);
+  const stateful = () => statefulReason(endpoint, nothing, undefined);
   return {
     name: undefined,
     stream: false,
@@ -56,8 +59,8 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
 export function readContent(body: string | Uint8Array, envelope: Envelope): Content {
   const { endpoint, method, contentType } = envelope;
   if (body.length === 0) return emptyContent(endpoint, method);
-  if (!isForm(contentType)) return new JsonContent(typeof body === 'string' ? body : decode(body), endpoint);
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
+  if (!isForm(contentType)) return new JsonContent(bytes, endpoint);
   return formContent(readFormModel(bytes, contentType), bytes, contentType, envelope);
 }
 
@@ -75,7 +78,7 @@ export function formContent(
     name: named ? form.model : undefined,
     stream: false,
     contentType,
-    stateful: () => statefulReason(endpoint, '', undefined),
+    stateful: () => statefulReason(endpoint, nothing, undefined),
     bodyFor: (deployment) => (named ? form.replace(deployment.target.model) : bytes),
     ...plain,
   };
@@ -98,33 +101,35 @@ class JsonContent implements Content {
   readonly name: string | undefined;
   readonly stream: boolean;
   readonly contentType = 'application/json';
-  readonly #text: string;
+  readonly #bytes: Buffer;
   readonly #scan: BodyScan;
   readonly #endpoint: Endpoint;
 
-  constructor(text: string, endpoint: Endpoint) {
-    this.#text = text;
+  constructor(bytes: Buffer, endpoint: Endpoint) {
+    if (!isUtf8(bytes)) throw new RouterError('invalid_request', 'The body is not UTF-8.');
+    this.#bytes = bytes;
     this.#endpoint = endpoint;
-    this.#scan = scanBody(text);
+    this.#scan = scanBody(bytes);
     // A fine-tuning job names the provider's base model, not one of the team's.
     this.name = endpoint.model === 'provider' ? undefined : this.#scan.model?.value;
     this.stream = this.#scan.stream;
   }
 
   stateful(): string | undefined {
-    return readStateful(this.#endpoint, this.#text, this.#scan);
+    return readStateful(this.#endpoint, this.#bytes, this.#scan);
   }
 
-  bodyFor(deployment: Deployment): string {
-    return carriesModel(this.#endpoint) ? jsonFor(deployment, this.#text, this.#scan) : this.#text;
+  bodyFor({ target, params }: Deployment): Buffer | Buffer[] {
+    if (!carriesModel(this.#endpoint)) return this.#bytes;
+    return writeBody(this.#bytes, this.#scan, target.model, params.extra_body);
   }
 
   references(): string[] {
-    return bodyReferences(this.#text);
+    return bodyReferences(this.#bytes);
   }
 
   keeps(): boolean {
-    return keepsAnswer(this.#endpoint, this.#text, this.#scan);
+    return keepsAnswer(this.#endpoint, this.#bytes, this.#scan);
   }
 
   repeatable(): boolean {
@@ -134,30 +139,10 @@ class JsonContent implements Content {
   release(): void {}
 }
 
-function jsonFor(deployment: Deployment, text: string, scan: BodyScan): string {
-  const extra = deployment.params.extra_body;
-  if (scan.model !== undefined) {
-    const replaced = replaceModel(text, scan, deployment.target.model);
-    // What is added goes in front of everything else, so the positions of the scan still hold.
-    return extra === undefined ? replaced : mergeExtra(replaced, scan, extra);
-  }
-  return mergeExtra(text, scan, { model: deployment.target.model, ...extra });
-}
-
-function readStateful(endpoint: Endpoint, text: string, scan: BodyScan): string | undefined {
+function readStateful(endpoint: Endpoint, body: Buffer, scan: BodyScan): string | undefined {
   try {
-    return statefulReason(endpoint, text, scan);
+    return statefulReason(endpoint, body, scan);
   } catch {
     throw new RouterError('invalid_request', 'The body is not valid JSON.');
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function decode(body: Uint8Array): string {
-  try {
-    return utf8.decode(asBuffer(body));
-  } catch {
-    throw new RouterError('invalid_request', 'The body is not UTF-8.');
   }
 }

@@ -86,39 +86,39 @@ const accountFields = ['previous_response_id', 'conversation', 'prompt', 'backgr
 const references = new Set(['file_id', 'file_ids', 'vector_store_ids', 'container', 'container_id']);
 
 /** Whether the provider keeps the answer: a response unless it is told not to, a completion if it is told to. */
-export function keepsAnswer(endpoint: Endpoint, text: string, scan: BodyScan): boolean {
-  const store = literal(text, scan.keys.get('store'));
+export function keepsAnswer(endpoint: Endpoint, body: Buffer, scan: BodyScan): boolean {
+  const store = literal(body, scan.keys.get('store'));
   return endpoint.id === 'chat.completions.create' ? store === 'true' : store !== 'false';
 }
 
 /** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
 export function statefulReason(
   endpoint: Endpoint,
-  text: string,
+  body: Buffer,
   scan: BodyScan | undefined,
 ): string | undefined {
   const refused = (what: string) =>
     `${what} stays in the provider's account; a shared model serves stateless calls only.`;
   if (endpoint.stateful) return refused(`${endpoint.method} ${endpoint.path}`);
   if (scan === undefined) return undefined;
-  const store = literal(text, scan.keys.get('store'));
+  const store = literal(body, scan.keys.get('store'));
   if (endpoint.id === 'responses.create' && store !== 'false')
     return refused('A response without "store": false');
   if (store !== undefined && store !== 'false' && store !== 'null')
     return refused('What is stored ("store")');
   if (endpoint.id.startsWith('responses.')) {
     for (const field of accountFields) {
-      const value = literal(text, scan.keys.get(field));
+      const value = literal(body, scan.keys.get(field));
       if (value !== undefined && value !== 'null' && value !== 'false') return refused(`"${field}"`);
     }
   }
-  return pointsIntoAccount(text) ? refused('A reference to a stored object') : undefined;
+  return pointsIntoAccount(body) ? refused('A reference to a stored object') : undefined;
 }
 
-function pointsIntoAccount(text: string): boolean {
+function pointsIntoAccount(body: Buffer): boolean {
   // Only in a valid text are the keys what they seem.
-  JSON.parse(text);
-  for (const { key, value } of membersOf(text)) {
+  JSON.parse(body.toString('utf8'));
+  for (const { key, value } of membersOf(body)) {
     if (references.has(key) && value !== 'null') return true;
     if (key === 'type' && value?.startsWith('"') && JSON.parse(value) === 'item_reference') return true;
   }

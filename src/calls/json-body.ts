@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
+import { skipSpace, stringAt, stringEnd, unreadable, valueEnd } from './json-bytes.ts';
 
-/** Where the top-level values of a JSON object stand in its text. Nothing below them is parsed. */
+/** Where the top-level values of a JSON object stand among its bytes. Nothing below them is parsed. */
 export interface BodyScan {
   model?: { value: string; start: number; end: number };
   /** Whether `stream` is the literal `true`. */
@@ -21,55 +22,74 @@ export const forbiddenKeys = new Set([
   'litellm_params',
 ]);
 
+const colon = 0x3a;
+const comma = 0x2c;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const quote = 0x22;
+
+/** A body longer than this is not copied for the sake of its model: what comes behind it is sent as it lies there. */
+const copiedBytes = 65_536;
+
 /**
- * Scans a JSON body for its top-level keys. Numbers and escapes stay as they were written, and long texts are
- * jumped over: the model is replaced in the text itself.
+ * Scans a JSON body for its top-level keys. Its bytes are never made a text: numbers and escapes stay as they were
+ * written, and a long prompt costs no more than a short one.
  *
+ * @param bytes UTF-8
  * @throws RouterError `invalid_request` if it is no object, or a top-level key stands twice or is forbidden
  */
-export function scanBody(text: string): BodyScan {
+export function scanBody(bytes: Buffer): BodyScan {
   const keys = new Map<string, readonly [number, number]>();
-  const open = expect(text, skipSpace(text, 0), '{');
-  let at = skipSpace(text, open);
-  if (text[at] !== '}') {
+  const open = expect(bytes, skipSpace(bytes, 0), openBrace);
+  let at = skipSpace(bytes, open);
+  if (bytes[at] !== closeBrace) {
     for (;;) {
-      const keyEnd = stringEnd(text, at);
-      const key = decodeString(text.slice(at, keyEnd), undefined);
+      const keyEnd = stringEnd(bytes, at);
+      const key = stringAt(bytes, at, keyEnd);
+      if (key === undefined) throw unreadable();
       if (keys.has(key)) throw refusal(`${shown(key)} stands twice in the body.`, key);
       if (forbiddenKeys.has(key)) throw refusal(`${key} may not be set by a call.`, key);
-      const start = skipSpace(text, expect(text, skipSpace(text, keyEnd), ':'));
-      const end = valueEnd(text, start);
+      const start = skipSpace(bytes, expect(bytes, skipSpace(bytes, keyEnd), colon));
+      const end = valueEnd(bytes, start);
       keys.set(key, [start, end]);
-      at = skipSpace(text, end);
-      if (text[at] === '}') break;
-      at = skipSpace(text, expect(text, at, ','));
+      at = skipSpace(bytes, end);
+      if (bytes[at] === closeBrace) break;
+      at = skipSpace(bytes, expect(bytes, at, comma));
     }
   }
-  if (skipSpace(text, at + 1) !== text.length) throw unreadable();
-  return {
-    ...readModel(text, keys.get('model')),
-    stream: literal(text, keys.get('stream')) === 'true',
-    keys,
-    open,
-  };
-}
-
-/** The same text with another model. */
-export function replaceModel(text: string, scan: BodyScan, model: string): string {
-  if (scan.model === undefined) return text;
-  return text.slice(0, scan.model.start) + JSON.stringify(model) + text.slice(scan.model.end);
+  if (skipSpace(bytes, at + 1) !== bytes.length) throw unreadable();
+  const stream = literal(bytes, keys.get('stream')) === 'true';
+  const model = keys.get('model');
+  return model === undefined
+    ? { stream, keys, open }
+    : { model: readModel(bytes, model), stream, keys, open };
 }
 
 /**
- * The same text with what it lacks of `extra`, put in front of everything else: positions behind the opening
- * brace need not hold, so a text in which the model was replaced may be given with the scan of the one before.
+ * The same bytes with another model, and with what the body lacks of `extra` in front of everything else; a long body
+ * in two pieces.
  */
-export function mergeExtra(text: string, scan: BodyScan, extra: Record<string, unknown>): string {
+export function writeBody(
+  bytes: Buffer,
+  scan: BodyScan,
+  model: string,
+  extra: Record<string, unknown> | undefined,
+): Buffer | Buffer[] {
+  const added = membersOfExtra(scan, scan.model === undefined ? { model, ...extra } : extra);
+  const { start, end } = scan.model ?? { start: scan.open, end: scan.open };
+  const written = scan.model === undefined ? '' : JSON.stringify(model);
+  const head = [bytes.subarray(0, scan.open), Buffer.from(added), bytes.subarray(scan.open, start)];
+  const tail = bytes.subarray(end);
+  if (bytes.length <= copiedBytes) return Buffer.concat([...head, Buffer.from(written), tail]);
+  return [Buffer.concat([...head, Buffer.from(written)]), tail];
+}
+
+function membersOfExtra(scan: BodyScan, extra: Record<string, unknown> | undefined): string {
+  if (extra === undefined) return '';
   const lacking = Object.entries(extra).filter(([key, value]) => !scan.keys.has(key) && value !== undefined);
-  if (lacking.length === 0) return text;
+  if (lacking.length === 0) return '';
   const members = lacking.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',');
-  const comma = scan.keys.size === 0 ? '' : ',';
-  return text.slice(0, scan.open) + members + comma + text.slice(scan.open);
+  return scan.keys.size === 0 ? members : `${members},`;
 }
 
 /**
@@ -79,106 +99,40 @@ export function mergeExtra(text: string, scan: BodyScan, extra: Record<string, u
  *
  * @see https://github.com/nodejs/node/issues/63785
  */
-export function* membersOf(text: string): Generator<{ key: string; value: string | undefined }> {
-  for (let start = text.indexOf('"'); start !== -1; ) {
-    const end = stringEnd(text, start);
-    const colon = skipSpace(text, end);
-    if (text[colon] === ':') {
-      const at = skipSpace(text, colon + 1);
-      const nested = text[at] === '{' || text[at] === '[';
-      const key = decodeString(text.slice(start, end), undefined);
-      yield { key, value: nested ? undefined : text.slice(at, valueEnd(text, at)) };
+export function* membersOf(bytes: Buffer): Generator<{ key: string; value: string | undefined }> {
+  for (let start = bytes.indexOf(quote); start !== -1; ) {
+    const end = stringEnd(bytes, start);
+    const after = skipSpace(bytes, end);
+    if (bytes[after] === colon) {
+      const at = skipSpace(bytes, after + 1);
+      const nested = bytes[at] === openBrace || bytes[at] === 0x5b;
+      const key = stringAt(bytes, start, end);
+      if (key === undefined) throw unreadable();
+      yield { key, value: nested ? undefined : bytes.toString('utf8', at, valueEnd(bytes, at)) };
     }
-    start = text.indexOf('"', end);
+    start = bytes.indexOf(quote, end);
   }
 }
 
 /** The text of a top-level value, if there is one. */
-export function literal(text: string, span: readonly [number, number] | undefined): string | undefined {
-  return span === undefined ? undefined : text.slice(span[0], span[1]);
+export function literal(
+  bytes: Buffer,
+  span: readonly [start: number, end: number] | undefined,
+): string | undefined {
+  return span === undefined ? undefined : bytes.toString('utf8', span[0], span[1]);
 }
 
-function readModel(text: string, span: readonly [number, number] | undefined): Pick<BodyScan, 'model'> {
-  if (span === undefined) return {};
-  const [start, end] = span;
-  if (text[start] !== '"') throw refusal('model must be a string.', 'model');
-  return { model: { value: decodeString(text.slice(start, end), 'model'), start, end } };
+function readModel(bytes: Buffer, [start, end]: readonly [number, number]): NonNullable<BodyScan['model']> {
+  if (bytes[start] !== quote) throw refusal('model must be a string.', 'model');
+  const value = stringAt(bytes, start, end);
+  if (value === undefined) throw refusal('model is not a valid string.', 'model');
+  return { value, start, end };
 }
 
-function skipSpace(text: string, from: number): number {
-  let at = from;
-  for (;;) {
-    const code = text.charCodeAt(at);
-    if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return at;
-    at++;
-  }
-}
-
-function expect(text: string, at: number, character: string): number {
-  if (text[at] !== character) throw unreadable();
+function expect(bytes: Buffer, at: number, byte: number): number {
+  if (bytes[at] !== byte) throw unreadable();
   return at + 1;
 }
-
-/** The index after the string that begins at `start`. */
-function stringEnd(text: string, start: number): number {
-  if (text[start] !== '"') throw unreadable();
-  let quote = start;
-  for (;;) {
-    quote = text.indexOf('"', quote + 1);
-    if (quote === -1) throw unreadable();
-    let before = quote - 1;
-    while (text[before] === '\\') before--;
-    // An even number of backslashes escape each other, not the quotation mark.
-    if ((quote - before) % 2 === 1) return quote + 1;
-  }
-}
-
-const opening = new Map([
-  ['{', '}'],
-  ['[', ']'],
-]);
-
-/** The index after the value that begins at `start`. */
-function valueEnd(text: string, start: number): number {
-  const first = text[start];
-  if (first === '"') return stringEnd(text, start);
-  if (first === '{' || first === '[') return nestedEnd(text, start);
-  let at = start;
-  while (at < text.length && !/[\s,}\]]/.test(text[at] ?? '')) at++;
-  if (!/^(true|false|null|-?[0-9][-+.0-9eE]*)$/.test(text.slice(start, at))) throw unreadable();
-  return at;
-}
-
-function nestedEnd(text: string, start: number): number {
-  const closing: string[] = [];
-  for (let at = start; at < text.length; ) {
-    const character = text[at] ?? '';
-    if (character === '"') {
-      at = stringEnd(text, at);
-      continue;
-    }
-    const closer = opening.get(character);
-    if (closer !== undefined) closing.push(closer);
-    else if (character === '}' || character === ']') {
-      if (closing.pop() !== character) throw unreadable();
-      if (closing.length === 0) return at + 1;
-    }
-    at++;
-  }
-  throw unreadable();
-}
-
-function decodeString(text: string, param: string | undefined): string {
-  // Nearly every one: nothing in it is escaped, and nothing would have to be.
-  if (plainString.test(text)) return text.slice(1, -1);
-  try {
-    return JSON.parse(text) as string;
-  } catch {
-    throw param === undefined ? unreadable() : refusal(`${param} is not a valid string.`, param);
-  }
-}
-
-const plainString = /^"[\x20-\x21\x23-\x5b\x5d-\x7e]*"$/;
 
 function shown(key: string): string {
   return JSON.stringify(key.slice(0, 64));
@@ -186,8 +140,4 @@ function shown(key: string): string {
 
 function refusal(message: string, param: string): RouterError {
   return new RouterError('invalid_request', message, { param: param.slice(0, 64) });
-}
-
-function unreadable(): RouterError {
-  return new RouterError('invalid_request', 'The body is not a JSON object that can be read.');
 }

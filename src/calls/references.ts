@@ -10,7 +10,10 @@ const keys = [
   'file_ids',
 ] as const;
 
-/** Cheap, and nearly always the end of it. A key that is written with escapes is not found: then no account is preferred. */
+/** How all of them end. Cheap to look for, and nearly always the end of it: a long prompt is not made a text. */
+const endings = ['_id"', '_ids"', '_file"', '"conversation"'];
+
+/** A key that is written with escapes is not found: then no account is preferred. */
 const mentions = new RegExp(`"(?:${keys.join('|')})"\\s*:\\s*["{[]`);
 
 /** How many objects of one call are looked up. */
@@ -22,7 +25,9 @@ export function pathReferences(params: Record<string, string>): string[] {
 }
 
 /** The ids of the objects that a JSON body speaks of, at whatever depth. */
-export function bodyReferences(text: string): string[] {
+export function bodyReferences(body: Buffer): string[] {
+  if (!endings.some((ending) => body.includes(ending))) return [];
+  const text = body.toString('utf8');
   if (!mentions.test(text)) return [];
   const found = new Map<string, number>();
   const open: unknown[] = [parsed(text)];

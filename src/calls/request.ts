@@ -1,3 +1,4 @@
+import type { RequestBody } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { CallSignal } from './call-signal.ts';
@@ -34,7 +35,8 @@ export interface Content {
   contentType: string | null;
   /** Why a shared deployment may not serve it: the answer would stay in the operator's account. */
   stateful(): string | undefined;
-  bodyFor(deployment: Deployment): string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** A list is one body in pieces. */
+  bodyFor(deployment: Deployment): RequestBody | undefined;
   /** The ids of objects in the provider's account that it speaks of. */
   references(): string[];
   /** Whether the provider keeps what the call makes, as far as the body decides it. */

@@ -14,13 +14,15 @@ export interface TransportOptions extends ConnectorOptions {
   maxDecodedBytes?: number;
 }
 
+/** One that comes in pieces is read once, as it is sent; a list of pieces is there already. */
+export type RequestBody = string | Uint8Array | readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+
 export interface TransportRequest {
   method: string;
   url: string;
   /** Handed over: what has to be added is added here. */
   headers: Record<string, string>;
-  /** One that comes in pieces is read once, as it is sent. */
-  body?: string | Uint8Array | AsyncIterable<Uint8Array>;
+  body?: RequestBody;
   signal?: CancelSignal | undefined;
   /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
   headersTimeoutMs: number;
@@ -66,6 +68,7 @@ export class Transport {
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     this.#check(origin);
     headers['accept-encoding'] = 'identity';
+    if (Array.isArray(body)) headers['content-length'] = String(sizeOf(body));
     const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
     this.#agent.dispatch(
       {
@@ -73,7 +76,7 @@ export class Transport {
         path: pathStart === -1 ? '/' : url.slice(pathStart),
         method: method as Dispatcher.HttpMethod,
         headers,
-        // undici sends any async iterable, though its types know of Node's streams only.
+        // undici sends whatever can be iterated, though its types know of Node's streams only.
         body: (body ?? null) as string | Uint8Array | Readable | null,
         headersTimeout: headersTimeoutMs,
         bodyTimeout: bodyTimeoutMs,
@@ -104,6 +107,10 @@ export class Transport {
     if (destination === undefined) throw denied();
     return new Pool(origin, { ...options, connect: guardedConnector(destination, this.#options) });
   }
+}
+
+function sizeOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((size, piece) => size + piece.byteLength, 0);
 }
 
 function translate(error: unknown): RouterError {

@@ -219,7 +219,8 @@ function reasonAgainst(body: string): string | undefined {
   const text = `{"store":false,${body.slice(1)}`;
   const match = matchEndpoint('POST', '/v1/responses');
   if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
-  return statefulReason(match.endpoint, text, scanBody(text));
+  const bytes = Buffer.from(body);
+  return statefulReason(match.endpoint, bytes, scanBody(bytes));
 }
 
 test.each([

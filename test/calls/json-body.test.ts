@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { forbiddenKeys, mergeExtra, replaceModel, scanBody } from '../../src/calls/json-body.ts';
+import { type BodyScan, forbiddenKeys, scanBody, writeBody } from '../../src/calls/json-body.ts';
 import { RouterError } from '../../src/errors.ts';
+
+const scanText = (text: string) => scanBody(Buffer.from(text));
+const writeText = (text: string, scan: BodyScan, model: string, extra?: Record<string, unknown>) =>
+  Buffer.concat([writeBody(Buffer.from(text), scan, model, extra)].flat()).toString();
 
 const space = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 
@@ -127,7 +131,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
 
 function refusalOf(text: string): RouterError {
   try {
-    scanBody(text);
+    scanText(text);
   } catch (error) {
     if (RouterError.isInstance(error)) return error;
     throw error;
@@ -139,10 +143,11 @@ test('a body is read as JSON.parse reads it', () => {
   fc.assert(
     fc.property(fc.oneof(objectWithModel, objectWithout), (text) => {
       const value = JSON.parse(text) as Record<string, unknown>;
-      const scan = scanBody(text);
+      const scan = scanText(text);
       expect([...scan.keys.keys()].sort()).toEqual(Object.keys(value).sort());
+      const bytes = Buffer.from(text);
       for (const [key, [start, end]] of scan.keys)
-        expect(JSON.parse(text.slice(start, end))).toEqual(value[key]);
+        expect(JSON.parse(bytes.toString('utf8', start, end))).toEqual(value[key]);
       expect(scan.model?.value).toBe(value.model);
       expect(scan.stream).toBe(value.stream === true);
       expect(text.slice(0, scan.open).trim()).toBe('{');
@@ -153,7 +158,7 @@ test('a body is read as JSON.parse reads it', () => {
 
 test('keys with backslashes are read, each on its own', () => {
   const text = String.raw`{"\\":1,"\"":2,"\\n":3,"\n":4,"\\u006dodel":5,"\u006dodel":"mine"}`;
-  const scan = scanBody(text);
+  const scan = scanText(text);
   expect([...scan.keys.keys()]).toEqual(['\\', '"', '\\n', '\n', '\\u006dodel', 'model']);
   expect(scan.model?.value).toBe('mine');
 });
@@ -161,14 +166,13 @@ test('keys with backslashes are read, each on its own', () => {
 test('only the model is replaced: every other character stays where it was', () => {
   fc.assert(
     fc.property(objectWithModel, modelName, (text, next) => {
-      const scan = scanBody(text);
+      const scan = scanText(text);
       if (scan.model === undefined) throw new Error('the model was not found');
-      const replaced = replaceModel(text, scan, next);
+      const replaced = writeText(text, scan, next);
       expect(JSON.parse(replaced)).toEqual({ ...JSON.parse(text), model: next });
-      const tail = text.length - scan.model.end;
-      expect(replaced.slice(0, scan.model.start)).toBe(text.slice(0, scan.model.start));
-      expect(replaced.slice(replaced.length - tail)).toBe(text.slice(scan.model.end));
-      expect(replaced.slice(scan.model.start, replaced.length - tail)).toBe(JSON.stringify(next));
+      const bytes = Buffer.from(text);
+      const head = bytes.toString('utf8', 0, scan.model.start);
+      expect(replaced).toBe(head + JSON.stringify(next) + bytes.toString('utf8', scan.model.end));
     }),
     { numRuns: 2_000 },
   );
@@ -177,14 +181,32 @@ test('only the model is replaced: every other character stays where it was', () 
 test('numbers that JavaScript would change stay as they were written', () => {
   const rest = '"seed":12345678901234567890,"a":-0,"b":1e400,"c":1.0,"d":[1e400,{"e":-0.0}]';
   const text = `{"model":"mine",${rest}}`;
-  expect(replaceModel(text, scanBody(text), 'gpt-4o')).toBe(`{"model":"gpt-4o",${rest}}`);
+  expect(writeText(text, scanText(text), 'gpt-4o')).toBe(`{"model":"gpt-4o",${rest}}`);
 });
 
-test('a body that names no model is left alone', () => {
+test('a body that names no model gets one in front of everything else', () => {
   fc.assert(
     fc.property(objectWithout, (text) => {
-      expect(replaceModel(text, scanBody(text), 'gpt-4o')).toBe(text);
+      const scan = scanText(text);
+      const comma = scan.keys.size === 0 ? '' : ',';
+      const written = writeText(text, scan, 'gpt-4o');
+      expect(written).toBe(`${text.slice(0, scan.open)}"model":"gpt-4o"${comma}${text.slice(scan.open)}`);
     }),
+  );
+});
+
+test('a long body is written in pieces, which are the same bytes', () => {
+  fc.assert(
+    fc.property(objectWithModel, modelName, (text, model) => {
+      const long = text.replace(/\}\s*$/, `,"long":"${'é'.repeat(40_000)}"}`);
+      const scan = scanText(long);
+      const written = writeBody(Buffer.from(long), scan, model, { user: 'u' });
+      expect(written).toHaveLength(2);
+      const whole = Buffer.concat([written].flat()).toString();
+      expect(JSON.parse(whole)).toEqual({ user: 'u', ...JSON.parse(long), model });
+      expect(whole.endsWith(`${'é'.repeat(40_000)}"}`)).toBe(true);
+    }),
+    { numRuns: 50 },
   );
 });
 
@@ -198,15 +220,15 @@ test('what a deployment adds goes under what the body says', () => {
         fc.jsonValue().filter((value) => !JSON.stringify(value).includes('\\')),
       ),
       (text, model, extra) => {
-        const scan = scanBody(text);
-        const merged = mergeExtra(replaceModel(text, scan, model), scan, extra);
+        const scan = scanText(text);
+        const merged = writeText(text, scan, model, extra);
         // Through JSON, which has no -0.
         expect(JSON.parse(merged)).toEqual({
           ...JSON.parse(JSON.stringify(extra)),
           ...JSON.parse(text),
           model,
         });
-        expect(scanBody(merged).model?.value).toBe(model);
+        expect(scanText(merged).model?.value).toBe(model);
       },
     ),
   );
@@ -216,7 +238,7 @@ test('a key that stands twice is refused, however it is written', () => {
   fc.assert(
     fc.property(
       objectWithModel.chain((text) => {
-        const keys = [...scanBody(text).keys.keys()];
+        const keys = [...scanText(text).keys.keys()];
         return fc
           .constantFrom(...keys)
           .chain((key) => fc.tuple(fc.constant(text), fc.constant(key), quoted(key), jsonValue));
@@ -258,7 +280,7 @@ test('a call may not say where it goes or with which key', () => {
 
 test("below the top level the same keys are the call's own business", () => {
   const text = '{"model":"mine","metadata":{"api_key":"a","model":"b","model":"c"}}';
-  expect(scanBody(text).model?.value).toBe('mine');
+  expect(scanText(text).model?.value).toBe('mine');
 });
 
 test('a text that was cut or changed is read as JSON.parse reads it, if both read it', () => {
@@ -278,9 +300,9 @@ test('a text that was cut or changed is read as JSON.parse reads it, if both rea
   fc.assert(
     fc.property(damaged, (text) => {
       const value = parsed(text);
-      let scan: ReturnType<typeof scanBody> | undefined;
+      let scan: BodyScan | undefined;
       try {
-        scan = scanBody(text);
+        scan = scanText(text);
       } catch (error) {
         expect(RouterError.isInstance(error)).toBe(true);
         return;
@@ -334,5 +356,5 @@ test.each(['1', 'null', '["mine"]', '{"name":"mine"}', 'true'])(
 
 test('a body nested as deep as it likes is read without recursion', () => {
   const deep = `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)},"model":"mine"}`;
-  expect(scanBody(deep).model?.value).toBe('mine');
+  expect(scanText(deep).model?.value).toBe('mine');
 });
