@@ -219,7 +219,7 @@ function reasonAgainst(body: string): string | undefined {
   const text = `{"store":false,${body.slice(1)}`;
   const match = matchEndpoint('POST', '/v1/responses');
   if (match === undefined || 'allow' in match) expect.unreachable('there is such an endpoint');
-  const bytes = Buffer.from(body);
+  const bytes = Buffer.from(text);
   return statefulReason(match.endpoint, bytes, scanBody(bytes));
 }
 
