@@ -44,16 +44,14 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     return this.#error;
   }
 
-  /** The next bytes that are here. */
+  /** All bytes that are here: many small pieces cost whoever passes them on more than to join them. */
   take(): Buffer | undefined {
-    const chunk = this.#chunks.shift();
-    if (chunk === undefined) return undefined;
-    this.#size -= chunk.length;
-    if (this.#paused && this.#size < highWaterMark) {
-      this.#paused = false;
-      this.#valve.resume();
-    }
-    return chunk;
+    const [first] = this.#chunks;
+    if (first === undefined) return undefined;
+    const bytes = this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    this.#flow();
+    return bytes;
   }
 
   /** Until there is more to take, or it is over. */
@@ -73,11 +71,12 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
     for (;;) {
-      const chunk = this.take();
+      const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
         chunks.push(chunk);
         size += chunk.length;
         if (size > limit) return { chunks, size, complete: false };
+        if (this.#chunks.length === 0) this.#flow();
       } else if (!this.over) await this.changed();
       else if (this.#error === undefined) return { chunks, size, complete: true };
       else throw this.#error;
@@ -130,6 +129,14 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#finished = true;
     this.#error = error ?? new Error('closed');
     this.#tell();
+  }
+
+  /** Nothing lies here any more. */
+  #flow(): void {
+    this.#size = 0;
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#valve.resume();
   }
 
   #tell(): void {

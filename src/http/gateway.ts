@@ -45,9 +45,9 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const ready = readiness(router);
   const managed = manage(router);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>();
-  app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}, {}));
+  app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
   // Whatever escapes the handlers below: Hono's own would print it.
-  app.onError((error, { env }) => reply(failure(error), env ?? {}, {}));
+  app.onError((error, { env }) => reply(failure(error), env ?? {}));
   const gateway = basePath === undefined ? app : app.basePath(basePath);
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
@@ -59,7 +59,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     } catch (error) {
       answered = failure(error);
     }
-    const extra = options.cors === undefined ? {} : Object.fromEntries(context.res.headers);
+    const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
     return reply(answered, context.env ?? {}, extra);
   };
   const on = (method: string, path: string, work: Work) => {
@@ -95,8 +95,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   for (const path of livenessPaths) on('GET', path, liveness);
   on('GET', readinessPath, ({ env }) => ready(env?.draining?.() ?? false));
   if (openapi) {
-    const document = jsonAnswer(200, openApiDocument(basePath));
-    on(openApiEntry.method, openApiEntry.path, () => document);
+    const document = openApiDocument(basePath);
+    on(openApiEntry.method, openApiEntry.path, () => jsonAnswer(200, document));
   }
   gateway.all(
     '*',

@@ -25,13 +25,16 @@ export type NodeListener = (
 export function nodeListener(gateway: GatewayLike): NodeListener {
   const listener = getRequestListener((request, { incoming, outgoing }) => {
     const more = (incoming as WithBindings)[moreKey];
-    return gateway.fetch(request as Request, { ...more, incoming, outgoing, direct: true });
+    const { fastify, draining } = more ?? none;
+    return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
   return async (incoming, outgoing, more) => {
-    (incoming as WithBindings)[moreKey] = more;
+    if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
     await listener(incoming, outgoing);
   };
 }
+
+const none: Pick<NodeBindings, 'fastify' | 'draining'> = {};
 
 /** What a mount adds travels on Node's request. */
 const moreKey = Symbol('team-model-router.bindings');
@@ -73,9 +76,10 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
   const { port = 4000, hostname = '127.0.0.1', drainTimeoutMs = 30_000 } = options;
   const listener = nodeListener(gateway);
   let draining = false;
+  const more = { draining: () => draining };
   const server = createServer((incoming, outgoing) => {
     if (draining) outgoing.setHeader('connection', 'close');
-    void listener(incoming, outgoing, { draining: () => draining });
+    void listener(incoming, outgoing, more);
   });
   const requests = new OpenRequests(server);
   await new Promise<void>((resolve, reject) => {

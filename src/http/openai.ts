@@ -35,6 +35,9 @@ export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
   summary: `OpenAI's ${endpoint.id}`,
 }));
 
+/** To make one costs more than to read it. */
+const noQuery = new URLSearchParams();
+
 /** Hands the request to the pipeline as it came; the answer's bytes are the provider's. */
 export async function answerCall(
   router: TeamModelRouter,
@@ -45,7 +48,7 @@ export async function answerCall(
   const body = await readCallBody(raw, bindings, bodyLimit);
   const { headers, url } = raw;
   const queryStart = url.indexOf('?');
-  const query = new URLSearchParams(queryStart === -1 ? '' : url.slice(queryStart + 1));
+  const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const signal = leaving(raw, bindings);
   const sent = body === undefined ? {} : { body };
   return router.dispatch(callerOf(credential), { method, path, query, headers, ...sent, signal });
@@ -66,6 +69,6 @@ function leaving(request: Request, { outgoing }: NodeBindings): CallSignal {
   };
   // Who has left while the credential was looked up is not waited for.
   if (outgoing.closed) left();
-  else outgoing.once('close', left);
+  else outgoing.on('close', left);
   return signal;
 }

@@ -3,9 +3,6 @@ import type { Answer } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
 import type { NodeBindings } from './bindings.ts';
 
-/** On every answer: a hostile provider answers on the application's own origin. */
-const safeguards = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' } as const;
-
 /** Milliseconds for which a reader may take nothing of an answer that waits for it. */
 const longestStallMs = 120_000;
 
@@ -16,23 +13,27 @@ const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true
  * Hands an answer over: to Node's own response where it may be, small ones whole and streams as they come, which
  * costs half of what a web stream does; else as a standard `Response`.
  *
- * @param extra headers that middleware has set, such as CORS
+ * @param extra headers that middleware has set, such as CORS, if there may be any
  */
 export async function reply(
   answer: Answer,
   { outgoing, direct }: NodeBindings,
-  extra: Record<string, string>,
+  extra?: Record<string, string>,
 ): Promise<Response> {
-  const headers = { ...extra, ...answer.headers, ...safeguards };
-  if (direct !== true || outgoing === undefined) return toResponse({ ...answer, headers });
   const { status, body } = answer;
+  const headers = extra === undefined ? answer.headers : { ...extra, ...answer.headers };
+  // A hostile provider answers on the application's own origin.
+  headers['x-content-type-options'] = 'nosniff';
+  headers['content-security-policy'] = 'sandbox';
+  if (direct !== true || outgoing === undefined) return toResponse({ status, headers, body });
   if (outgoing.headersSent) {
     // Somebody else has answered in the meantime, such as a time-out of the application's.
     if (body !== null && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
     return alreadySent;
   }
   if (body === null || body instanceof Uint8Array) {
-    outgoing.writeHead(status, body === null ? headers : { ...headers, 'content-length': body.byteLength });
+    if (body !== null) headers['content-length'] = String(body.byteLength);
+    outgoing.writeHead(status, headers);
     outgoing.end(body ?? undefined);
   } else {
     outgoing.writeHead(status, headers);
