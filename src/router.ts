@@ -275,9 +275,10 @@ export class TeamModelRouter {
    * @param caller `teamId: null` calls the shared deployments, as the operator
    */
   async dispatch(caller: Caller, call: Call): Promise<Answer> {
-    const { teamId: given, models } = caller;
-    const teamId = given === null ? null : checkTeamId(given);
-    return this.#rooms.dispatcher.dispatch(models === undefined ? { teamId } : { teamId, models }, call);
+    const { teamId, models } = caller;
+    const checked: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
+    if (models !== undefined) checked.models = models;
+    return await this.#rooms.dispatcher.dispatch(checked, call);
   }
 
   /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */

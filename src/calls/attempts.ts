@@ -33,7 +33,8 @@ export async function attempt(
   const tried = new Set<string>();
   let outcome: Outcome | undefined;
   for (let turn = 0; ; turn++) {
-    const { deployments, publicName: name } = await plan.resolve(fallback);
+    const resolved = plan.resolve(fallback);
+    const { deployments, publicName: name } = resolved instanceof Promise ? await resolved : resolved;
     const deployment = choose(deployments, tried, plan.gates, plan.random);
     if (deployment !== undefined) {
       outcome = await new Attempt(deployment, deployments.length > 1, plan).outcome();

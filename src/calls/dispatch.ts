@@ -62,7 +62,7 @@ export class Dispatcher {
       const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(directory, caller, name);
       return await this.#forward(
-        new Journey(this.#options, caller, call, request, settings, receipt),
+        new Journey(this.#options, caller, call, request, settings, receipt, directory),
         caller,
         request,
       );

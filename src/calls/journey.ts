@@ -12,7 +12,7 @@ import type { ReceiptDraft } from './receipt.ts';
 import { type End, type Reply, receive } from './relay.ts';
 import type { Reporter } from './report.ts';
 import { type Call, type ModelRequest, referencesOf } from './request.ts';
-import type { Caller, Pool } from './resolve.ts';
+import type { Caller, Directory, Pool } from './resolve.ts';
 import { send, type Transports } from './send.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -41,6 +41,8 @@ export class Journey implements AttemptPlan {
   readonly #caller: Caller;
   readonly #call: Call;
   readonly #through: Passages;
+  /** Of this very moment: it holds for the first attempt. */
+  #directory: Directory | undefined;
 
   constructor(
     through: Passages,
@@ -49,6 +51,7 @@ export class Journey implements AttemptPlan {
     request: ModelRequest,
     settings: CallSettings,
     receipt: ReceiptDraft,
+    directory: Directory,
   ) {
     this.gates = through.gates;
     this.random = through.random;
@@ -60,6 +63,7 @@ export class Journey implements AttemptPlan {
     this.#caller = caller;
     this.#call = call;
     this.#through = through;
+    this.#directory = directory;
   }
 
   /** What speaks of an account's own objects means that account. */
@@ -69,12 +73,15 @@ export class Journey implements AttemptPlan {
   }
 
   resolve(fallback: string | undefined): Pool | Promise<Pool> {
-    return this.#through.admission.pool(this.#caller, this.request, fallback);
+    const { admission } = this.#through;
+    const directory = this.#directory ?? admission.directory(this.#caller);
+    this.#directory = undefined;
+    return admission.pool(directory, this.#caller, this.request, fallback);
   }
 
   async send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply> {
     const response = await send(this.#through, deployment, this.#call, this.request, cancel);
-    return receive({ deployment, response, stream: this.request.content.stream, cancel, ended });
+    return await receive({ deployment, response, stream: this.request.content.stream, cancel, ended });
   }
 
   repeatable(): boolean {

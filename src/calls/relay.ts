@@ -75,7 +75,7 @@ export async function receive(reception: Reception): Promise<Reply> {
   if (isEventStream(headers)) return eventReply(reception, headers);
   const announced = Number(headers['content-length'] ?? Number.NaN);
   if (!isJson(headers) && !(announced <= wholeBodyLimit)) return openReply(reception, headers, []);
-  return readReply(reception, headers);
+  return await readReply(reception, headers);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {

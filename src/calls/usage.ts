@@ -23,15 +23,15 @@ export function usageIn(text: string): Tokens | undefined {
 /** Of a `usage` in chat's form, or in that of responses. */
 export function tokensOf(usage: unknown): Tokens | undefined {
   if (typeof usage !== 'object' || usage === null) return undefined;
-  const count = (...names: string[]) => {
-    const value = names
-      .map((name) => (usage as Record<string, unknown>)[name])
-      .find((each) => each !== undefined);
-    return typeof value === 'number' && value >= 0 ? value : undefined;
-  };
-  const input = count('prompt_tokens', 'input_tokens');
-  const output = count('completion_tokens', 'output_tokens') ?? 0;
-  return input === undefined ? undefined : { input, output, total: count('total_tokens') ?? input + output };
+  const given = usage as Record<string, unknown>;
+  const input = countOf(given.prompt_tokens ?? given.input_tokens);
+  if (input === undefined) return undefined;
+  const output = countOf(given.completion_tokens ?? given.output_tokens) ?? 0;
+  return { input, output, total: countOf(given.total_tokens) ?? input + output };
+}
+
+function countOf(value: unknown): number | undefined {
+  return typeof value === 'number' && value >= 0 ? value : undefined;
 }
 
 function objectAt(text: string): unknown {

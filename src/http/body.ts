@@ -12,11 +12,11 @@ type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
  *
  * @throws RouterError `request_too_large`; `invalid_request` if somebody has read the body and kept nothing of it
  */
-export async function readBytes(
+export function readBytes(
   request: Request,
   { incoming, direct }: NodeBindings,
   limit: number,
-): Promise<Uint8Array | undefined> {
+): Uint8Array | undefined | Promise<Uint8Array | undefined> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
   // Whoever stands between may have put another body in the place of Node's.

@@ -12,7 +12,7 @@ import { manage } from './manage.ts';
 import { answerCall, callRoutes } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
-import { type Credential, checkPermission, type Permission } from './permissions.ts';
+import { type Credential, type Permission, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
 import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
@@ -66,10 +66,11 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
     gateway.on(method, pattern, answer(pattern, work));
   };
-  const admit = async (context: GatewayContext, permission: Permission): Promise<Credential> => {
-    const credential = await authenticate(context.req.raw, context.env ?? {});
-    checkPermission(credential, permission);
-    return credential;
+  const admit = (context: GatewayContext, permission: Permission): Credential | Promise<Credential> => {
+    const credential = authenticate(context.req.raw, context.env ?? {});
+    return credential instanceof Promise
+      ? credential.then((found) => permitted(found, permission))
+      : permitted(credential, permission);
   };
 
   for (const { method, paths, permission } of callRoutes) {

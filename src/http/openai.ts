@@ -51,7 +51,7 @@ export async function answerCall(
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const signal = leaving(raw, bindings);
   const sent = body === undefined ? {} : { body };
-  return router.dispatch(callerOf(credential), { method, path, query, headers, ...sent, signal });
+  return await router.dispatch(callerOf(credential), { method, path, query, headers, ...sent, signal });
 }
 
 function callerOf(credential: Credential): Caller {

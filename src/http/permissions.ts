@@ -30,9 +30,10 @@ const granted: Record<KeyType, readonly Permission[]> = {
   read_only: ['names', 'info'],
 };
 
-/** @throws RouterError `permission_denied` */
-export function checkPermission(credential: Credential, permission: Permission): void {
-  if (permission === 'open' || credential.master || granted[credential.keyType].includes(permission)) return;
+/** The same credential, if it may do this. @throws RouterError `permission_denied` */
+export function permitted(credential: Credential, permission: Permission): Credential {
+  if (permission === 'open' || credential.master || granted[credential.keyType].includes(permission))
+    return credential;
   throw new RouterError(
     'permission_denied',
     permission === 'master'

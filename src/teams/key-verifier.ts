@@ -78,6 +78,7 @@ export class KeyVerifier {
     const teamId = await this.#lookUp(token);
     if (teamId === undefined) throw invalidKey();
     const snapshot = await this.#snapshots.get(teamId);
+    this.#teams.set(token, teamId);
     if (snapshot?.keys.has(token)) return this.#judge(token, teamId, snapshot);
     // Made elsewhere a moment ago, perhaps: the snapshot may be older than the pointer.
     this.#snapshots.expire(teamId);
@@ -107,7 +108,6 @@ export class KeyVerifier {
       throw invalidKey();
     }
     if (isExpired(key, Date.now())) throw invalidKey();
-    this.#teams.set(token, teamId);
     if (snapshot.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
     if (key.blocked) throw new RouterError('key_blocked', 'This key is blocked.');
     const verified = { teamId, token, keyType: key.key_type };
