@@ -62,7 +62,7 @@ export function compose(given: RouterOptions): Rooms {
     timeoutMs: options.storageTimeoutMs,
     onWrite: (teamId) => snapshots.drop(teamId),
   });
-  const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
+  const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, options);
@@ -73,6 +73,7 @@ export function compose(given: RouterOptions): Rooms {
     credentials,
     affinity,
     limits,
+    maxAnswerBytes,
     gates,
     onCall,
     random,

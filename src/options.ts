@@ -39,6 +39,13 @@ export interface RouterOptions {
   maxTeams?: number;
   /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB). */
   maxBodyBytes?: number;
+  /**
+   * Bytes that a JSON answer may have, since whoever reads it holds it whole. Files, audio and streams of events go on at
+   * the reader's pace, without an end. Default 268 435 456 (256 MiB).
+   */
+  maxAnswerBytes?: number;
+  /** Bytes that an answer of any kind may unpack to, where its provider has compressed it. Default 67 108 864 (64 MiB). */
+  maxDecodedBytes?: number;
   /** Bytes of an upload that are held back to find its field `model` behind a file. Default 8 388 608 (8 MiB). */
   maxHeldBytes?: number;
   /**
@@ -53,6 +60,7 @@ export interface RouterOptions {
 }
 
 const milliseconds = z.int().positive().max(86_400_000);
+const bytes = z.int().positive().max(2_147_483_647);
 const callback = <Signature>() =>
   z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
 const entries = z.array(z.string()).readonly();
@@ -92,7 +100,9 @@ const routerOptions = z.strictObject({
   serveStaleMs: milliseconds.default(30_000),
   storageTimeoutMs: milliseconds.default(5_000),
   maxTeams: z.int().positive().max(10_000_000).default(10_000),
-  maxBodyBytes: z.int().positive().max(2_147_483_647).default(268_435_456),
+  maxBodyBytes: bytes.default(268_435_456),
+  maxAnswerBytes: bytes.default(268_435_456),
+  maxDecodedBytes: bytes.optional(),
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   onCall: callback<(receipt: Receipt) => void>().optional(),
@@ -101,7 +111,7 @@ const routerOptions = z.strictObject({
 
 /** Checks the options and fills in the defaults. */
 export function readOptions(given: RouterOptions) {
-  const { egress, ...options } = parse(routerOptions, given);
+  const { egress, maxDecodedBytes, ...options } = parse(routerOptions, given);
   return {
     ...options,
     egress: {
@@ -110,6 +120,7 @@ export function readOptions(given: RouterOptions) {
       ports: egress?.ports ?? [443],
     },
     transport: {
+      ...(maxDecodedBytes === undefined ? {} : { maxDecodedBytes }),
       ...(egress?.ca === undefined ? {} : { ca: egress.ca }),
       ...(egress?.lookup === undefined ? {} : { lookup: egress.lookup }),
     },

@@ -27,6 +27,8 @@ export interface DispatcherOptions {
   credentials: Credentials;
   affinity: Affinity;
   limits: BodyLimits;
+  /** Bytes that a JSON answer may have. */
+  maxAnswerBytes: number;
   gates: Gates;
   onCall?: ((receipt: Receipt) => void) | undefined;
   /** Uniform in [0, 1). */
@@ -117,7 +119,8 @@ export class Dispatcher {
       resolve: () => this.#pool(caller, request, fallback),
       async send(deployment, cancel, ended) {
         const response = await send(options, deployment, call, request, cancel);
-        return receive({ deployment, response, stream: request.stream, cancel, ended });
+        const { maxAnswerBytes } = options;
+        return receive({ deployment, response, stream: request.stream, maxAnswerBytes, cancel, ended });
       },
       gates,
       settings,

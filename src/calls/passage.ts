@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
-  /** Puts into `out` what may be passed on now. */
+  /** Puts into `out` what may be passed on now. What it throws breaks the passage off. */
   push(chunk: Uint8Array, out: Uint8Array[]): void;
   /** The provider has sent all; what it puts into `out` comes last. */
   end(out: Uint8Array[]): void;
@@ -67,7 +67,12 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const source = this.#source;
     const chunk: Uint8Array | null = source.destroyed ? null : source.read();
     if (chunk !== null) {
-      this.#course.push(chunk, this.#ready);
+      try {
+        this.#course.push(chunk, this.#ready);
+      } catch (error) {
+        source.on('error', () => {}).destroy();
+        this.#break(error);
+      }
       return true;
     }
     if (source.readableEnded) {
@@ -76,9 +81,13 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
       return true;
     }
     if (!source.destroyed && source.errored === null) return false;
-    this.#ended = true;
-    const error = this.#course.broken(source.errored ?? new Error('closed'), this.#ready);
-    if (this.#ready.length === 0) this.#failure = { error };
+    this.#break(source.errored ?? new Error('closed'));
     return true;
+  }
+
+  #break(cause: unknown): void {
+    this.#ended = true;
+    const error = this.#course.broken(cause, this.#ready);
+    if (this.#ready.length === 0) this.#failure = { error };
   }
 }

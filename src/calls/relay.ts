@@ -37,6 +37,8 @@ export interface Reception {
   response: TransportResponse;
   /** The caller asked for a stream of events. */
   stream: boolean;
+  /** Bytes that a JSON answer may have. */
+  maxAnswerBytes: number;
   cancel: Cancel;
   ended: (end: End) => void;
 }
@@ -74,6 +76,10 @@ export async function receive(reception: Reception): Promise<Reply> {
   if (isEventStream(headers)) return eventReply(reception, headers);
   const announced = Number(headers['content-length'] ?? Number.NaN);
   if (!isJson(headers) && !(announced <= wholeBodyLimit)) return openReply(reception, headers, []);
+  if (isJson(headers) && announced > reception.maxAnswerBytes) {
+    await collectUpTo(response, 0);
+    throw tooLong(reception);
+  }
   return readReply(reception, headers);
 }
 
@@ -113,6 +119,10 @@ async function readReply(reception: Reception, headers: Record<string, string>):
   } catch (error) {
     throw brokenOff(deployment, error, cancel);
   }
+  if (isJson(headers) && size > reception.maxAnswerBytes) {
+    response.body.on('error', () => {}).destroy();
+    throw tooLong(reception);
+  }
   if (size > wholeBodyLimit) return openReply(reception, headers, chunks);
   const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
   const answer: Answer = { status: response.status, headers, body: bytes };
@@ -127,11 +137,18 @@ async function readReply(reception: Reception, headers: Record<string, string>):
   return { ...wholeReply(answer), tokens: usage };
 }
 
+/** @param head what has been read of the body already */
 function openReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
+  let left = isJson(headers) ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
+  for (const chunk of head) left -= chunk.byteLength;
   const body = new Passage(
     reception.response.body,
     {
-      push: (chunk, out) => out.push(chunk),
+      push(chunk, out) {
+        left -= chunk.byteLength;
+        if (left < 0) throw tooLong(reception);
+        out.push(chunk);
+      },
       end: () => reception.ended({}),
       broken: (error) => broken(reception, error),
       left: () => reception.ended({ left: true }),
@@ -181,6 +198,10 @@ function shown(deployment: Deployment): string {
 
 function unreachable(deployment: Deployment, how: string): RouterError {
   return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
+}
+
+function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {
+  return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
 }
 
 async function collectUpTo(response: TransportResponse, limit: number): Promise<{ bytes: Buffer }> {

@@ -94,6 +94,7 @@ beforeEach(async () => {
     credentials,
     affinity,
     limits,
+    maxAnswerBytes: 1_000_000,
     random: () => 0,
     now,
   });
