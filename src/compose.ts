@@ -9,6 +9,7 @@ import { type TeamHealth, teamHealth } from './calls/team-health.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
 import { compilePolicy } from './egress/guard.ts';
 import { Transport } from './egress/transport.ts';
+import { Log, outline } from './log.ts';
 import { type RouterOptions, readOptions } from './options.ts';
 import type { ModelBody } from './schemas.ts';
 import { KeyRing } from './secrets/keyring.ts';
@@ -45,6 +46,7 @@ export interface Rooms {
 export function compose(given: RouterOptions): Rooms {
   const options = readOptions(given);
   const now = () => performance.now();
+  const log = new Log(options.logger);
   const { ports, allowShared } = options.egress;
   const policies = {
     team: compilePolicy(options.egress.allow, { ports }),
@@ -55,7 +57,10 @@ export function compose(given: RouterOptions): Rooms {
     shared: new Transport({ policy: policies.shared, ...options.transport }),
   };
   const ring = new KeyRing(options.encryptionKeys);
-  const storage = withDeadline(options.storage, options.storageTimeoutMs);
+  const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure) => {
+    if (failure === undefined) log.write('info', {}, 'storage answers again');
+    else log.write('error', { error: outline(failure) }, 'storage failed');
+  });
   const snapshots = new Snapshots(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const registry = new Registry(storage, {
@@ -66,7 +71,8 @@ export function compose(given: RouterOptions): Rooms {
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, options);
-  const gates = { health: new Health(now), limits: new Limits(now) };
+  const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
+  const gates = { health, limits: new Limits(now) };
   const dispatcher = new Dispatcher({
     snapshots,
     transports,
@@ -76,6 +82,7 @@ export function compose(given: RouterOptions): Rooms {
     maxAnswerBytes,
     gates,
     onCall,
+    log,
     random,
     now,
   });
@@ -85,7 +92,9 @@ export function compose(given: RouterOptions): Rooms {
       snapshots.notice(event);
       verifier.notice(event);
     }) ?? Promise.resolve(undefined)
-  ).catch(() => undefined);
+  ).catch((error: unknown) => {
+    log.write('warn', { error: outline(error) }, 'storage cannot be watched');
+  });
   const models = new ModelManagement(registry, storage, ring, {
     teams: options.teams,
     checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Receipt } from './calls/receipt.ts';
 import type { Lookup } from './egress/connector.ts';
+import { isLogger, type Logger } from './log.ts';
 import type { EncryptionKey } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
 import { parse } from './validation.ts';
@@ -55,6 +56,8 @@ export interface RouterOptions {
   affinityTtlMs?: number;
   /** Is told of every call; what it throws is ignored. */
   onCall?: (receipt: Receipt) => void;
+  /** Is told of what fails, such as `pino()`; what it throws is ignored. Default: nobody is. See docs/logging.md. */
+  logger?: Logger;
   /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
   random?: () => number;
 }
@@ -106,6 +109,7 @@ const routerOptions = z.strictObject({
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   onCall: callback<(receipt: Receipt) => void>().optional(),
+  logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),
 });
 

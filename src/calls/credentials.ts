@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { type EntraPost, requestEntraToken } from '../providers/entra.ts';
@@ -7,14 +7,15 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
 import { collect } from './answer.ts';
 import type { CallSignal } from './call-signal.ts';
-import { redact } from './redact.ts';
 import { untilAborted } from './until-aborted.ts';
 
 const once = { repeatable: () => true, signal: undefined };
 
 const timeoutMs = 15_000;
 const tokenLimit = 65_536;
-const errorLimit = 262_144;
+
+/** A response, and the token that was sent for it, if it is none of the deployment's stored secrets. */
+export type SignedResponse = TransportResponse & { token?: string };
 
 /** What a deployment's calls are signed with: its stored secret, or an Entra token that was asked for with it. */
 export class Credentials {
@@ -39,7 +40,7 @@ export class Credentials {
     deployment: Deployment,
     send: (secrets: Secrets) => Promise<TransportResponse>,
     call: { repeatable: () => boolean; signal: CallSignal | undefined } = once,
-  ): Promise<TransportResponse> {
+  ): Promise<SignedResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
     if (clientSecret === undefined) return send(secrets);
@@ -62,15 +63,15 @@ export class Credentials {
     token: () => Promise<string>,
     send: (token: string) => Promise<TransportResponse>,
     repeatable: () => boolean,
-  ): Promise<TransportResponse> {
+  ): Promise<SignedResponse> {
     const first = await token();
     const response = await send(first);
     if (response.status !== 401 || !this.#tokens.reject(key, first) || !repeatable()) {
-      return withoutToken(response, first);
+      return { ...response, token: first };
     }
     response.body.on('error', () => {}).destroy();
     const second = await token();
-    return withoutToken(await send(second), second);
+    return { ...(await send(second)), token: second };
   }
 
   #ask({ teamId, target, params }: Deployment, clientSecret: string) {
@@ -104,13 +105,6 @@ function postVia(transport: Transport): EntraPost {
     });
     return { status, text: (await readUpTo(body, tokenLimit)).toString('utf8') };
   };
-}
-
-/** A token that an error echoes is not among the deployment's stored secrets, which are taken out later. */
-async function withoutToken(response: TransportResponse, token: string): Promise<TransportResponse> {
-  if (response.status < 400) return response;
-  const body = redact(await readUpTo(response.body, errorLimit), { azure_ad_token: token, headers: [] });
-  return { ...response, body: Readable.from([body]) };
 }
 
 async function readUpTo(body: Readable, limit: number): Promise<Buffer> {

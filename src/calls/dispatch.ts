@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RouterError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { Snapshots } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
@@ -31,6 +32,7 @@ export interface DispatcherOptions {
   maxAnswerBytes: number;
   gates: Gates;
   onCall?: ((receipt: Receipt) => void) | undefined;
+  log: Log;
   /** Uniform in [0, 1). */
   random: () => number;
   /** Milliseconds, monotonic. */
@@ -55,7 +57,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#reporter = new Reporter(options.onCall);
+    this.#reporter = new Reporter(options.onCall, options.log);
   }
 
   /** Failures are answers; it rejects only when the caller's own signal aborts. */
@@ -69,6 +71,7 @@ export class Dispatcher {
         this.#reporter.report(receipt.at(499, 'aborted'));
         throw call.signal.reason;
       }
+      if (!RouterError.isInstance(error)) this.#reporter.unforeseen(receipt, error);
       reply = failureReply(asRouterError(error));
     }
     const { answer, open, code, tokens } = reply;

@@ -48,6 +48,10 @@ export class ReceiptDraft {
     this.startedAt = now();
   }
 
+  get callId(): string {
+    return this.#callId;
+  }
+
   attempted(record: AttemptRecord): void {
     this.#attempts.push(record);
     this.#elsewhereMs += record.milliseconds;

@@ -1,13 +1,15 @@
 import type { TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
+import { redact, redactBytes } from '../redact.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { secretValues } from '../teams/sealing.ts';
 import { type Answer, collect, errorAnswer } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
+import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
 import { Passage } from './passage.ts';
 import { isEventStream, isHtml, isJson, passHeaders, retryAfterMs } from './passed-headers.ts';
-import { redact } from './redact.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -34,7 +36,7 @@ export interface Reply {
 
 export interface Reception {
   deployment: Deployment;
-  response: TransportResponse;
+  response: SignedResponse;
   /** The caller asked for a stream of events. */
   stream: boolean;
   /** Bytes that a JSON answer may have. */
@@ -46,6 +48,8 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
+/** Bytes of the longest secret that may be stored, written down in the longest way. */
+const longestSecret = 32_768;
 
 /**
  * Turns a provider's response into the caller's answer.
@@ -56,8 +60,8 @@ export async function receive(reception: Reception): Promise<Reply> {
   const { deployment, response } = reception;
   const { status } = response;
   if (status >= 400 && status <= 599) {
-    const { bytes } = await collectUpTo(response, errorBodyLimit);
-    return errorReply(deployment, response, status, bytes);
+    const { bytes, complete } = await collectUpTo(response, errorBodyLimit);
+    return errorReply(deployment, response, status, bytes, complete);
   }
   if (status >= 300 || status < 200) {
     await collectUpTo(response, 0);
@@ -169,11 +173,12 @@ function open(answer: Answer): Reply {
 
 function errorReply(
   deployment: Deployment,
-  response: TransportResponse,
+  response: SignedResponse,
   status: number,
   bytes: Buffer,
+  complete = true,
 ): Reply {
-  const { headers: given } = response;
+  const { headers: given, token } = response;
   const asked = retryAfterMs(given);
   if (status === 401) {
     const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
@@ -186,10 +191,14 @@ function errorReply(
       code: error.code,
     };
   }
-  const body = redact(bytes, deployment.secrets());
-  const { 'content-length': _, ...headers } = passHeaders(given);
-  const answer = { status, headers: { ...headers, 'x-litellm-error-source': 'provider' }, body };
-  return { ...wholeReply(answer), retryAfterMs: asked };
+  const secrets = [...secretValues(deployment.secrets()), ...(token === undefined ? [] : [token])];
+  const { 'content-length': _, ...passed } = passHeaders(given);
+  const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
+  for (const [name, value] of Object.entries(passed)) headers[name] = redact(value, secrets);
+  const redacted = redactBytes(bytes, secrets);
+  // Where it was cut, the beginning of a secret may stand.
+  const body = complete ? redacted : redacted.subarray(0, -longestSecret);
+  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked };
 }
 
 function shown(deployment: Deployment): string {
@@ -204,12 +213,15 @@ function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {
   return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
 }
 
-async function collectUpTo(response: TransportResponse, limit: number): Promise<{ bytes: Buffer }> {
+async function collectUpTo(
+  response: TransportResponse,
+  limit: number,
+): Promise<{ bytes: Buffer; complete: boolean }> {
   response.body.on('error', () => {});
   try {
     return await collect(response.body, limit);
   } catch {
-    return { bytes: Buffer.alloc(0) };
+    return { bytes: Buffer.alloc(0), complete: true };
   } finally {
     response.body.destroy();
   }

@@ -8,6 +8,7 @@ import { Limits } from '../../src/calls/limits.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
+import { Log } from '../../src/log.ts';
 import type { ModelBody } from '../../src/schemas.ts';
 import { KeyRing } from '../../src/secrets/keyring.ts';
 import { Deployment } from '../../src/teams/deployment.ts';
@@ -95,6 +96,7 @@ beforeEach(async () => {
     affinity,
     limits,
     maxAnswerBytes: 1_000_000,
+    log: new Log(undefined),
     random: () => 0,
     now,
   });
