@@ -27,6 +27,8 @@ export interface RouterOptions {
     ca?: string | undefined;
     /** Your own look-up of names, called as `dns.lookup` is with `all`; what it answers is judged like any other. */
     lookup?: Lookup | undefined;
+    /** Milliseconds to look a host up, connect, and agree on TLS. Default 10 000. */
+    connectTimeoutMs?: number | undefined;
   };
   /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
@@ -96,6 +98,7 @@ const routerOptions = z.strictObject({
       ports: z.array(z.int().min(1).max(65_535)).readonly().optional(),
       ca: z.string().refine(isCertificate, 'must be certificates in PEM').optional(),
       lookup: callback<Lookup>().optional(),
+      connectTimeoutMs: milliseconds.optional(),
     })
     .optional(),
   teams: z.enum(['implicit', 'explicit']).default('implicit'),
@@ -127,6 +130,7 @@ export function readOptions(given: RouterOptions) {
       ...(maxDecodedBytes === undefined ? {} : { maxDecodedBytes }),
       ...(egress?.ca === undefined ? {} : { ca: egress.ca }),
       ...(egress?.lookup === undefined ? {} : { lookup: egress.lookup }),
+      ...(egress?.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: egress.connectTimeoutMs }),
     },
   };
 }

@@ -29,8 +29,8 @@ const large: readonly BehaviourName[] = ['gzip bomb', 'endless JSON', '1 MB line
 const streams = (name: BehaviourName) => /stream|event|chunks|DONE|line/.test(name);
 const secondsOf = (name: BehaviourName) => (silent.includes(name) ? 0.2 : 10);
 const atATime = (name: BehaviourName) => (large.includes(name) ? 10 : 100);
-/** How much later than its time-out a call may end while a hundred others are under way on two cores. */
-const toleranceMs = 3_000;
+/** How much later than its time-out a call may end while a hundred others are under way on a busy machine. */
+const toleranceMs = 10_000;
 /** A deployment of each of them, in turn: a thousand failures in a row cool one down, whatever its team allows. */
 const teams = ['acme', 'globex', 'initech'];
 
