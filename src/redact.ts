@@ -37,19 +37,17 @@ export function redactFields(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, redactFields(field)]));
 }
 
+/** As it is and as JSON writes it, once or in a string inside of a string; each of it as it is, in a URL, in hex and in base64. */
 function formsOf(secret: string): Set<string> {
-  const bytes = Buffer.from(secret);
   const escaped = JSON.stringify(secret).slice(1, -1);
-  return new Set([
-    secret,
-    bytes.toString('latin1'),
-    escaped,
-    JSON.stringify(escaped).slice(1, -1),
-    encodeURIComponent(secret),
-    new URLSearchParams([['', secret]]).toString().slice(1),
-    bytes.toString('hex'),
-    ...base64Forms(bytes),
-  ]);
+  const written = [secret, escaped, JSON.stringify(escaped).slice(1, -1)];
+  return new Set(
+    written.flatMap((text) => {
+      const bytes = Buffer.from(text);
+      const inUrl = [encodeURIComponent(text), new URLSearchParams([['', text]]).toString().slice(1)];
+      return [text, bytes.toString('latin1'), ...inUrl, bytes.toString('hex'), ...base64Forms(bytes)];
+    }),
+  );
 }
 
 /** Inside of a longer text base64 comes in three alignments: of each, the characters that the secret alone decides. */
