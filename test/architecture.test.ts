@@ -83,22 +83,6 @@ describe('the house', () => {
     }
   });
 
-  it('only egress/ opens connections; http/node.ts takes them', () => {
-    const ways =
-      /from '(node:)?(http|https|http2|tls|dgram|undici)'|(?<![.\w])fetch\(|net\.connect|createConnection/;
-    for (const { file, text } of files.filter(({ file }) => !file.startsWith('egress/'))) {
-      if (file === 'http/node.ts') {
-        const imported = /import \{(.*)\} from 'node:http'/
-          .exec(text)?.[1]
-          ?.split(',')
-          .map((name) => name.trim());
-        expect(imported?.filter((name) => !name.startsWith('type '))).toEqual(['createServer']);
-        continue;
-      }
-      expect(ways.test(withoutComments(text)), file).toBe(false);
-    }
-  });
-
   it('nothing but the command prints', () => {
     const prints = /\bconsole\b|process\.(stdout|stderr|emitWarning)|\bdebugger\b/;
     for (const { file, text } of files) {
