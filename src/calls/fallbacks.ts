@@ -19,6 +19,7 @@ export async function withFallbacks(
   repeatable: () => boolean,
 ): Promise<Outcome> {
   const { outcome: first, name: own } = await attempt();
+  receipt.turnedTo(own);
   if (!goesOn(first)) return first;
   const seen = new Set([own]);
   const waiting = [...settings.fallbacksOf(own, true)];
