@@ -11,6 +11,7 @@ import { type TeamHealth, teamHealth } from './calls/team-health.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
 import { compilePolicy } from './egress/guard.ts';
 import { Transport } from './egress/transport.ts';
+import { Log, outline } from './log.ts';
 import { type RouterOptions, readOptions } from './options.ts';
 import type { ModelBody } from './schemas.ts';
 import { KeyRing } from './secrets/keyring.ts';
@@ -47,6 +48,7 @@ export interface Rooms {
 export function compose(given: RouterOptions): Rooms {
   const options = readOptions(given);
   const now = () => performance.now();
+  const log = new Log(options.logger);
   const { ports, allowShared } = options.egress;
   const policies = {
     team: compilePolicy(options.egress.allow, { ports }),
@@ -57,26 +59,31 @@ export function compose(given: RouterOptions): Rooms {
     shared: new Transport({ policy: policies.shared, ...options.transport }),
   };
   const ring = new KeyRing(options.encryptionKeys);
-  const storage = withDeadline(options.storage, options.storageTimeoutMs);
+  const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure) => {
+    if (failure === undefined) log.write('info', {}, 'storage answers again');
+    else log.write('error', { error: outline(failure) }, 'storage failed');
+  });
   const snapshots = new Snapshots(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const registry = new Registry(storage, {
     timeoutMs: options.storageTimeoutMs,
     onWrite: (teamId) => snapshots.drop(teamId),
   });
-  const { onCall, random, maxBodyBytes, maxHeldBytes } = options;
+  const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
   const limits = { maxBodyBytes, maxHeldBytes };
   const credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, options);
-  const gates = { health: new Health(now), limits: new Limits(now) };
+  const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
+  const gates = { health, limits: new Limits(now) };
   const dispatcher = new Dispatcher({
     admission: new Admission(snapshots, affinity),
     transports,
     credentials,
     affinity,
     limits,
+    maxAnswerBytes,
     gates,
-    reporter: new Reporter(onCall),
+    reporter: new Reporter(onCall, log),
     random,
     now,
   });
@@ -86,7 +93,9 @@ export function compose(given: RouterOptions): Rooms {
       snapshots.notice(event);
       verifier.notice(event);
     }) ?? Promise.resolve(undefined)
-  ).catch(() => undefined);
+  ).catch((error: unknown) => {
+    log.write('warn', { error: outline(error) }, 'storage cannot be watched');
+  });
   const models = new ModelManagement(registry, storage, ring, {
     teams: options.teams,
     checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),

@@ -1,3 +1,5 @@
+import { redact } from './redact.ts';
+
 /** Every code an error of this package can carry, with the HTTP status and the `type` of OpenAI's error body. */
 export const errorCodes = {
   invalid_request: { status: 400, type: 'invalid_request_error' },
@@ -39,7 +41,7 @@ export interface ErrorBody {
 const marker = Symbol.for('team-model-router.error');
 
 /**
- * An error of this package. `code` is stable and narrows in a `switch`; `status` is the HTTP status that goes
+ * An error of this package. Its words hold no secret: it redacts them itself. `code` is stable and narrows in a `switch`; `status` is the HTTP status that goes
  * with it; `param` is the path of the field at fault, if one is; `retryAfter` the seconds after which it may go better.
  */
 export class RouterError extends Error {
@@ -56,11 +58,11 @@ export class RouterError extends Error {
     message: string,
     options: { param?: string; cause?: unknown; retryAfter?: number } = {},
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(redact(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = errorCodes[code].status;
     this.type = errorCodes[code].type;
-    this.param = options.param ?? null;
+    this.param = options.param === undefined ? null : redact(options.param);
     this.retryAfter = options.retryAfter;
   }
 

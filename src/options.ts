@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Receipt } from './calls/receipt.ts';
 import type { Lookup } from './egress/connector.ts';
+import { isLogger, type Logger } from './log.ts';
 import type { EncryptionKey } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
 import { parse } from './validation.ts';
@@ -26,6 +27,8 @@ export interface RouterOptions {
     ca?: string | undefined;
     /** Your own look-up of names, called as `dns.lookup` is with `all`; what it answers is judged like any other. */
     lookup?: Lookup | undefined;
+    /** Milliseconds to look a host up, connect, and agree on TLS. Default 10 000. */
+    connectTimeoutMs?: number | undefined;
   };
   /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
@@ -39,6 +42,13 @@ export interface RouterOptions {
   maxTeams?: number;
   /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB). */
   maxBodyBytes?: number;
+  /**
+   * Bytes that a JSON answer may have, since whoever reads it holds it whole. Files, audio and streams of events go on at
+   * the reader's pace, without an end. Default 268 435 456 (256 MiB).
+   */
+  maxAnswerBytes?: number;
+  /** Bytes that an answer of any kind may unpack to, where its provider has compressed it. Default 67 108 864 (64 MiB). */
+  maxDecodedBytes?: number;
   /** Bytes of an upload that are held back to find its field `model` behind a file. Default 8 388 608 (8 MiB). */
   maxHeldBytes?: number;
   /**
@@ -48,11 +58,14 @@ export interface RouterOptions {
   affinityTtlMs?: number;
   /** Is told of every call; what it throws is ignored. */
   onCall?: (receipt: Receipt) => void;
+  /** Is told of what fails, such as `pino()`; what it throws is ignored. Default: nobody is. See docs/logging.md. */
+  logger?: Logger;
   /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
   random?: () => number;
 }
 
 const milliseconds = z.int().positive().max(86_400_000);
+const bytes = z.int().positive().max(2_147_483_647);
 const callback = <Signature>() =>
   z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
 const entries = z.array(z.string()).readonly();
@@ -85,6 +98,7 @@ const routerOptions = z.strictObject({
       ports: z.array(z.int().min(1).max(65_535)).readonly().optional(),
       ca: z.string().refine(isCertificate, 'must be certificates in PEM').optional(),
       lookup: callback<Lookup>().optional(),
+      connectTimeoutMs: milliseconds.optional(),
     })
     .optional(),
   teams: z.enum(['implicit', 'explicit']).default('implicit'),
@@ -92,16 +106,19 @@ const routerOptions = z.strictObject({
   serveStaleMs: milliseconds.default(30_000),
   storageTimeoutMs: milliseconds.default(5_000),
   maxTeams: z.int().positive().max(10_000_000).default(10_000),
-  maxBodyBytes: z.int().positive().max(2_147_483_647).default(268_435_456),
+  maxBodyBytes: bytes.default(268_435_456),
+  maxAnswerBytes: bytes.default(268_435_456),
+  maxDecodedBytes: bytes.optional(),
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   onCall: callback<(receipt: Receipt) => void>().optional(),
+  logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),
 });
 
 /** Checks the options and fills in the defaults. */
 export function readOptions(given: RouterOptions) {
-  const { egress, ...options } = parse(routerOptions, given);
+  const { egress, maxDecodedBytes, ...options } = parse(routerOptions, given);
   return {
     ...options,
     egress: {
@@ -110,8 +127,10 @@ export function readOptions(given: RouterOptions) {
       ports: egress?.ports ?? [443],
     },
     transport: {
+      ...(maxDecodedBytes === undefined ? {} : { maxDecodedBytes }),
       ...(egress?.ca === undefined ? {} : { ca: egress.ca }),
       ...(egress?.lookup === undefined ? {} : { lookup: egress.lookup }),
+      ...(egress?.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: egress.connectTimeoutMs }),
     },
   };
 }

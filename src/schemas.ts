@@ -160,6 +160,9 @@ export const modelPatch = z.strictObject({
     .optional(),
 });
 
+/** A stored model, by its id and nothing else: what else it is tested with would be another destination for its secret. */
+export const storedModel = z.strictObject({ id: z.string() });
+
 const allowList = z.array(filled(256)).max(1000);
 
 const fallbackLists = z.custom<Record<string, string[]>[]>(

@@ -6,35 +6,63 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
 import { postgresUrl } from './fixtures/connections.ts';
+import { chatCompletion, recordingProvider, sendError, sendJson } from './fixtures/recording-provider.ts';
 import { temporaryFolder } from './fixtures/temporary-folder.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const page = readFileSync(join(root, 'docs/storage.md'), 'utf8');
-const block = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
+const folder = join(root, '.tmp', `docs-${process.pid}`);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs the only block of TypeScript that a page has, as it stands there. Answers with what it prints. */
+async function runBlockOf(page: string, environment: Record<string, string>): Promise<string> {
+  const text = readFileSync(join(root, 'docs', page), 'utf8');
+  const blocks = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
+  expect(blocks).toHaveLength(1);
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, `${page}.ts`);
+  writeFileSync(file, blocks[0] ?? '');
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+  });
+  return stdout;
+}
 
 describe('docs/storage.md', () => {
-  const folder = join(root, '.tmp', `docs-${process.pid}`);
   const newPath = temporaryFolder();
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it.skipIf(postgresUrl === undefined)('moves a SQLite file into PostgreSQL', async () => {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'move.ts'), block);
     const database = `docs_${process.pid}`;
     const client = new pg.Client({ connectionString: postgresUrl });
     await client.connect();
     await client.query(`CREATE DATABASE ${database}`);
     await client.end();
-    const environment = {
-      ...process.env,
+    const printed = await runBlockOf('storage.md', {
       DATABASE_URL: new URL(`/${database}`, postgresUrl).href,
       MODELS_FILE: newPath(),
-    };
-    const run = promisify(execFile);
-    const { stdout } = await run(process.execPath, ['--import', 'tsx', join(folder, 'move.ts')], {
-      cwd: root,
-      env: environment,
     });
-    expect(stdout).toBe('0 records, 0 written\n');
+    expect(printed).toBe('0 records, 0 written\n');
   });
+});
+
+it('docs/pools-and-streams.md falls back, for every call of a team and for one', async () => {
+  const broken = await recordingProvider((_, response) => sendError(response, 500, 'overloaded'));
+  const backup = await recordingProvider((_, response) => sendJson(response, 200, chatCompletion('backup')));
+  try {
+    const printed = await runBlockOf('pools-and-streams.md', {
+      ACME_KEY: 'sk-acme-0123456789abcdef',
+      ACME_BASE: broken.url,
+      BACKUP_KEY: 'sk-backup-0123456789abcdef',
+      BACKUP_BASE: backup.url,
+      EGRESS_ALLOW: `${broken.url},${backup.url}`,
+    });
+    expect(printed).toBe("my-team-model answered by my-backup [ 'my-backup' ]\n".repeat(2));
+    expect(broken.requests).toHaveLength(3);
+    expect(backup.requests.map(({ headers }) => headers.authorization)).toEqual([
+      'Bearer sk-backup-0123456789abcdef',
+      'Bearer sk-backup-0123456789abcdef',
+    ]);
+  } finally {
+    await Promise.all([broken.close(), backup.close()]);
+  }
 });

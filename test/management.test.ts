@@ -189,6 +189,23 @@ describe('a test call', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
+  it('of a stored model takes its id alone: a field beside it was dropped unseen', async () => {
+    const { model_id: id } = await router.addModel('acme', body());
+    const shared = await router.addSharedModel(body());
+    for (const field of ['api_base', 'api_key', 'model', 'model_info', 'extra_headers']) {
+      const given = { id, [field]: 'https://elsewhere.example' };
+      await refusal(router.testModel('acme', given), 'invalid_request', field);
+      await refusal(router.testSharedModel({ ...given, id: shared.model_id }), 'invalid_request', field);
+    }
+    await refusal(router.testModel('acme', { ...body(), id }), 'invalid_request', 'id');
+    const { model_name } = body();
+    await refusal(router.testModel('acme', { id, model_name } as never), 'invalid_request');
+    for (const given of [undefined, null, id, [], {}, { id: 1 }])
+      await refusal(router.testModel('acme', given as never), 'invalid_request');
+    expect(provider.requests).toHaveLength(0);
+    expect(await router.testModel('acme', { id })).toEqual({ status: 'ok' });
+  });
+
   it.each([
     [401, '{}', 'key_rejected'],
     [403, '{}', 'key_rejected'],

@@ -41,11 +41,15 @@ export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> 
 }
 
 /** What an answer begins with, up to some bytes more than `limit`, and no more of it; nothing if it broke off. */
-export async function readUpTo(body: ResponseBody, limit: number): Promise<Buffer> {
+export async function readUpTo(
+  body: ResponseBody,
+  limit: number,
+): Promise<{ bytes: Buffer; complete: boolean }> {
   try {
-    return Buffer.concat((await body.upTo(limit)).chunks);
+    const { chunks, complete } = await body.upTo(limit);
+    return { bytes: Buffer.concat(chunks), complete };
   } catch {
-    return Buffer.alloc(0);
+    return { bytes: Buffer.alloc(0), complete: true };
   } finally {
     body.destroy();
   }

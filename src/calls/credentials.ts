@@ -1,20 +1,20 @@
-import { ResponseBody } from '../egress/response-body.ts';
 import type { Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { type EntraPost, requestEntraToken } from '../providers/entra.ts';
 import { TokenCache } from '../providers/token-cache.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
-import { asBuffer, readUpTo } from './answer.ts';
+import { readUpTo } from './answer.ts';
 import type { CallSignal } from './call-signal.ts';
-import { redact } from './redact.ts';
 import { untilAborted } from './until-aborted.ts';
 
 const anew = { repeatable: () => true };
 
 const timeoutMs = 15_000;
 const tokenLimit = 65_536;
-const errorLimit = 262_144;
+
+/** A response, and the token that was sent for it, if it is none of the deployment's stored secrets. */
+export type SignedResponse = TransportResponse & { token?: string };
 
 /** What a deployment's calls are signed with: its stored secret, or an Entra token that was asked for with it. */
 export class Credentials {
@@ -41,7 +41,7 @@ export class Credentials {
     send: (secrets: Secrets) => Promise<TransportResponse>,
     content: { repeatable(): boolean } = anew,
     signal?: CallSignal,
-  ): Promise<TransportResponse> {
+  ): Promise<SignedResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
     if (clientSecret === undefined) return send(secrets);
@@ -56,15 +56,15 @@ export class Credentials {
     token: () => Promise<string>,
     send: (token: string) => Promise<TransportResponse>,
     content: { repeatable(): boolean },
-  ): Promise<TransportResponse> {
+  ): Promise<SignedResponse> {
     const first = await token();
     const response = await send(first);
     if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.repeatable()) {
-      return withoutToken(response, first);
+      return { ...response, token: first };
     }
     response.body.destroy();
     const second = await token();
-    return withoutToken(await send(second), second);
+    return { ...(await send(second)), token: second };
   }
 
   #ask({ teamId, target, params }: Deployment, clientSecret: string) {
@@ -96,13 +96,6 @@ function postVia(transport: Transport): EntraPost {
       headersTimeoutMs: timeoutMs,
       bodyTimeoutMs: timeoutMs,
     });
-    return { status, text: (await readUpTo(body, tokenLimit)).toString('utf8') };
+    return { status, text: (await readUpTo(body, tokenLimit)).bytes.toString('utf8') };
   };
-}
-
-/** A token that an error echoes is not among the deployment's stored secrets, which are taken out later. */
-async function withoutToken(response: TransportResponse, token: string): Promise<TransportResponse> {
-  if (response.status < 400) return response;
-  const body = redact(await readUpTo(response.body, errorLimit), { azure_ad_token: token, headers: [] });
-  return { ...response, body: ResponseBody.of(asBuffer(body)) };
 }

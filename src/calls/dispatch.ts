@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { RouterError } from '../errors.ts';
+import { RouterError } from '../errors.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { addCallHeaders } from './call-headers.ts';
@@ -41,6 +41,7 @@ export class Dispatcher {
         reporter.report(receipt.at(499, 'aborted'));
         throw call.signal.reason;
       }
+      if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
       reply = failureReply(asRouterError(error));
     }
     const { answer, open, code, tokens } = reply;

@@ -11,9 +11,10 @@ const mostFallbacks = 10;
  * not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
  */
 export async function withFallbacks(journey: Journey): Promise<Outcome> {
-  const { outcome: first, name: own } = await attempt(journey, undefined);
-  if (!goesOn(first)) return first;
   const { settings, receipt } = journey;
+  const { outcome: first, name: own } = await attempt(journey, undefined);
+  receipt.turnedTo(own);
+  if (!goesOn(first)) return first;
   const seen = new Set([own]);
   const waiting = [...settings.fallbacksOf(own, true)];
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {

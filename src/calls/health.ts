@@ -18,6 +18,15 @@ export interface CooldownPolicy {
   cooldownMs: number;
 }
 
+export interface Cooldown {
+  deploymentId: string;
+  /** What the last failure was. */
+  reason: string;
+  /** In a row. */
+  failures: number;
+  cooldownMs: number;
+}
+
 interface State {
   failures: number;
   lastError: string;
@@ -36,9 +45,12 @@ const rememberedDeployments = 10_000;
 export class Health {
   readonly #now: () => number;
   readonly #states = new LRUCache<string, State>({ max: rememberedDeployments });
+  readonly #onCooldown: (cooldown: Cooldown) => void;
 
-  constructor(now: () => number) {
+  /** @param onCooldown is told when a deployment begins to cool down */
+  constructor(now: () => number, onCooldown: (cooldown: Cooldown) => void = () => {}) {
     this.#now = now;
+    this.#onCooldown = onCooldown;
   }
 
   /**
@@ -92,7 +104,10 @@ export class Health {
     if (atOnce || wasOpen || state.failures >= policy.allowedFails) {
       const cooldownMs = Math.max(policy.cooldownMs, Math.min(retryAfterMs, longestCooldownMs));
       state.openUntil = this.#now() + cooldownMs;
-      if (!wasOpen) state.since = Date.now();
+      if (!wasOpen) {
+        state.since = Date.now();
+        this.#onCooldown({ deploymentId: id, reason: error, failures: state.failures, cooldownMs });
+      }
     }
     this.#states.set(id, state);
   }

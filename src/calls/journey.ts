@@ -23,6 +23,8 @@ export interface Passages {
   credentials: Credentials;
   gates: Gates;
   reporter: Reporter;
+  /** Bytes that a JSON answer may have. */
+  maxAnswerBytes: number;
   /** Uniform in [0, 1). */
   random: () => number;
   /** Milliseconds, monotonic. */
@@ -81,7 +83,9 @@ export class Journey implements AttemptPlan {
 
   async send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply> {
     const response = await send(this.#through, deployment, this.#call, this.request, cancel);
-    return await receive({ deployment, response, stream: this.request.content.stream, cancel, ended });
+    const { maxAnswerBytes } = this.#through;
+    const { stream } = this.request.content;
+    return await receive({ deployment, response, stream, maxAnswerBytes, cancel, ended });
   }
 
   repeatable(): boolean {

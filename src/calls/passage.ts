@@ -2,7 +2,7 @@ import type { ResponseBody } from '../egress/response-body.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
-  /** Puts into `out` what may be passed on now. */
+  /** Puts into `out` what may be passed on now. What it throws breaks the passage off. */
   push(chunk: Uint8Array, out: Uint8Array[]): void;
   /** The provider has sent all; what it puts into `out` comes last. */
   end(out: Uint8Array[]): void;
@@ -62,16 +62,26 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const source = this.#source;
     const chunk = source.take();
     if (chunk !== undefined) {
-      this.#course.push(chunk, this.#ready);
+      try {
+        this.#course.push(chunk, this.#ready);
+      } catch (error) {
+        source.destroy();
+        this.#break(error);
+      }
       return true;
     }
     if (!source.over) return false;
-    this.#ended = true;
-    if (source.error === undefined) this.#course.end(this.#ready);
+    if (source.error !== undefined) this.#break(source.error);
     else {
-      const error = this.#course.broken(source.error, this.#ready);
-      if (this.#ready.length === 0) this.#failure = { error };
+      this.#ended = true;
+      this.#course.end(this.#ready);
     }
     return true;
+  }
+
+  #break(cause: unknown): void {
+    this.#ended = true;
+    const error = this.#course.broken(cause, this.#ready);
+    if (this.#ready.length === 0) this.#failure = { error };
   }
 }

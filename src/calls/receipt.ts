@@ -7,7 +7,9 @@ export interface Receipt {
   callId: string;
   /** `null`: the operator's own call. */
   teamId: string | null;
-  /** The public name that answered: the call's own, or a fallback's. */
+  /** The public name that the call asked for, by whatever door; absent if it led to no model of the caller's. */
+  requestedModel?: string;
+  /** The public name that answered: the one that was asked for, or a fallback's. */
   model?: string;
   deploymentId?: string;
   provider?: string;
@@ -37,6 +39,7 @@ export class ReceiptDraft {
   readonly #now: () => number;
   readonly #attempts: AttemptRecord[] = [];
   readonly #fallbacks: string[] = [];
+  #requestedModel: string | undefined;
   #deployment: Deployment | undefined;
   #elsewhereMs = 0;
   #firstByteMs: number | undefined;
@@ -48,7 +51,17 @@ export class ReceiptDraft {
     this.startedAt = now();
   }
 
+  get callId(): string {
+    return this.#callId;
+  }
+
+  /** The first name is the call's own: its pool is turned to before any fallback's. */
+  turnedTo(name: string): void {
+    this.#requestedModel ??= name;
+  }
+
   attempted(record: AttemptRecord): void {
+    this.turnedTo(record.model);
     this.#attempts.push(record);
     this.#elsewhereMs += record.milliseconds;
   }
@@ -73,6 +86,7 @@ export class ReceiptDraft {
     return {
       callId: this.#callId,
       teamId: this.#teamId,
+      ...(this.#requestedModel === undefined ? {} : { requestedModel: this.#requestedModel }),
       ...(deployment && {
         model: deployment.publicName,
         deploymentId: deployment.id,

@@ -1,14 +1,15 @@
 import type { ResponseBody } from '../egress/response-body.ts';
-import type { TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
+import { redact, redactBytes } from '../redact.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { secretValues } from '../teams/sealing.ts';
 import { type Answer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
+import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
 import { Passage } from './passage.ts';
 import { isEventStream, isHtml, isJson, passHeaders, retryAfterMs } from './passed-headers.ts';
-import { redact } from './redact.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -35,9 +36,11 @@ export interface Reply {
 
 export interface Reception {
   deployment: Deployment;
-  response: TransportResponse;
+  response: SignedResponse;
   /** The caller asked for a stream of events. */
   stream: boolean;
+  /** Bytes that a JSON answer may have. */
+  maxAnswerBytes: number;
   cancel: Cancel;
   ended: (end: End) => void;
 }
@@ -45,6 +48,8 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
+/** Bytes of the longest secret that may be stored, written down in the longest way. */
+const longestSecret = 32_768;
 
 /**
  * Turns a provider's response into the caller's answer.
@@ -55,8 +60,8 @@ export async function receive(reception: Reception): Promise<Reply> {
   const { deployment, response } = reception;
   const { status } = response;
   if (status >= 400 && status <= 599) {
-    const bytes = await readUpTo(response.body, errorBodyLimit);
-    return errorReply(deployment, response, status, bytes);
+    const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
+    return errorReply(deployment, response, status, bytes, complete);
   }
   if (status >= 300 || status < 200) {
     response.body.destroy();
@@ -75,6 +80,10 @@ export async function receive(reception: Reception): Promise<Reply> {
   if (isEventStream(headers)) return eventReply(reception, headers);
   const announced = Number(headers['content-length'] ?? Number.NaN);
   if (!isJson(headers) && !(announced <= wholeBodyLimit)) return openReply(reception, headers, []);
+  if (isJson(headers) && announced > reception.maxAnswerBytes) {
+    response.body.destroy();
+    throw tooLong(reception);
+  }
   return await readReply(reception, headers);
 }
 
@@ -109,6 +118,10 @@ async function readReply(reception: Reception, headers: Record<string, string>):
     throw brokenOff(deployment, error, cancel);
   }
   const { chunks, size, complete } = read;
+  if (isJson(headers) && size > reception.maxAnswerBytes) {
+    response.body.destroy();
+    throw tooLong(reception);
+  }
   if (!complete) return openReply(reception, headers, chunks);
   const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
   const answer: Answer = { status: response.status, headers, body: bytes };
@@ -123,11 +136,18 @@ async function readReply(reception: Reception, headers: Record<string, string>):
   return wholeReply(answer, undefined, usage);
 }
 
+/** @param head what has been read of the body already */
 function openReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
+  let left = isJson(headers) ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
+  for (const chunk of head) left -= chunk.byteLength;
   const body = new Passage(
     reception.response.body,
     {
-      push: (chunk, out) => out.push(chunk),
+      push(chunk, out) {
+        left -= chunk.byteLength;
+        if (left < 0) throw tooLong(reception);
+        out.push(chunk);
+      },
       end: () => reception.ended({}),
       broken: (error) => broken(reception, error),
       left: () => reception.ended({ left: true }),
@@ -148,11 +168,12 @@ function open(answer: Answer): Reply {
 
 function errorReply(
   deployment: Deployment,
-  response: TransportResponse,
+  response: SignedResponse,
   status: number,
   bytes: Buffer,
+  complete = true,
 ): Reply {
-  const { headers: given } = response;
+  const { headers: given, token } = response;
   const asked = retryAfterMs(given);
   if (status === 401) {
     const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
@@ -165,10 +186,14 @@ function errorReply(
       code: error.code,
     };
   }
-  const body = redact(bytes, deployment.secrets());
-  const { 'content-length': _, ...headers } = passHeaders(given);
-  const answer = { status, headers: { ...headers, 'x-litellm-error-source': 'provider' }, body };
-  return { ...wholeReply(answer), retryAfterMs: asked };
+  const secrets = [...secretValues(deployment.secrets()), ...(token === undefined ? [] : [token])];
+  const { 'content-length': _, ...passed } = passHeaders(given);
+  const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
+  for (const [name, value] of Object.entries(passed)) headers[name] = redact(value, secrets);
+  const redacted = redactBytes(bytes, secrets);
+  // Where it was cut, the beginning of a secret may stand.
+  const body = complete ? redacted : redacted.subarray(0, -longestSecret);
+  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked };
 }
 
 function shown(deployment: Deployment): string {
@@ -177,6 +202,10 @@ function shown(deployment: Deployment): string {
 
 function unreachable(deployment: Deployment, how: string): RouterError {
   return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
+}
+
+function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {
+  return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
 }
 
 /** Says in the end what broke the body off; `tell` is given an error that is the provider's. */

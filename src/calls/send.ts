@@ -3,7 +3,7 @@ import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
 import type { Cancel } from './cancel.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials, SignedResponse } from './credentials.ts';
 import type { Call, ModelRequest } from './request.ts';
 
 /** The ways out: for the teams' deployments, and for the operator's shared ones. */
@@ -24,7 +24,7 @@ export function send(
   call: Call,
   request: ModelRequest,
   cancel: Cancel,
-): Promise<TransportResponse> {
+): Promise<SignedResponse> {
   const transport = deployment.teamId === null ? transports.shared : transports.team;
   return credentials.use(
     deployment,

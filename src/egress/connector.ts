@@ -19,6 +19,7 @@ export interface ConnectorOptions {
   lookup?: Lookup;
   /** A certificate authority of the operator's own, in PEM, beside the well-known ones. */
   ca?: string;
+  /** Until the name is looked up, the socket connected and TLS agreed on. Default 10 000. */
   connectTimeoutMs?: number;
   /** Makes the connection once its address is judged. Default: undici's. */
   dial?: typeof buildConnector;

@@ -59,7 +59,9 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#changed ??= new Promise((resolve) => {
       this.#wake = resolve;
     });
-    return this.#changed;
+    const changed = this.#changed;
+    this.#flow();
+    return changed;
   }
 
   /**
@@ -76,7 +78,6 @@ export class ResponseBody implements AsyncIterable<Buffer> {
         chunks.push(chunk);
         size += chunk.length;
         if (size > limit) return { chunks, size, complete: false };
-        if (this.#chunks.length === 0) this.#flow();
       } else if (!this.over) await this.changed();
       else if (this.#error === undefined) return { chunks, size, complete: true };
       else throw this.#error;

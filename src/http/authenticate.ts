@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { type Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
@@ -37,6 +38,7 @@ const masterCredential = z.strictObject({
 export function authenticator(
   router: TeamModelRouter,
   { masterKey, authenticate }: Pick<GatewayOptions, 'masterKey' | 'authenticate'>,
+  log: Log,
 ): (request: Request, bindings: NodeBindings) => Credential | Promise<Credential> {
   const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
   // How long it takes to compare tells nothing but the length.
@@ -48,7 +50,7 @@ export function authenticator(
   return (request, bindings) => {
     const key = keyOf(request);
     if (key !== undefined && isMaster(key)) return { master: true };
-    if (authenticate !== undefined) return ask(authenticate, request, bindings);
+    if (authenticate !== undefined) return ask(authenticate, request, bindings, log);
     if (key === undefined) throw invalidKey();
     return router.verifyKey(key);
   };
@@ -59,11 +61,13 @@ async function ask(
   authenticate: Authenticate,
   request: Request,
   { incoming, fastify }: NodeBindings,
+  log: Log,
 ): Promise<Credential> {
   let answer: unknown;
   try {
     answer = await authenticate(request, { incoming, fastify });
-  } catch {
+  } catch (error) {
+    log.write('warn', { error: outline(error) }, 'authenticate threw');
     throw invalidKey();
   }
   const master = masterCredential.safeParse(answer);

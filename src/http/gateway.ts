@@ -3,6 +3,7 @@ import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
+import { Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { failure, jsonAnswer } from './answers.ts';
 import { authenticator } from './authenticate.ts';
@@ -39,15 +40,21 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
  * const server = await serveGateway(gateway, { port: 4000 });
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
-  const { basePath, bodyLimit, openapi, ...read } = readGatewayOptions(options);
-  const authenticate = authenticator(router, read);
+  const { basePath, bodyLimit, openapi, logger, ...read } = readGatewayOptions(options);
+  const log = new Log(logger);
+  const authenticate = authenticator(router, read, log);
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>();
+  const failed = (error: unknown): Answer => {
+    const foreseen = RouterError.isInstance(error);
+    if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');
+    return failure(error);
+  };
   app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
   // Whatever escapes the handlers below: Hono's own would print it.
-  app.onError((error, { env }) => reply(failure(error), env ?? {}));
+  app.onError((error, { env }) => reply(failed(error), env ?? {}));
   const gateway = basePath === undefined ? app : app.basePath(basePath);
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
@@ -57,7 +64,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     try {
       answered = await work(context, pathUnder(context, pattern));
     } catch (error) {
-      answered = failure(error);
+      answered = failed(error);
     }
     const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
     return reply(answered, context.env ?? {}, extra);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { modelBody, modelPatch } from '../schemas.ts';
+import { isWhole } from '../teams/model-management.ts';
 import { modelNotFound } from '../teams/models.ts';
 import { parse } from '../validation.ts';
 import { teamOf } from './permissions.ts';
@@ -89,10 +90,6 @@ export const modelRoutes: readonly Route[] = [
     },
   }),
 ];
-
-function isWhole(given: unknown): boolean {
-  return typeof given === 'object' && given !== null && ('litellm_params' in given || 'model_name' in given);
-}
 
 type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'credential'>;
 

@@ -1,5 +1,6 @@
 import type { cors } from 'hono/cors';
 import { z } from 'zod';
+import { isLogger, type Logger } from '../log.ts';
 import { parse } from '../validation.ts';
 import type { Authenticate } from './authenticate.ts';
 
@@ -16,6 +17,8 @@ export interface GatewayOptions {
   cors?: Parameters<typeof cors>[0];
   /** Whether `GET /openapi.json` describes the gateway. Default: no. */
   openapi?: boolean | undefined;
+  /** Is told of what the gateway itself fails at, as the router's `logger` is of calls. Default: nobody is. */
+  logger?: Logger | undefined;
 }
 
 const gatewayOptions = z
@@ -37,6 +40,7 @@ const gatewayOptions = z
       .custom<object>((value) => typeof value === 'object' && value !== null, 'must be an object')
       .optional(),
     openapi: z.boolean().default(false),
+    logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   })
   .refine(({ masterKey, authenticate }) => masterKey !== undefined || authenticate !== undefined, {
     path: ['masterKey'],

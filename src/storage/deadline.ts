@@ -1,21 +1,36 @@
-import { RouterError } from '../errors.ts';
+import { isUnavailable, RouterError } from '../errors.ts';
 import { boundedWait } from './bounded-wait.ts';
 import type { OperationOptions, Storage } from './storage.ts';
 
 /**
  * The same storage, with a deadline for each operation, and with every failure turned into
  * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key.
+ *
+ * @param onTurn is told of the first failure after a success, and of the first success after that
  */
-export function withDeadline(storage: Storage, milliseconds: number): Storage {
+export function withDeadline(
+  storage: Storage,
+  milliseconds: number,
+  onTurn: (failure: RouterError | undefined) => void = () => {},
+): Storage {
+  let failing = false;
+  const turn = (failure?: RouterError) => {
+    if (failing === (failure !== undefined)) return;
+    failing = failure !== undefined;
+    onTurn(failure);
+  };
   const guard = async <Result>(
     options: OperationOptions | undefined,
     operation: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> => {
     try {
-      return await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
+      const result = await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
+      turn();
+      return result;
     } catch (error) {
-      if (RouterError.isInstance(error)) throw error;
-      throw new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
+      const failure = asStorageError(error);
+      if (isUnavailable(failure)) turn(failure);
+      throw failure;
     }
   };
   const watch = storage.watch?.bind(storage);
@@ -30,4 +45,9 @@ export function withDeadline(storage: Storage, milliseconds: number): Storage {
     ...(watch === undefined ? {} : { watch }),
     close: () => storage.close(),
   };
+}
+
+function asStorageError(error: unknown): RouterError {
+  if (RouterError.isInstance(error)) return error;
+  return new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
 }

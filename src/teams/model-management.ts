@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import { type ModelBody, type ModelPatch, modelBody, modelPatch } from '../schemas.ts';
+import { type ModelBody, type ModelPatch, modelBody, modelPatch, storedModel } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
@@ -89,7 +89,10 @@ export class ModelManagement {
     given: ModelBody | { id: string },
     actor?: Actor,
   ): Promise<PreparedDeployment | undefined> {
-    if (!('litellm_params' in given)) return touchable(await this.#registry.read(teamId), given.id, actor);
+    if (!isWhole(given)) {
+      const { id } = parse(storedModel, given);
+      return touchable(await this.#registry.read(teamId), id, actor);
+    }
     try {
       return this.#prepare(teamId, given, actor);
     } catch (error) {
@@ -183,6 +186,11 @@ export class ModelManagement {
       }
     };
   }
+}
+
+/** Whether a body means to bring a whole model, and not to name a stored one. */
+export function isWhole(given: unknown): given is ModelBody {
+  return typeof given === 'object' && given !== null && ('litellm_params' in given || 'model_name' in given);
 }
 
 function mayTouch(actor: Actor | undefined, name: string): boolean {

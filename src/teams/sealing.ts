@@ -28,6 +28,11 @@ export interface Destination {
   params: Pick<ModelParams, 'organization' | 'project' | 'tenant_id' | 'client_id'>;
 }
 
+/** All that must not be shown of them. */
+export function secretValues({ headers, ...fields }: Secrets): string[] {
+  return [...Object.values(fields), ...headers.map(([, value]) => value)];
+}
+
 export function contextOf(destination: Destination, field: string): SealContext {
   const { teamId, deploymentId, target, params } = destination;
   return {

@@ -10,6 +10,7 @@ import { Reporter } from '../../src/calls/report.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
+import { Log } from '../../src/log.ts';
 import type { ModelBody } from '../../src/schemas.ts';
 import { KeyRing } from '../../src/secrets/keyring.ts';
 import { Deployment } from '../../src/teams/deployment.ts';
@@ -92,11 +93,12 @@ beforeEach(async () => {
   dispatcher = new Dispatcher({
     gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
     admission: new Admission(snapshots, affinity),
-    reporter: new Reporter(undefined),
+    reporter: new Reporter(undefined, new Log(undefined)),
     transports,
     credentials,
     affinity,
     limits,
+    maxAnswerBytes: 1_000_000,
     random: () => 0,
     now,
   });

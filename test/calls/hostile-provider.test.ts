@@ -33,6 +33,11 @@ const seen: { [Name in BehaviourName]: { call: 'plain' | 'stream'; inProcess: st
   'gzip, rightly': both('"Hello there"'),
   'endless headers': both('504 provider_timeout'),
   'endless headers, fast': both('502 provider_unreachable'),
+  'endless JSON': {
+    call: 'plain',
+    inProcess: 'provider_unreachable',
+    http: '200, and the connection is cut',
+  },
   'slow drip of JSON': both('504 provider_timeout'),
   'slow drip of events': streamed('"Hello there"'),
   'content-length too long': both('502 provider_unreachable'),
@@ -68,6 +73,7 @@ beforeAll(async () => {
     storage: memoryStorage(),
     encryptionKeys: [generateEncryptionKey()],
     egress: { allow: [provider.url] },
+    maxAnswerBytes: 16_000_000,
   });
   // Never cooled: each cell stands for itself.
   await router.createTeam({

@@ -107,8 +107,36 @@ describe('fallbacks', () => {
     expect(response.headers.get('x-litellm-attempted-fallbacks')).toBe('2');
     expect(response.headers.get('x-litellm-model-group')).toBe('third');
     expect(await told()).toMatchObject([
-      { model: 'third', fallbacks: ['second', 'third'], status: 200, attempts: [{ model: 'first' }, {}, {}] },
+      {
+        requestedModel: 'first',
+        model: 'third',
+        fallbacks: ['second', 'third'],
+        status: 200,
+        attempts: [{ model: 'first' }, { model: 'second' }, { model: 'third' }],
+      },
     ]);
+  });
+
+  it('leave the name that was asked for in the receipt, also when its pool cools down or all fail', async () => {
+    await router.updateTeam('acme', { settings: { fallbacks: [{ first: ['second'] }] } });
+    failing.set('first', [429, { 'retry-after': '30' }]);
+    await ask('first');
+    await ask('first');
+    failing.set('second', [500]);
+    expect((await failed(ask('first'))).code).toBe('no_healthy_deployment');
+    expect(called()).toEqual(['first', 'second', 'second', 'second']);
+    expect(await told()).toMatchObject([
+      { requestedModel: 'first', model: 'second', attempts: [{ model: 'first' }, { model: 'second' }] },
+      { requestedModel: 'first', model: 'second', attempts: [{ model: 'second' }] },
+      { requestedModel: 'first', status: 503, attempts: [{ model: 'second' }] },
+    ]);
+    expect(receipts[2]).not.toHaveProperty('model');
+  });
+
+  it('are told by the public name, though the call names a deployment by its id', async () => {
+    const [deployment] = (await router.listModels('acme')).data;
+    await ask(deployment?.model_info.id ?? '');
+    expect(await told()).toMatchObject([{ requestedModel: 'first', model: 'first', fallbacks: [] }]);
   });
 
   it('of a call replace the team’s, and never reach the provider', async () => {

@@ -258,6 +258,17 @@ describe('ids', () => {
     expect(outcome(await asMaster(line, body))).toBe(expected);
   });
 
+  it.each([
+    ['{"id":"x"}', 'model_info'],
+    ['{"model_info":{"id":"x"},"api_base":"https://elsewhere.example"}', 'api_base'],
+    ['{"model_info":{"id":"x","api_base":"https://elsewhere.example"}}', 'model_info.api_base'],
+    ['{"model_info":{"id":"x"},"litellm_params":{"api_base":"https://elsewhere.example"}}', 'model_name'],
+  ])('of a model that is to be tested stand alone: %s', async (body, param) => {
+    const answer = await asMaster('POST /health/test_connection', body);
+    expect(outcome(answer)).toBe('400 invalid_request');
+    expect(answer.json).toMatchObject({ error: { param } });
+  });
+
   it.each(['%zz', '%ff', '%00', '..%2f..', 'x'.repeat(8000), '__proto__', '%25'])(
     'in the path are too: %s',
     async (id) => {
