@@ -6,6 +6,7 @@ import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import { hashKey } from '../teams/keys.ts';
 import type { NodeBindings } from './bindings.ts';
+import { refuseForeignPage } from './foreign-pages.ts';
 import type { GatewayOptions } from './options.ts';
 import type { Credential } from './permissions.ts';
 
@@ -35,21 +36,27 @@ const masterCredential = z.strictObject({
   userId: z.string().min(1).max(256).optional(),
 });
 
-/** Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. */
+/**
+ * Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. `answered`
+ * is what a header of the answer is so far.
+ */
 export function authenticator(
   router: TeamModelRouter,
   { masterKey, authenticate }: Pick<GatewayOptions, 'masterKey' | 'authenticate'>,
   log: Log,
-): (request: Request, bindings: NodeBindings) => Promise<Credential> {
+): (request: Request, bindings: NodeBindings, answered: (header: string) => unknown) => Promise<Credential> {
   const master = masterKey === undefined ? undefined : Buffer.from(hashKey(masterKey));
   // Hashes have one length, and no prefix of a key shows in how long it takes to compare them.
   const isMaster = (key: string) =>
     master !== undefined && timingSafeEqual(Buffer.from(hashKey(key)), master);
 
-  return async (request, bindings) => {
+  return async (request, bindings, answered) => {
     const key = keyOf(request);
     if (key !== undefined && isMaster(key)) return { master: true };
-    if (authenticate !== undefined) return ask(authenticate, request, bindings, log);
+    if (authenticate !== undefined) {
+      refuseForeignPage(request, answered);
+      return ask(authenticate, request, bindings, log);
+    }
     if (key === undefined) throw invalidKey();
     return router.verifyKey(key);
   };
