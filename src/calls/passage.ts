@@ -31,7 +31,13 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const wake = () => {
       for (const resolve of this.#wake.splice(0)) resolve();
     };
-    source.on('readable', wake).on('end', wake).on('error', wake).on('close', wake);
+    const closed = () => {
+      // A caller that has left does not come for the failure, and the call would never end.
+      if (!this.#ended && !source.readableEnded) this.#break(source.errored ?? new Error('closed'));
+      wake();
+    };
+    source.on('readable', wake).on('end', wake).on('error', wake).on('close', closed);
+    if (source.closed) process.nextTick(closed);
   }
 
   [Symbol.asyncIterator](): this {
@@ -87,7 +93,8 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
 
   #break(cause: unknown): void {
     this.#ended = true;
+    const before = this.#ready.length;
     const error = this.#course.broken(cause, this.#ready);
-    if (this.#ready.length === 0) this.#failure = { error };
+    if (this.#ready.length === before) this.#failure = { error };
   }
 }
