@@ -119,7 +119,8 @@ const params = {
 /** An operator's import may bring ids along; nobody else may choose one. */
 const importedId = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 letters, digits, . _ : or -');
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 letters, digits, . _ : or -')
+  .refine((value) => !isIndirectValue(value), 'must be the value itself, not a reference to one');
 
 const info = {
   base_model: filled(512).optional(),

@@ -11,7 +11,7 @@ export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown):
   refuseHiddenFields(value);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
+  const issue = misspelt(schema, result.error.issues) ?? result.error.issues[0];
   if (issue === undefined) throw new RouterError('invalid_request', 'The body is not valid.');
   if (issue.code === 'unrecognized_keys') {
     const unknown = issue.keys[0] ?? '';
@@ -23,6 +23,22 @@ export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown):
   const path = pathOf(issue.path);
   const message = path === '' ? `The body is not valid: ${issue.message}` : `${path}: ${issue.message}`;
   throw new RouterError('invalid_request', message, path === '' ? {} : { param: path });
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** The unknown field that the first one at fault is meant by, if that one is missing under its own name. */
+function misspelt(schema: z.ZodType, issues: readonly Issue[]): Issue | undefined {
+  const [first] = issues;
+  const missing = first?.path.at(-1);
+  if (first === undefined || missing === undefined) return undefined;
+  const holder = pathOf(first.path.slice(0, -1));
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys' || pathOf(issue.path) !== holder) continue;
+    const key = issue.keys.find((name) => nearest(name, keysAt(schema, issue.path)) === missing);
+    if (key !== undefined) return { ...issue, keys: [key] };
+  }
+  return undefined;
 }
 
 /** The known name with the fewest edits from `name`, if it is near enough to be meant. */
@@ -80,14 +96,19 @@ function unwrap(schema: Unwrappable | undefined): Unwrappable | undefined {
   return current;
 }
 
+/** Letters left out, added, replaced, or swapped with their neighbour. */
 function editDistance(left: string, right: string): number {
+  let before: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let row = 1; row <= left.length; row++) {
     const current = [row];
     for (let column = 1; column <= right.length; column++) {
       const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+      const swapped = left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
+      const swap = row > 1 && column > 1 && swapped ? (before[column - 2] ?? 0) + 1 : substitution;
+      current.push(Math.min(substitution, swap, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
     }
+    before = previous;
     previous = current;
   }
   return previous[right.length] ?? 0;

@@ -80,7 +80,7 @@ function isJson(value: unknown, depth: number): boolean {
 /** `[{ name: [names] }]`, as LiteLLM writes fallbacks; each name at most 256 characters of text, each list at most 10 names. */
 export function isFallbackLists(value: unknown): value is Record<string, string[]>[] {
   const isName = (name: unknown) =>
-    typeof name === 'string' && name !== '' && name.length <= 256 && isText(name);
+    typeof name === 'string' && name !== '' && name.length <= 256 && isText(name) && !isIndirectValue(name);
   const isList = (list: unknown) =>
     Array.isArray(list) && list.length >= 1 && list.length <= 10 && list.every(isName);
   return (

@@ -51,6 +51,8 @@ it("nothing of the host's environment shows in a request, or in the client that 
   // Nobody listens there: a call that obeyed it would fail.
   for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'http_proxy', 'https_proxy'])
     canaries[name] = 'http://127.0.0.1:1';
+  // Whoever took note of it would take our provider for one that needs the proxy.
+  for (const name of ['NO_PROXY', 'no_proxy']) canaries[name] = 'nothing.example';
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
     ['--import', 'tsx', 'test/fixtures/environment-child.ts', provider.url],

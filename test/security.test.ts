@@ -11,13 +11,19 @@ interface Locked {
   peer?: boolean;
   optional?: boolean;
   hasInstallScript?: boolean;
+  dependencies?: Record<string, string>;
 }
 
 it('every dependency is listed with why it is there', () => {
-  const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> };
+  const { dependencies, peerDependencies } = JSON.parse(read('package.json')) as {
+    dependencies: Record<string, string>;
+    peerDependencies: Record<string, string>;
+  };
   expect(Object.keys(dependencies).sort()).toEqual(['lru-cache', 'undici', 'zod']);
-  for (const name of Object.keys(dependencies))
-    expect(policy).toMatch(new RegExp(`^\\| \`${name}\` \\| \\S`, 'm'));
+  const listed = [...policy.matchAll(/^\| (`.+?) \| \S.*\|$/gm)].flatMap(([, names = '']) =>
+    [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
+  );
+  expect(listed.sort()).toEqual(Object.keys({ ...dependencies, ...peerDependencies }).sort());
 });
 
 it('neither the package nor what comes with it has install scripts', () => {
@@ -28,6 +34,8 @@ it('neither the package nor what comes with it has install scripts', () => {
   const ours = Object.entries(packages).filter(([, { dev, peer, optional }]) => !dev && !peer && !optional);
   expect(ours.length).toBeGreaterThan(3);
   for (const [name, { hasInstallScript }] of ours) expect(hasInstallScript, name).toBeUndefined();
+  for (const name of ['lru-cache', 'undici', 'zod'])
+    expect(packages[`node_modules/${name}`]?.dependencies, name).toBeUndefined();
 });
 
 it('every test that the threat model names is there', () => {
@@ -47,5 +55,11 @@ it('workflows pin every action by its hash, and only the release may sign', () =
     expect(text).toMatch(/^permissions:\n {2}contents: read$/m);
     expect(text.includes('id-token: write')).toBe(name === 'release.yml');
   }
-  expect(read('.github/workflows/release.yml')).toContain('npm publish --provenance');
+  const steps = [...read('.github/workflows/release.yml').matchAll(/run: (.*)/g)].map(([, step]) => step);
+  // npm compares it with where the statement was signed.
+  expect(steps.at(-2)).toMatch(
+    /^npm pkg set .*"repository\.url=git\+\$GITHUB_SERVER_URL\/\$GITHUB_REPOSITORY\.git"$/,
+  );
+  expect(steps.at(-1)).toBe('npm publish --provenance --access public');
+  expect(steps).toContain('npm audit --omit=dev');
 });

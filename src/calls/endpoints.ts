@@ -117,10 +117,31 @@ export function statefulReason(
 
 function pointsIntoAccount(body: Buffer): boolean {
   // Only in a valid text are the keys what they seem.
-  JSON.parse(body.toString('utf8'));
+  if (holdsBareId(JSON.parse(body.toString('utf8')))) return true;
   for (const { key, value } of membersOf(body)) {
     if (references.has(key) && value !== 'null') return true;
     if (key === 'type' && value?.startsWith('"') && JSON.parse(value) === 'item_reference') return true;
+  }
+  return false;
+}
+
+/** What may stand beside an id without saying what the object is. */
+const silent = new Set(['id', 'type', 'status']);
+
+/**
+ * Whether there is an object of which nothing is sent but its id: an item of an earlier response, whose type may be left
+ * out, an image of it, a spoken answer. The provider takes the rest from its account.
+ */
+function holdsBareId(body: unknown): boolean {
+  const open: unknown[] = [body];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (typeof value !== 'object' || value === null) continue;
+    const entries = Object.entries(value).filter(([, inner]) => inner !== null);
+    if (typeof (value as { id?: unknown }).id === 'string' && entries.every(([key]) => silent.has(key)))
+      return true;
+    // In `metadata` an id is the caller's own.
+    for (const [key, inner] of entries) if (key !== 'metadata') open.push(inner);
   }
   return false;
 }

@@ -8,6 +8,9 @@ import { asBuffer } from './answer.ts';
 const ending =
   /(^|[\r\n])data: ?\[DONE\]|"finish_reason": ?"|"type": ?"(response\.(completed|failed|incomplete)|image_generation\.completed|image_edit\.completed|transcript\.text\.done|speech\.audio\.done)"|(^|[\r\n])(data: ?\{ ?"error"|event: ?error)/;
 
+/** An event that tells of an error; in what a model writes the quotation marks are escaped, and `null` is none. */
+const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
+
 /** An event longer than this is passed on before it is whole. */
 const longestHeld = 1_048_576;
 /** Of what was passed on, so much is remembered, to be looked at once: at the end. */
@@ -20,6 +23,7 @@ const carriageReturn = 13;
 /**
  * Holds a server-sent event back until it is whole, so that an error never has to follow half of one, and knows at the
  * end whether the stream was complete. No event is parsed, and what is not cut by a chunk's border is not copied.
+ * Events that tell of an error go through `redact`.
  */
 export class EventWatch {
   #held: Buffer = Buffer.alloc(0);
@@ -32,6 +36,11 @@ export class EventWatch {
   #recent: Buffer[] = [];
   #recentSize = 0;
   #older: Buffer[] = [];
+  readonly #redact: (events: Buffer) => Buffer;
+
+  constructor(redact: (events: Buffer) => Buffer) {
+    this.#redact = redact;
+  }
 
   /** Takes a chunk, and puts into `out` what may be passed on. */
   push(given: Uint8Array, out: Uint8Array[]): void {
@@ -99,7 +108,9 @@ export class EventWatch {
     this.#pass(held, out);
   }
 
-  #pass(run: Buffer, out: Uint8Array[]): void {
+  #pass(given: Buffer, out: Uint8Array[]): void {
+    const told = given.includes('error') && failing.test(given.toString('latin1'));
+    const run = told ? this.#redact(given) : given;
     out.push(run);
     this.#recent.push(run);
     this.#recentSize += run.length;

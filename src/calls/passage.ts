@@ -27,6 +27,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#source = source;
     this.#course = course;
     this.#ready.push(...head);
+    source.whenBroken(() => this.#breakOff());
   }
 
   [Symbol.asyncIterator](): this {
@@ -65,8 +66,8 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
       try {
         this.#course.push(chunk, this.#ready);
       } catch (error) {
-        source.destroy();
         this.#break(error);
+        source.destroy();
       }
       return true;
     }
@@ -79,9 +80,15 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     return true;
   }
 
+  /** A caller that has left does not come for the failure, and the call would never end. */
+  #breakOff(): void {
+    while (!this.#ended && this.#advance());
+  }
+
   #break(cause: unknown): void {
     this.#ended = true;
+    const before = this.#ready.length;
     const error = this.#course.broken(cause, this.#ready);
-    if (this.#ready.length === 0) this.#failure = { error };
+    if (this.#ready.length === before) this.#failure = { error };
   }
 }

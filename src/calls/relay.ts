@@ -88,7 +88,7 @@ export async function receive(reception: Reception): Promise<Reply> {
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {
-  const watch = new EventWatch();
+  const watch = new EventWatch((events) => redactBytes(events, secretsSent(reception)));
   const tokens = () => usageIn(watch.tail());
   const body = new Passage(reception.response.body, {
     push: (chunk, out) => watch.push(chunk, out),
@@ -173,7 +173,7 @@ function errorReply(
   bytes: Buffer,
   complete = true,
 ): Reply {
-  const { headers: given, token } = response;
+  const { headers: given } = response;
   const asked = retryAfterMs(given);
   if (status === 401) {
     const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
@@ -186,7 +186,7 @@ function errorReply(
       code: error.code,
     };
   }
-  const secrets = [...secretValues(deployment.secrets()), ...(token === undefined ? [] : [token])];
+  const secrets = secretsSent({ deployment, response });
   const { 'content-length': _, ...passed } = passHeaders(given);
   const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
   for (const [name, value] of Object.entries(passed)) headers[name] = redact(value, secrets);
@@ -194,6 +194,14 @@ function errorReply(
   // Where it was cut, the beginning of a secret may stand.
   const body = complete ? redacted : redacted.subarray(0, -longestSecret);
   return { ...wholeReply({ status, headers, body }), retryAfterMs: asked };
+}
+
+/** What the provider was sent and must not be shown, if it repeats it. */
+function secretsSent({
+  deployment,
+  response: { token },
+}: Pick<Reception, 'deployment' | 'response'>): string[] {
+  return [...secretValues(deployment.secrets()), ...(token === undefined ? [] : [token])];
 }
 
 function shown(deployment: Deployment): string {

@@ -9,6 +9,9 @@ export interface PolicyOptions {
   ports?: readonly number[];
 }
 
+/** The same whatever is refused, so that it tells of no address; only the operator can do something about it. */
+const exceptions = "the operator can make exceptions with the router's option egress.allow";
+
 /** Which addresses our process may connect to: public ones over https on the given ports, and the operator's exceptions. */
 export class EgressPolicy {
   readonly #allow: AllowList;
@@ -24,6 +27,11 @@ export class EgressPolicy {
     if (url.username !== '' || url.password !== '') return 'must not carry credentials';
     const destination = destinationOf(url);
     if (destination === undefined) return 'must be an http or https URL with a host';
+    const reason = this.#refusal(destination);
+    return reason === undefined ? undefined : `${reason}; ${exceptions}`;
+  }
+
+  #refusal(destination: Destination): string | undefined {
     if (this.#allow.allowsHost(destination)) return undefined;
     const named = isIP(destination.host) === 0;
     if (named && isLocalName(destination.host)) return 'names this host itself, which is not allowed';

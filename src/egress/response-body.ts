@@ -21,6 +21,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   #error: unknown;
   #changed: Promise<void> | undefined;
   #wake: (() => void) | undefined;
+  #broken: (() => void) | undefined;
 
   constructor(valve: Valve) {
     this.#valve = valve;
@@ -62,6 +63,12 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     const changed = this.#changed;
     this.#flow();
     return changed;
+  }
+
+  /** Has the one who passes it on told at once when it breaks off, even if nobody reads. */
+  whenBroken(listener: () => void): void {
+    this.#broken = listener;
+    if (this.#error !== undefined) setImmediate(listener);
   }
 
   /**
@@ -129,6 +136,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     if (this.#finished) return;
     this.#finished = true;
     this.#error = error ?? new Error('closed');
+    this.#broken?.();
     this.#tell();
   }
 

@@ -5,6 +5,7 @@ import type { TeamModelRouter } from '../router.ts';
 import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import type { NodeBindings } from './bindings.ts';
+import { refuseForeignPage } from './foreign-pages.ts';
 import type { GatewayOptions } from './options.ts';
 import type { Credential } from './permissions.ts';
 
@@ -34,12 +35,19 @@ const masterCredential = z.strictObject({
   userId: z.string().min(1).max(256).optional(),
 });
 
-/** Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. */
+/**
+ * Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. `answered`
+ * is what a header of the answer is so far.
+ */
 export function authenticator(
   router: TeamModelRouter,
   { masterKey, authenticate }: Pick<GatewayOptions, 'masterKey' | 'authenticate'>,
   log: Log,
-): (request: Request, bindings: NodeBindings) => Credential | Promise<Credential> {
+): (
+  request: Request,
+  bindings: NodeBindings,
+  answered: (header: string) => unknown,
+) => Credential | Promise<Credential> {
   const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
   // How long it takes to compare tells nothing but the length.
   const isMaster = (key: string) => {
@@ -47,10 +55,13 @@ export function authenticator(
     return given.length === master?.length && timingSafeEqual(given, master);
   };
 
-  return (request, bindings) => {
+  return (request, bindings, answered) => {
     const key = keyOf(request);
     if (key !== undefined && isMaster(key)) return { master: true };
-    if (authenticate !== undefined) return ask(authenticate, request, bindings, log);
+    if (authenticate !== undefined) {
+      refuseForeignPage(request, answered);
+      return ask(authenticate, request, bindings, log);
+    }
     if (key === undefined) throw invalidKey();
     return router.verifyKey(key);
   };

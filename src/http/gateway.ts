@@ -74,7 +74,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     gateway.on(method, pattern, answer(pattern, work));
   };
   const admit = (context: GatewayContext, permission: Permission): Credential | Promise<Credential> => {
-    const credential = authenticate(context.req.raw, context.env ?? {});
+    const env = context.env ?? {};
+    // CORS may be the application's, who has written to its own answer.
+    const answered = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
+    const credential = authenticate(context.req.raw, env, answered);
     return credential instanceof Promise
       ? credential.then((found) => permitted(found, permission))
       : permitted(credential, permission);

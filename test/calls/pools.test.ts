@@ -305,6 +305,38 @@ describe('a deployment', () => {
     for await (const _ of stream);
     await ask('m');
   });
+
+  it('of max_parallel_requests 1 was lost for good when a caller left a stream before it had read of it', async () => {
+    await add('m', 'a', { max_parallel_requests: 1 });
+    const endless = await recordingProvider((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {}\n\n');
+    });
+    let ended: (receipt: Receipt) => void = () => {};
+    const slow = new TeamModelRouter({
+      storage: memoryStorage(),
+      encryptionKeys: [generateEncryptionKey()],
+      egress: { allow: [endless.url] },
+      onCall: (receipt) => ended(receipt),
+    });
+    try {
+      const litellm_params = { ...params('a', { max_parallel_requests: 1 }), api_base: endless.url };
+      await slow.addModel('acme', { model_name: 'm', litellm_params });
+      const open = () => slow.chatCompletion('acme', { model: 'm', messages, stream: true });
+      for (let turn = 0; turn < 3; turn++) {
+        const left = await open();
+        expect((await failed(open())).code).toBe('rate_limit_exceeded');
+        await new Promise(setImmediate);
+        const end = new Promise<Receipt>((resolve) => {
+          ended = resolve;
+        });
+        left.controller.abort();
+        expect(await end).toMatchObject({ status: 200, code: 'aborted' });
+      }
+    } finally {
+      await slow.close();
+      await endless.close();
+    }
+  });
 });
 
 describe('time', () => {

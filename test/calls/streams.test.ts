@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
-import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EventWatch } from '../../src/calls/event-watch.ts';
 
@@ -11,6 +11,7 @@ let server: Server;
 let router: TeamModelRouter;
 /** How often a stream that ended was left, and by what its provider noticed. */
 let left: (() => void) | undefined;
+const receipts: Receipt[] = [];
 
 beforeAll(async () => {
   server = createServer({ noDelay: true }, (request, response) => {
@@ -27,6 +28,7 @@ beforeAll(async () => {
     storage: memoryStorage(),
     encryptionKeys: [generateEncryptionKey()],
     egress: { allow: [url] },
+    onCall: (receipt) => receipts.push(receipt),
   });
   await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 1_000, num_retries: 0 } });
   const litellm_params = { model: 'openai/m', api_key: 'sk-0123456789abcdef', api_base: url };
@@ -82,7 +84,7 @@ describe('a stream of events', () => {
   it('passes each event on as soon as it is whole, unchanged and in order (1 000 chunkings)', () => {
     fc.assert(
       fc.property(chunked, (chunks) => {
-        const watch = new EventWatch();
+        const watch = new EventWatch((events) => events);
         const passed: Uint8Array[] = [];
         let written = '';
         for (const chunk of chunks) {
@@ -112,7 +114,7 @@ describe('a stream of events', () => {
   });
 
   it('holds an event of many small pieces without copying them over and over', () => {
-    const watch = new EventWatch();
+    const watch = new EventWatch((events) => events);
     const passed: Uint8Array[] = [];
     for (let piece = 0; piece < 300_000; piece++) watch.push(Buffer.from('abc'), passed);
     watch.push(Buffer.from('\n\ndata: [DONE]\n\n'), passed);
@@ -140,14 +142,38 @@ describe('a reader', () => {
     expect(times.sort((one, other) => one - other)[50]).toBeLessThan(50);
   });
 
-  it('that gives an answer up unread ends it at the provider', async () => {
+  const stream = { model: 'm', messages: [], stream: true as const };
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['a fetch, by its body', async () => (await call()).body?.cancel()],
+    ['a fetch, by its reader', async () => (await call()).body?.getReader().cancel()],
+    [
+      'a fetch, by its signal',
+      async () => {
+        const leaving = new AbortController();
+        await call(leaving.signal);
+        leaving.abort();
+      },
+    ],
+    [
+      'a team client, by the body of its response',
+      async () => (await router.forTeam('acme').chat.completions.create(stream).asResponse()).body?.cancel(),
+    ],
+    [
+      'the OpenAI client’s stream, by its controller',
+      async () => (await router.chatCompletion('acme', stream)).controller.abort(),
+    ],
+  ])('that gives up, unread, the answer of %s, ends it at the provider', async (_, leave) => {
     answer = (response) => void response.write('data: {}\n\n');
+    const before = receipts.length;
     const closed = new Promise<void>((resolve) => {
       left = resolve;
     });
-    await (await call()).body?.cancel();
+    await leave();
     await closed;
     left = undefined;
+    // The call has ended for its deployment too, so that its place among `max_parallel_requests` is free.
+    await expect.poll(() => receipts.slice(before)).toMatchObject([{ status: 200, code: 'aborted' }]);
   });
 
   it('that stops reading holds the provider back, and less than 2 MiB of the stream in our process', async () => {
