@@ -283,6 +283,19 @@ describe('attempts', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
+  it('are not made with a key that was taken away meanwhile', async () => {
+    const [model] = (await router.listModels('acme')).data;
+    handler = async (_, response) => {
+      await router.deleteModel('acme', model?.model_info.id ?? '');
+      sendError(response, 500, 'no');
+    };
+    expect(await caught(() => ask({ maxRetries: 2 }))).toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
+    expect(provider.requests).toHaveLength(1);
+  });
+
   it('use a key that was replaced meanwhile, and not the old one', async () => {
     const [model] = (await router.listModels('acme')).data;
     const id = model?.model_info.id ?? '';

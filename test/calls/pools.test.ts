@@ -153,7 +153,10 @@ describe('fallbacks', () => {
     };
     expect((await fetch('/v1/chat/completions', { method: 'POST', headers, body })).status).toBe(200);
     expect(called()).toEqual(['first', 'third', 'first', 'first', 'third']);
-    expect(provider.everything()).not.toMatch(/fallback|litellm|retries/i);
+    const options = { maxRetries: 1, timeout: 20_000 };
+    await ask('second', options);
+    await router.forTeam('acme', options).embeddings.create({ model: 'second', input: 'x' }, options);
+    expect(provider.everything()).not.toMatch(/fallback|litellm|retries|timeout/i);
   });
 
   it('that a call names and the team does not have are refused before anything is sent', async () => {
@@ -240,6 +243,32 @@ describe('a deployment', () => {
     expect(provider.requests).toHaveLength(4);
   });
 
+  it('is half-open when its cooldown is over, and closed after an answer', async () => {
+    await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 2, cooldown_time: 0 } });
+    const id = await add('m', 'a');
+    const state = async () => (await router.health('acme')).deployments[0];
+    expect(await state()).toEqual({ id, model_name: 'm', state: 'closed', failures: 0 });
+    const before = Date.now();
+    failing.set('a', [500]);
+    await failed(ask('m'));
+    expect(await state()).toMatchObject({ state: 'closed', failures: 1, lastError: 'failed' });
+    await failed(ask('m'));
+    const open = await state();
+    expect(open).toEqual({
+      id,
+      model_name: 'm',
+      state: 'half-open',
+      failures: 2,
+      lastError: 'failed',
+      since: expect.any(Number),
+    });
+    expect(open?.since).toBeGreaterThanOrEqual(before);
+    expect(open?.since).toBeLessThanOrEqual(Date.now());
+    failing.clear();
+    await ask('m');
+    expect(await state()).toEqual({ id, model_name: 'm', state: 'closed', failures: 0 });
+  });
+
   it('alone never cools by what the caller does wrong, by its abort, or by its short time', async () => {
     await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 1, cooldown_time: 60 } });
     const id = await add('m', 'a');
@@ -262,6 +291,14 @@ describe('a deployment', () => {
       expect(
         (await failed(slow.chatCompletion('acme', { model: 'm', messages }, { timeout: 30 }))).status,
       ).toBe(504);
+      const hurried = await slow.fetchFor('acme')('/v1/chat/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-litellm-timeout': '0.03' },
+        body: JSON.stringify({ model: 'm', messages }),
+      });
+      expect(hurried.status).toBe(504);
+      await slow.updateTeam('acme', { settings: { timeout: 0.03 } });
+      expect((await failed(slow.chatCompletion('acme', { model: 'm', messages }))).status).toBe(504);
       const left = failed(slow.chatCompletion('acme', { model: 'm', messages }, { signal: leaving.signal }));
       leaving.abort();
       await left;
