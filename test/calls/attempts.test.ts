@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { attempt } from '../../src/calls/attempts.ts';
+import { type AttemptPlan, attempt } from '../../src/calls/attempts.ts';
 import { CallSettings } from '../../src/calls/call-settings.ts';
 import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
@@ -33,7 +33,7 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
   };
   const settings = { allowed_fails: 1_000, fallbacks: new Map<string, string[]>() };
   const pool = { publicName: 'm', deployments: ids.map(deployment) };
-  await attempt({
+  const plan: AttemptPlan = {
     resolve: () => pool,
     async send({ id }) {
       const [status, headers = {}] = answers[Math.min(asked.length, answers.length - 1)] ?? [500];
@@ -52,7 +52,8 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
     },
     attempted: () => {},
     ended: () => {},
-  });
+  };
+  await attempt(plan, undefined);
   return { asked: asked.join(''), pauses };
 }
 
