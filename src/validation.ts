@@ -2,6 +2,8 @@ import type { z } from 'zod';
 import { RouterError } from './errors.ts';
 
 const longestPath = 256;
+/** A hostile body may have any number of unknown fields, and each costs a comparison with all that are known. */
+const lookedAt = 32;
 
 /**
  * Checks `value` against `schema`. The error names the path of the first field at fault and, for an unknown
@@ -35,7 +37,9 @@ function misspelt(schema: z.ZodType, issues: readonly Issue[]): Issue | undefine
   const holder = pathOf(first.path.slice(0, -1));
   for (const issue of issues) {
     if (issue.code !== 'unrecognized_keys' || pathOf(issue.path) !== holder) continue;
-    const key = issue.keys.find((name) => nearest(name, keysAt(schema, issue.path)) === missing);
+    const key = issue.keys
+      .slice(0, lookedAt)
+      .find((name) => nearest(name, keysAt(schema, issue.path)) === missing);
     if (key !== undefined) return { ...issue, keys: [key] };
   }
   return undefined;
