@@ -8,7 +8,7 @@ export class OpenRequests {
   constructor(server: Server) {
     server.prependListener('request', (_incoming: IncomingMessage, outgoing: ServerResponse) => {
       this.#count += 1;
-      outgoing.once('close', () => this.#ended());
+      outgoing.on('close', this.#ended);
     });
   }
 
@@ -17,11 +17,12 @@ export class OpenRequests {
     if (this.#count > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  #ended(): void {
+  /** Once for each: what is closed is not closed again. */
+  readonly #ended = (): void => {
     this.#count -= 1;
     if (this.#count > 0) return;
     for (const resolve of this.#waiting.splice(0)) resolve();
-  }
+  };
 }
 
 /**

@@ -122,8 +122,10 @@ function pathUnder(context: GatewayContext, pattern: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3);
   const length = url.slice(start).search(/[?#]/);
   const path = length === -1 ? url.slice(start) : url.slice(start, start + length);
+  const matched = routePath(context);
+  if (matched === pattern) return path;
   // In segments: how many characters a prefix has is the caller's to choose.
-  const under = routePath(context).split('/').length - pattern.split('/').length;
+  const under = matched.split('/').length - pattern.split('/').length;
   return under === 0
     ? path
     : `/${path
