@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
+import { attempt } from './attempts.ts';
 import { addCallHeaders } from './call-headers.ts';
 import { CallSettings } from './call-settings.ts';
 import type { BodyLimits } from './content.ts';
-import { withFallbacks } from './fallbacks.ts';
+import { fallBack, goesOn } from './fallbacks.ts';
 import { Journey, type Passages } from './journey.ts';
 import { answerLocally } from './local.ts';
 import { rememberMade } from './pinning.ts';
@@ -73,7 +74,9 @@ export class Dispatcher {
   }
 
   async #forward(journey: Journey, caller: Caller, request: ModelRequest): Promise<Reply> {
-    const outcome = await withFallbacks(journey);
+    const { outcome: first, name } = await attempt(journey, undefined);
+    journey.receipt.turnedTo(name);
+    const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;
     journey.receipt.answeredBy(outcome.deployment);
     if ('error' in outcome) throw outcome.error;
     const { deployment, reply } = outcome;

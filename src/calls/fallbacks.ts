@@ -7,14 +7,13 @@ import type { Journey } from './journey.ts';
 const mostFallbacks = 10;
 
 /**
- * Tries the call's own model, then its fallbacks: those of its name in turn, and then theirs. A name that the caller may
- * not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
+ * Goes on from a model that failed to its fallbacks: those of its name in turn, and then theirs. A name that the caller
+ * may not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
+ *
+ * @param own the call's own public name
  */
-export async function withFallbacks(journey: Journey): Promise<Outcome> {
+export async function fallBack(journey: Journey, first: Outcome, own: string): Promise<Outcome> {
   const { settings, receipt } = journey;
-  const { outcome: first, name: own } = await attempt(journey, undefined);
-  receipt.turnedTo(own);
-  if (!goesOn(first)) return first;
   const seen = new Set([own]);
   const waiting = [...settings.fallbacksOf(own, true)];
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
@@ -33,7 +32,8 @@ export async function withFallbacks(journey: Journey): Promise<Outcome> {
   return first;
 }
 
-function goesOn({ prospect }: Outcome): boolean {
+/** Whether another model may do better. */
+export function goesOn({ prospect }: Outcome): boolean {
   return prospect === 'again' || prospect === 'elsewhere';
 }
 

@@ -83,23 +83,24 @@ export class ReceiptDraft {
     const milliseconds = this.#now() - this.startedAt;
     this.#firstByteMs ??= milliseconds;
     const deployment = this.#deployment;
-    return {
+    const receipt: Receipt = {
       callId: this.#callId,
       teamId: this.#teamId,
-      ...(this.#requestedModel === undefined ? {} : { requestedModel: this.#requestedModel }),
-      ...(deployment && {
-        model: deployment.publicName,
-        deploymentId: deployment.id,
-        provider: deployment.target.provider,
-      }),
       attempts: this.#attempts,
       fallbacks: this.#fallbacks,
       status,
-      ...(code === undefined ? {} : { code }),
-      ...(tokens === undefined ? {} : { tokens }),
       firstByteMs: this.#firstByteMs,
       milliseconds,
       overheadMs: Math.max(0, this.#firstByteMs - this.#elsewhereMs),
     };
+    if (this.#requestedModel !== undefined) receipt.requestedModel = this.#requestedModel;
+    if (deployment !== undefined) {
+      receipt.model = deployment.publicName;
+      receipt.deploymentId = deployment.id;
+      receipt.provider = deployment.target.provider;
+    }
+    if (code !== undefined) receipt.code = code;
+    if (tokens !== undefined) receipt.tokens = tokens;
+    return receipt;
   }
 }

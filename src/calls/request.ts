@@ -15,7 +15,7 @@ export interface Call {
   query: URLSearchParams;
   headers: { get(name: string): string | null };
   /** A body that comes in pieces is read as it is sent on, if it is a form; a JSON body is read whole first. */
-  body?: string | Uint8Array | AsyncIterable<Uint8Array>;
+  body?: string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
   signal?: CallSignal;
   /** The model of a call that names none. */
   defaultModel?: string;

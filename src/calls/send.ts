@@ -53,12 +53,11 @@ function sendWith(
   if (content.contentType !== null) headers['content-type'] = content.contentType;
   for (const [name, value] of secrets.headers) headers[name] = value;
   Object.assign(headers, authHeaders(target, secrets, params));
-  const body = content.bodyFor(deployment);
   return transport.request({
     method: call.method,
     url: addressOf(target, request.endpoint, request.params, request.query).url,
     headers,
-    ...(body === undefined ? {} : { body }),
+    body: content.bodyFor(deployment),
     signal: cancel,
     // `cancel` keeps the time: undici's own begins only when a connection is free.
     headersTimeoutMs: 0,

@@ -22,7 +22,7 @@ export interface TransportRequest {
   url: string;
   /** Handed over: what has to be added is added here. */
   headers: Record<string, string>;
-  body?: RequestBody;
+  body?: RequestBody | undefined;
   signal?: CancelSignal | undefined;
   /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
   headersTimeoutMs: number;

@@ -15,6 +15,7 @@ import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
+import { RememberingRouter } from './routing.ts';
 import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
 export type { Authenticate, Authenticated } from './authenticate.ts';
@@ -46,7 +47,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
-  const app: Gateway = new Hono<{ Bindings: NodeBindings }>();
+  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
   const failed = (error: unknown): Answer => {
     const foreseen = RouterError.isInstance(error);
     if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');

@@ -50,8 +50,7 @@ export async function answerCall(
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const signal = leaving(raw, bindings);
-  const sent = body === undefined ? {} : { body };
-  return await router.dispatch(callerOf(credential), { method, path, query, headers, ...sent, signal });
+  return await router.dispatch(callerOf(credential), { method, path, query, headers, body, signal });
 }
 
 function callerOf(credential: Credential): Caller {

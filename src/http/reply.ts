@@ -15,27 +15,34 @@ const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true
  *
  * @param extra headers that middleware has set, such as CORS, if there may be any
  */
-export async function reply(
+export function reply(
   answer: Answer,
   { outgoing, direct }: NodeBindings,
   extra?: Record<string, string>,
-): Promise<Response> {
+): Response | Promise<Response> {
   const { status, body } = answer;
   const headers = extra === undefined ? answer.headers : { ...extra, ...answer.headers };
   // A hostile provider answers on the application's own origin.
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
   if (direct !== true || outgoing === undefined) return toResponse({ status, headers, body });
-  if (outgoing.headersSent) {
-    // Somebody else has answered in the meantime, such as a time-out of the application's.
-    if (body !== null && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
-    return alreadySent;
-  }
-  if (body === null || body instanceof Uint8Array) {
-    if (body !== null) headers['content-length'] = String(body.byteLength);
-    outgoing.writeHead(status, headers);
-    outgoing.end(body ?? undefined);
-  } else {
+  if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
+  // Somebody else may have answered in the meantime, such as a time-out of the application's.
+  if (outgoing.headersSent) return alreadySent;
+  if (body !== null) headers['content-length'] = String(body.byteLength);
+  outgoing.writeHead(status, headers);
+  outgoing.end(body ?? undefined);
+  return alreadySent;
+}
+
+async function stream(
+  status: number,
+  headers: Record<string, string>,
+  body: AsyncIterable<Uint8Array>,
+  outgoing: ServerResponse,
+): Promise<Response> {
+  if (outgoing.headersSent) await body[Symbol.asyncIterator]().return?.();
+  else {
     outgoing.writeHead(status, headers);
     outgoing.flushHeaders();
     await pipe(body, outgoing);

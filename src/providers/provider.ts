@@ -69,7 +69,9 @@ export function addressOf(
   params: Record<string, string>,
   query: URLSearchParams,
 ): { url: string } {
-  const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
+  const path = !route.path.includes('{')
+    ? route.path
+    : route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
   const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
   const search = passedQuery(route, query);
   if (target.protocol === 'azure' && target.apiVersion !== null) {
