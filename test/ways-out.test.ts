@@ -33,6 +33,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['@hono/node-server', /^http\/node\.ts$/, ['getRequestListener'], 'answers requests'],
   ['hono', /^http\/gateway\.ts$/, ['Hono'], 'answers requests'],
   ['hono/cors', /^http\/gateway\.ts$/, ['cors'], 'answers requests'],
+  ['hono/router/trie-router', /^http\/routing\.ts$/, ['TrieRouter'], 'looks up paths'],
   ['hono/route', /^http\/gateway\.ts$/, ['routePath'], 'answers requests'],
   ['openai', /^calls\/team-client\.ts$/, ['OpenAI'], 'a client whose fetch is the dispatcher'],
   ['openai', /^is-router-error\.ts$/, ['APIError'], 'a class to compare with'],
