@@ -13,7 +13,7 @@ import { load, quantile, type Sample, type Target } from './http-load.ts';
 import { freePort, installPortkey, startPortkey } from './http-portkey.ts';
 
 const script = (name: string) => fileURLToPath(new URL(`${name}.js`, import.meta.url));
-const rounds = 5;
+const rounds = 9;
 
 interface Contender {
   name: string;
@@ -144,6 +144,15 @@ function median(scenario: string, contender: string, field: keyof Result): numbe
   );
 }
 
+/** The median of what each round gives, whose turns lie close together: a slow moment of the machine hits both. */
+function ratio(scenario: string, own: string, other: string, field: keyof Result = 'cpu'): number {
+  const others = results.get(`${scenario}/${other}`) ?? [];
+  const ratios = (results.get(`${scenario}/${own}`) ?? []).map(
+    (result, round) => result[field] / (others[round]?.[field] ?? Number.NaN),
+  );
+  return quantile(ratios, 0.5);
+}
+
 function report(): void {
   const day = new Date().toISOString().slice(0, 10);
   console.log(
@@ -160,31 +169,40 @@ function report(): void {
         of('p99').toFixed(2),
         of('firstByte').toFixed(2),
         of('cpu').toFixed(3),
-        (of('cpu') / median(name, 'pass-through', 'cpu')).toFixed(2),
+        ratio(name, contender.name, 'pass-through').toFixed(2),
         of('residentMiB').toFixed(0),
       ];
       console.log(`${contender.name.padEnd(32)}${cells.map((cell) => cell.padStart(15)).join('')}`);
     }
   }
-  const ratio = (scenario: string, other: string, field: keyof Result = 'cpu') =>
-    median(scenario, 'gateway', field) / median(scenario, other, field);
+  const gateway = (scenario: string, other: string, field: keyof Result = 'cpu') =>
+    ratio(scenario, 'gateway', other, field);
   const later =
     median('paced streams, 16 connections', 'gateway', 'firstByte') -
     median('paced streams, 16 connections', 'pass-through', 'firstByte');
   const goals: [string, boolean][] = [
-    ['plain, 16: at most 1.5 times the pass-through', ratio('plain, 16 connections', 'pass-through') <= 1.5],
-    ['plain, 64: at most 1.5 times the pass-through', ratio('plain, 64 connections', 'pass-through') <= 1.5],
-    ['streams: at most 1.3 times the pass-through', ratio('streams, 16 connections', 'pass-through') <= 1.3],
-    ['paced streams: at most 1.3 times', ratio('paced streams, 16 connections', 'pass-through') <= 1.3],
+    [
+      'plain, 16: at most 1.5 times the pass-through',
+      gateway('plain, 16 connections', 'pass-through') <= 1.5,
+    ],
+    [
+      'plain, 64: at most 1.5 times the pass-through',
+      gateway('plain, 64 connections', 'pass-through') <= 1.5,
+    ],
+    [
+      'streams: at most 1.3 times the pass-through',
+      gateway('streams, 16 connections', 'pass-through') <= 1.3,
+    ],
+    ['paced streams: at most 1.3 times', gateway('paced streams, 16 connections', 'pass-through') <= 1.3],
     ['first byte of a paced stream: at most 1 ms later', later <= 1],
     [
       'resident memory: at most 1.4 times the pass-through',
-      ratio('paced streams, 16 connections', 'pass-through', 'residentMiB') <= 1.4,
+      gateway('paced streams, 16 connections', 'pass-through', 'residentMiB') <= 1.4,
     ],
   ];
   if (contenders.some(({ name }) => name === 'portkey')) {
-    goals.push(['plain, 16: a tenth of portkey', ratio('plain, 16 connections', 'portkey') <= 0.1]);
-    goals.push(['plain, 64: a tenth of portkey', ratio('plain, 64 connections', 'portkey') <= 0.1]);
+    goals.push(['plain, 16: a tenth of portkey', gateway('plain, 16 connections', 'portkey') <= 0.1]);
+    goals.push(['plain, 64: a tenth of portkey', gateway('plain, 64 connections', 'portkey') <= 0.1]);
   }
   console.log('');
   for (const [goal, met] of goals) console.log(`${met ? 'met   ' : 'MISSED'} ${goal}`);
