@@ -27,14 +27,6 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#valve = valve;
   }
 
-  /** One that is all there. */
-  static of(bytes: Buffer): ResponseBody {
-    const body = new ResponseBody({ pause() {}, resume() {}, abort() {} });
-    body.push(bytes);
-    body.end();
-    return body;
-  }
-
   /** Whether nothing is left to take, and nothing more will come. */
   get over(): boolean {
     return this.#finished && this.#chunks.length === 0;

@@ -185,3 +185,28 @@ it('knows no proxy', async () => {
     }
   }
 });
+
+it('lets a caller go that leaves while there is no connection yet', async () => {
+  let asked = () => {};
+  const looking = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  // A look-up that never answers.
+  const way = transport(['http://llm.test:9'], () => asked());
+  const leaving = new AbortController();
+  const call = way.request(get('http://llm.test:9/', { signal: leaving.signal }));
+  await looking;
+  leaving.abort(new Error('gone'));
+  await expect(call).rejects.toThrow('gone');
+});
+
+it('sends a body in pieces as one, of a length that is known', async () => {
+  const server = await provider(ok);
+  const body = [Buffer.from('one, '), Buffer.from('two')];
+  const way = transport([server.url]);
+  await collect((await way.request(get(`${server.url}/`, { method: 'POST', body }))).body);
+  const [request] = server.requests;
+  expect(String(request?.body)).toBe('one, two');
+  expect(request?.headers).toMatchObject({ 'content-length': '8' });
+  expect(request?.headers).not.toHaveProperty('transfer-encoding');
+});

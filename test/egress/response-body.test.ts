@@ -1,0 +1,78 @@
+import { expect, it } from 'vitest';
+import { ResponseBody } from '../../src/egress/response-body.ts';
+
+/** A body whose provider notes what it is told. */
+function opened(): { body: ResponseBody; told: string[] } {
+  const told: string[] = [];
+  const body = new ResponseBody({
+    pause: () => told.push('pause'),
+    resume: () => told.push('resume'),
+    abort: () => told.push('abort'),
+  });
+  return { body, told };
+}
+
+const bytes = (length: number, fill = 'x') => Buffer.alloc(length, fill);
+
+it('holds the provider back once 64 KiB lie here, and lets it go on when they are taken', () => {
+  const { body, told } = opened();
+  body.push(bytes(65_535));
+  expect(told).toEqual([]);
+  body.push(bytes(1));
+  body.push(bytes(1));
+  expect(told).toEqual(['pause']);
+  expect(body.take()?.length).toBe(65_537);
+  expect(told).toEqual(['pause', 'resume']);
+  expect(body.take()).toBeUndefined();
+});
+
+it('a body that was read up to a limit goes on behind it, though its provider was held back', async () => {
+  const { body, told } = opened();
+  body.push(bytes(100_000));
+  expect(await body.upTo(1_000)).toMatchObject({ size: 100_000, complete: false });
+  const more = body.changed();
+  expect(told).toEqual(['pause', 'resume']);
+  body.push(bytes(10, 'y'));
+  await more;
+  expect(body.take()).toEqual(bytes(10, 'y'));
+});
+
+it('what came before a failure can be taken, and then the failure is told', async () => {
+  const { body } = opened();
+  body.push(bytes(3));
+  body.fail(new Error('reset'));
+  const read: Buffer[] = [];
+  const reading = async () => {
+    for await (const chunk of body) read.push(chunk);
+  };
+  await expect(reading()).rejects.toThrow('reset');
+  expect(read).toEqual([bytes(3)]);
+  await expect(body.upTo(10)).rejects.toThrow('reset');
+});
+
+it('tells at once that it broke off, even if nobody reads; and of an earlier failure too', async () => {
+  const { body } = opened();
+  let told = 0;
+  body.whenBroken(() => {
+    told += 1;
+  });
+  body.fail(new Error('reset'));
+  expect(told).toBe(1);
+  await new Promise<void>((resolve) => body.whenBroken(resolve));
+});
+
+it('aborts the provider when nobody reads on, but not one that has sent all', async () => {
+  const left = opened();
+  left.body.push(bytes(5));
+  for await (const _ of left.body) break;
+  expect(left.told).toEqual(['abort']);
+  expect(left.body.over).toBe(true);
+  left.body.push(bytes(5));
+  expect(left.body.take()).toBeUndefined();
+
+  const whole = opened();
+  whole.body.push(bytes(5));
+  whole.body.end();
+  whole.body.destroy();
+  expect(whole.told).toEqual([]);
+});
