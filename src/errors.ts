@@ -41,8 +41,9 @@ export interface ErrorBody {
 const marker = Symbol.for('team-model-router.error');
 
 /**
- * An error of this package. Its words hold no secret: it redacts them itself. `code` is stable and narrows in a `switch`; `status` is the HTTP status that goes
- * with it; `param` is the path of the field at fault, if one is; `retryAfter` the seconds after which it may go better.
+ * An error of this package. Its words hold no secret: it redacts them itself. `code` is stable and narrows in a
+ * `switch`; `status` is the HTTP status that goes with it; `param` is the path of the field at fault, if one is;
+ * `retryAfter` the seconds after which it may go better.
  */
 export class RouterError extends Error {
   override readonly name: string = 'RouterError';

@@ -27,7 +27,7 @@ const maxInformational = 16;
 
 /**
  * One request on its connection: undici tells it what the provider sends. `undici.request` does the same with a stream of
- * Node's, which costs more than all of the rest of a call.
+ * Node's, which costs more.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly response: Promise<TransportResponse>;

@@ -10,7 +10,7 @@ const highWaterMark = 65_536;
 
 /**
  * The body of a provider's answer as it comes in: whoever does not take it holds the provider back. It stands where a
- * stream of Node's could, at a fraction of what that costs.
+ * stream of Node's could, and costs less.
  */
 export class ResponseBody implements AsyncIterable<Buffer> {
   readonly #valve: Valve;

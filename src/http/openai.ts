@@ -35,7 +35,7 @@ export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
   summary: `OpenAI's ${endpoint.id}`,
 }));
 
-/** To make one costs more than to read it. */
+/** Nearly every call has none. */
 const noQuery = new URLSearchParams();
 
 /** Hands the request to the pipeline as it came; the answer's bytes are the provider's. */
