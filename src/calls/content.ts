@@ -34,8 +34,6 @@ export function isForm(contentType: string | null): contentType is string {
   return contentType?.toLowerCase().startsWith('multipart/form-data') ?? false;
 }
 
-const nothing = Buffer.alloc(0);
-
 /** What holds for every body that is held whole, and, of its objects, for every body that is not JSON. */
 export const plain = { references: () => [], keeps: () => true, repeatable: () => true, release: () => {} };
 
@@ -44,7 +42,7 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
   if (method === 'POST' && endpoint.model === 'json') {
     throw new RouterError('invalid_request', 'This call needs a JSON body.');
   }
-  const stateful = () => statefulReason(endpoint, nothing, undefined);
+  const stateful = () => statefulReason(endpoint);
   return {
     name: undefined,
     stream: false,
@@ -78,7 +76,7 @@ export function formContent(
     name: named ? form.model : undefined,
     stream: false,
     contentType,
-    stateful: () => statefulReason(endpoint, nothing, undefined),
+    stateful: () => statefulReason(endpoint),
     bodyFor: (deployment) => (named ? form.replace(deployment.target.model) : bytes),
     ...plain,
   };

@@ -12,7 +12,7 @@ import { answerLocally } from './local.ts';
 import { rememberMade } from './pinning.ts';
 import { ReceiptDraft } from './receipt.ts';
 import { type Reply, wholeReply } from './relay.ts';
-import { type Call, type ModelRequest, readRequest } from './request.ts';
+import { type Call, readRequest } from './request.ts';
 import { type Caller, resolve } from './resolve.ts';
 
 export interface DispatcherOptions extends Passages {
@@ -65,19 +65,18 @@ export class Dispatcher {
       for (const name of settings.named) resolve(directory, caller, name);
       return await this.#forward(
         new Journey(this.#options, caller, call, request, settings, receipt, directory),
-        caller,
-        request,
       );
     } finally {
       request.content.release();
     }
   }
 
-  async #forward(journey: Journey, caller: Caller, request: ModelRequest): Promise<Reply> {
+  async #forward(journey: Journey): Promise<Reply> {
+    const { caller, request, receipt } = journey;
     const { outcome: first, name } = await attempt(journey, undefined);
-    journey.receipt.turnedTo(name);
+    receipt.turnedTo(name);
     const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;
-    journey.receipt.answeredBy(outcome.deployment);
+    receipt.answeredBy(outcome.deployment);
     if ('error' in outcome) throw outcome.error;
     const { deployment, reply } = outcome;
     if (deployment === undefined || request.endpoint.makes.length === 0) return reply;

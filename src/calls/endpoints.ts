@@ -92,15 +92,11 @@ export function keepsAnswer(endpoint: Endpoint, body: Buffer, scan: BodyScan): b
 }
 
 /** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
-export function statefulReason(
-  endpoint: Endpoint,
-  body: Buffer,
-  scan: BodyScan | undefined,
-): string | undefined {
+export function statefulReason(endpoint: Endpoint, body?: Buffer, scan?: BodyScan): string | undefined {
   const refused = (what: string) =>
     `${what} stays in the provider's account; a shared model serves stateless calls only.`;
   if (endpoint.stateful) return refused(`${endpoint.method} ${endpoint.path}`);
-  if (scan === undefined) return undefined;
+  if (body === undefined || scan === undefined) return undefined;
   const store = literal(body, scan.keys.get('store'));
   if (endpoint.id === 'responses.create' && store !== 'false')
     return refused('A response without "store": false');

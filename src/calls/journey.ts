@@ -40,7 +40,7 @@ export class Journey implements AttemptPlan {
   readonly settings: CallSettings;
   readonly receipt: ReceiptDraft;
   readonly request: ModelRequest;
-  readonly #caller: Caller;
+  readonly caller: Caller;
   readonly #call: Call;
   readonly #through: Passages;
   /** Of this very moment: it holds for the first attempt. */
@@ -62,7 +62,7 @@ export class Journey implements AttemptPlan {
     this.settings = settings;
     this.receipt = receipt;
     this.request = request;
-    this.#caller = caller;
+    this.caller = caller;
     this.#call = call;
     this.#through = through;
     this.#directory = directory;
@@ -76,9 +76,9 @@ export class Journey implements AttemptPlan {
 
   resolve(fallback: string | undefined): Pool | Promise<Pool> {
     const { admission } = this.#through;
-    const directory = this.#directory ?? admission.directory(this.#caller);
+    const directory = this.#directory ?? admission.directory(this.caller);
     this.#directory = undefined;
-    return admission.pool(directory, this.#caller, this.request, fallback);
+    return admission.pool(directory, this.caller, this.request, fallback);
   }
 
   async send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply> {

@@ -1,5 +1,17 @@
 import { RouterError } from '../errors.ts';
-import { skipSpace, stringAt, stringEnd, unreadable, valueEnd } from './json-bytes.ts';
+import {
+  closeBrace,
+  colon,
+  comma,
+  openBrace,
+  openBracket,
+  quote,
+  skipSpace,
+  stringAt,
+  stringEnd,
+  unreadable,
+  valueEnd,
+} from './json-bytes.ts';
 
 /** Where the top-level values of a JSON object stand among its bytes. Nothing below them is parsed. */
 export interface BodyScan {
@@ -22,18 +34,12 @@ export const forbiddenKeys = new Set([
   'litellm_params',
 ]);
 
-const colon = 0x3a;
-const comma = 0x2c;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
-const quote = 0x22;
-
 /** A body longer than this is not copied for the sake of its model: what comes behind it is sent as it lies there. */
 const copiedBytes = 65_536;
 
 /**
  * Scans a JSON body for its top-level keys. Its bytes are never made a text: numbers and escapes stay as they were
- * written, and a long prompt costs no more than a short one.
+ * written, and a long prompt costs hardly more than a short one.
  *
  * @param bytes UTF-8
  * @throws RouterError `invalid_request` if it is no object, or a top-level key stands twice or is forbidden
@@ -105,7 +111,7 @@ export function* membersOf(bytes: Buffer): Generator<{ key: string; value: strin
     const after = skipSpace(bytes, end);
     if (bytes[after] === colon) {
       const at = skipSpace(bytes, after + 1);
-      const nested = bytes[at] === openBrace || bytes[at] === 0x5b;
+      const nested = bytes[at] === openBrace || bytes[at] === openBracket;
       const key = stringAt(bytes, start, end);
       if (key === undefined) throw unreadable();
       yield { key, value: nested ? undefined : bytes.toString('utf8', at, valueEnd(bytes, at)) };

@@ -1,12 +1,13 @@
 import { RouterError } from '../errors.ts';
 
-const quote = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
-const openBracket = 0x5b;
+export const quote = 0x22;
+export const colon = 0x3a;
+export const comma = 0x2c;
+export const openBrace = 0x7b;
+export const closeBrace = 0x7d;
+export const openBracket = 0x5b;
 const closeBracket = 0x5d;
+const backslash = 0x5c;
 
 /** A native search costs more than so many steps. */
 const shortString = 64;
@@ -15,8 +16,7 @@ const shortString = 64;
 export function skipSpace(bytes: Buffer, from: number): number {
   let at = from;
   for (;;) {
-    const byte = bytes[at];
-    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return at;
+    if (!isSpace(bytes[at])) return at;
     at++;
   }
 }
@@ -87,15 +87,11 @@ function nestedEnd(bytes: Buffer, start: number): number {
 }
 
 function endsScalar(byte: number | undefined): boolean {
-  return (
-    byte === comma ||
-    byte === closeBrace ||
-    byte === closeBracket ||
-    byte === 0x20 ||
-    byte === 0x0a ||
-    byte === 0x0d ||
-    byte === 0x09
-  );
+  return byte === comma || byte === closeBrace || byte === closeBracket || isSpace(byte);
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 function isPlain(bytes: Buffer, start: number, end: number): boolean {

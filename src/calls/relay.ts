@@ -180,10 +180,9 @@ function errorReply(
     const message = `The provider rejected the stored credential (${shownKey}) of ${shown(deployment)}.`;
     const error = new RouterError('provider_authentication_failed', message);
     return {
-      ...wholeReply(errorAnswer(error, { provider_status: status })),
+      ...wholeReply(errorAnswer(error, { provider_status: status }), error.code),
       status,
       retryAfterMs: asked,
-      code: error.code,
     };
   }
   const secrets = secretsSent({ deployment, response });

@@ -73,7 +73,7 @@ async function readForm(
     name: named ? scanner.model : undefined,
     stream: false,
     contentType,
-    stateful: () => statefulReason(endpoint, Buffer.alloc(0), undefined),
+    stateful: () => statefulReason(endpoint),
     bodyFor: ({ target }) =>
       rest(source, scanner, held, named ? { envelope, model: target.model } : undefined),
     ...plain,
