@@ -211,12 +211,17 @@ export class TeamModelRouter {
   }
 
   /**
-   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`.
+   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`. At once if all is in memory, as
+   * it is for a key in use; `await` takes both.
    *
-   * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
+   * Rejects with RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`.
    */
-  async verifyKey(key: string): Promise<VerifiedKey> {
-    return this.#rooms.verifier.verify(key);
+  verifyKey(key: string): VerifiedKey | Promise<VerifiedKey> {
+    try {
+      return this.#rooms.verifier.verify(key);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** `false` for a team that is not there. @throws RouterError `storage_unavailable` */
@@ -274,11 +279,8 @@ export class TeamModelRouter {
    *
    * @param caller `teamId: null` calls the shared deployments, as the operator
    */
-  async dispatch(caller: Caller, call: Call): Promise<Answer> {
-    const { teamId, models } = caller;
-    const checked: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
-    if (models !== undefined) checked.models = models;
-    return await this.#rooms.dispatcher.dispatch(checked, call);
+  dispatch(caller: Caller, call: Call): Promise<Answer> {
+    return this.#rooms.dispatcher.dispatch(caller, call);
   }
 
   /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */

@@ -18,6 +18,9 @@ export class Admission {
   /** What the caller's names are looked up in. */
   directory({ teamId }: Caller): Directory | Promise<Directory> {
     const team = teamId === null ? undefined : this.#snapshots.get(teamId);
+    // A team that is allowed none of the shared deployments: whatever they are, none of their names is its own.
+    if (team !== undefined && !(team instanceof Promise) && team.allowedShared.size === 0)
+      return { team, shared: undefined };
     const shared = this.#snapshots.get(null);
     if (!(team instanceof Promise) && !(shared instanceof Promise)) return { team, shared };
     return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));

@@ -12,7 +12,8 @@ export function isWhole(bytes: Buffer): { valid: boolean; value?: Record<string,
     return { valid: (first === '{' && last === '}') || (first === '[' && last === ']') };
   }
   try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    // What is looked at is ASCII, and to read each byte as a character is the fastest.
+    const value: unknown = JSON.parse(bytes.toString('latin1'));
     return {
       valid: true,
       value: (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>,

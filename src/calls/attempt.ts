@@ -3,6 +3,7 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
+import type { SignedResponse } from './credentials.ts';
 import type { Gates } from './pool.ts';
 import type { End, Reply } from './relay.ts';
 
@@ -34,7 +35,14 @@ export interface AttemptWatcher {
   readonly settings: CallSettings;
   readonly signal: CallSignal | undefined;
   now: () => number;
-  send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply>;
+  send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse>;
+  /** Reads the response as far as it has to be; `ended` is told of a body that is still to come then. */
+  receive(
+    deployment: Deployment,
+    response: SignedResponse,
+    cancel: Cancel,
+    ended: (end: End) => void,
+  ): Reply | Promise<Reply>;
   attempted(record: AttemptRecord): void;
   /** The body of an answer that was still to come has ended. */
   ended(end: End, status: number): void;
@@ -74,7 +82,9 @@ export class Attempt {
     const { milliseconds, callers } = this.#watcher.settings.limitOf(deployment);
     cancel.within(milliseconds, tooLate);
     try {
-      const reply = await this.#watcher.send(deployment, cancel, this.#ended);
+      const response = await this.#watcher.send(deployment, cancel);
+      const received = this.#watcher.receive(deployment, response, cancel, this.#ended);
+      const reply = received instanceof Promise ? await received : received;
       cancel.inTime();
       this.#status = reply.status;
       const { reason, prospect, verdict } = judgeStatus(reply.status, this.#inPool);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
+import { checkTeamId } from '../teams/team-management.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
@@ -31,7 +32,8 @@ export class Dispatcher {
   }
 
   /** Failures are answers; it rejects only when the caller's own signal aborts. */
-  async dispatch(caller: Caller, call: Call): Promise<Answer> {
+  async dispatch(given: Caller, call: Call): Promise<Answer> {
+    const caller = checkedCaller(given);
     const { now, reporter } = this.#options;
     const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now);
     let reply: Reply;
@@ -53,38 +55,43 @@ export class Dispatcher {
   }
 
   async #reply(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Reply> {
+    const { admission, affinity, limits, now } = this.#options;
     call.signal?.throwIfAborted();
-    const read = readRequest(call, this.#options.limits);
+    const read = readRequest(call, limits);
     const request = read instanceof Promise ? await read : read;
     try {
-      const found = this.#options.admission.directory(caller);
+      const found = admission.directory(caller);
       const directory = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
-      const { now } = this.#options;
       const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(directory, caller, name);
-      return await this.#forward(
-        new Journey(this.#options, caller, call, request, settings, receipt, directory),
-      );
+      const journey = new Journey(this.#options, caller, call, request, settings, receipt, directory);
+      const { outcome: first, name } = await attempt(journey, undefined);
+      receipt.turnedTo(name);
+      const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;
+      receipt.answeredBy(outcome.deployment);
+      if ('error' in outcome) throw outcome.error;
+      const { deployment, reply } = outcome;
+      if (deployment !== undefined && request.endpoint.makes.length > 0)
+        reply.answer = await rememberMade(
+          affinity,
+          await admission.directory(caller),
+          request,
+          deployment,
+          reply.answer,
+        );
+      return reply;
     } finally {
       request.content.release();
     }
   }
+}
 
-  async #forward(journey: Journey): Promise<Reply> {
-    const { caller, request, receipt } = journey;
-    const { outcome: first, name } = await attempt(journey, undefined);
-    receipt.turnedTo(name);
-    const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;
-    receipt.answeredBy(outcome.deployment);
-    if ('error' in outcome) throw outcome.error;
-    const { deployment, reply } = outcome;
-    if (deployment === undefined || request.endpoint.makes.length === 0) return reply;
-    const { admission, affinity } = this.#options;
-    const directory = await admission.directory(caller);
-    reply.answer = await rememberMade(affinity, directory, request, deployment, reply.answer);
-    return reply;
-  }
+/** A copy: whom a call is made for does not change on its way. */
+function checkedCaller({ teamId, models }: Caller): Caller {
+  const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
+  if (models !== undefined) caller.models = models;
+  return caller;
 }
 
 function failureReply(error: RouterError): Reply {

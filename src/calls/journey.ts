@@ -6,7 +6,7 @@ import type { AttemptPlan } from './attempts.ts';
 import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import type { Cancel } from './cancel.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials, SignedResponse } from './credentials.ts';
 import type { Gates } from './pool.ts';
 import type { ReceiptDraft } from './receipt.ts';
 import { type End, type Reply, receive } from './relay.ts';
@@ -81,11 +81,19 @@ export class Journey implements AttemptPlan {
     return admission.pool(directory, this.caller, this.request, fallback);
   }
 
-  async send(deployment: Deployment, cancel: Cancel, ended: (end: End) => void): Promise<Reply> {
-    const response = await send(this.#through, deployment, this.#call, this.request, cancel);
+  send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse> {
+    return send(this.#through, deployment, this.#call, this.request, cancel);
+  }
+
+  receive(
+    deployment: Deployment,
+    response: SignedResponse,
+    cancel: Cancel,
+    ended: (end: End) => void,
+  ): Reply | Promise<Reply> {
     const { maxAnswerBytes } = this.#through;
     const { stream } = this.request.content;
-    return await receive({ deployment, response, stream, maxAnswerBytes, cancel, ended });
+    return receive({ deployment, response, stream, maxAnswerBytes, cancel, ended });
   }
 
   repeatable(): boolean {

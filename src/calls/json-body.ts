@@ -84,10 +84,16 @@ export function writeBody(
   const added = membersOfExtra(scan, scan.model === undefined ? { model, ...extra } : extra);
   const { start, end } = scan.model ?? { start: scan.open, end: scan.open };
   const written = scan.model === undefined ? '' : JSON.stringify(model);
-  const head = [bytes.subarray(0, scan.open), Buffer.from(added), bytes.subarray(scan.open, start)];
-  const tail = bytes.subarray(end);
-  if (bytes.length <= copiedBytes) return Buffer.concat([...head, Buffer.from(written), tail]);
-  return [Buffer.concat([...head, Buffer.from(written)]), tail];
+  const kept = bytes.length > copiedBytes ? end : bytes.length;
+  const copy = Buffer.allocUnsafe(
+    kept - (end - start) + Buffer.byteLength(added) + Buffer.byteLength(written),
+  );
+  let at = bytes.copy(copy, 0, 0, scan.open);
+  at += copy.write(added, at);
+  at += bytes.copy(copy, at, scan.open, start);
+  at += copy.write(written, at);
+  bytes.copy(copy, at, end, kept);
+  return kept === bytes.length ? copy : [copy, bytes.subarray(end)];
 }
 
 function membersOfExtra(scan: BodyScan, extra: Record<string, unknown> | undefined): string {

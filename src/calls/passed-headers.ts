@@ -1,8 +1,15 @@
 type Given = Record<string, string | string[] | undefined>;
 
 /** Of the provider's headers only these pass: it may be hostile, and it answers on the application's own origin. */
-const passed =
-  /^(content-type|content-length|content-disposition|x-request-id|retry-after|retry-after-ms|openai-.+|x-ratelimit-.+)$/;
+const passed = new Set([
+  'content-type',
+  'content-length',
+  'content-disposition',
+  'x-request-id',
+  'retry-after',
+  'retry-after-ms',
+]);
+const passedPrefixes = /^(openai-|x-ratelimit-)./;
 
 const passedTypes =
   /^(application\/([a-z0-9.+-]*\+)?json|application\/x-ndjson|application\/jsonl|text\/event-stream|text\/plain|(audio|image|video|multipart)\/[a-z0-9.+-]+|application\/octet-stream)\s*(;|$)/i;
@@ -11,25 +18,28 @@ export function passHeaders(given: Given): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name in given) {
     const value = given[name];
-    if (typeof value === 'string' && passed.test(name)) headers[name] = value;
+    if (typeof value === 'string' && (passed.has(name) || passedPrefixes.test(name))) headers[name] = value;
   }
   const type = headers['content-type'];
-  if (type === undefined || !passedTypes.test(type)) headers['content-type'] = 'application/octet-stream';
+  if (type !== 'application/json' && (type === undefined || !passedTypes.test(type)))
+    headers['content-type'] = 'application/octet-stream';
   return headers;
 }
 
-export function isEventStream(headers: Given): boolean {
-  return /^text\/event-stream\b/i.test(String(headers['content-type']));
+/** What an answer is, as far as that decides how it is read. */
+export type Kind = 'json' | 'events' | 'page' | 'other';
+
+/** No OpenAI call answers with a page: that comes from something in between. */
+export function kindOf(headers: Given): Kind {
+  const type = String(headers['content-type']);
+  if (type === 'application/json' || isJson.test(type)) return 'json';
+  if (isEventStream.test(type)) return 'events';
+  return isPage.test(type) ? 'page' : 'other';
 }
 
-export function isJson(headers: Given): boolean {
-  return /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i.test(String(headers['content-type']));
-}
-
-/** No OpenAI call answers with a page: it comes from something in between. */
-export function isHtml(headers: Given): boolean {
-  return /^(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type']));
-}
+const isJson = /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i;
+const isEventStream = /^text\/event-stream\b/i;
+const isPage = /^(text\/html|application\/xhtml\+xml)\b/i;
 
 /** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
 export function retryAfterMs(headers: Given): number | undefined {

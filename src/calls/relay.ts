@@ -1,4 +1,4 @@
-import type { ResponseBody } from '../egress/response-body.ts';
+import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
 import { redact, redactBytes } from '../redact.ts';
 import type { Deployment } from '../teams/deployment.ts';
@@ -9,7 +9,7 @@ import type { Cancel } from './cancel.ts';
 import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
 import { Passage } from './passage.ts';
-import { isEventStream, isHtml, isJson, passHeaders, retryAfterMs } from './passed-headers.ts';
+import { type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -52,17 +52,14 @@ const errorBodyLimit = 262_144;
 const longestSecret = 32_768;
 
 /**
- * Turns a provider's response into the caller's answer.
+ * Turns a provider's response into the caller's answer; a promise only if more of it has to come first.
  *
  * @throws RouterError `provider_unreachable`, `provider_timeout` for what is no answer
  */
-export async function receive(reception: Reception): Promise<Reply> {
+export function receive(reception: Reception): Reply | Promise<Reply> {
   const { deployment, response } = reception;
   const { status } = response;
-  if (status >= 400 && status <= 599) {
-    const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
-    return errorReply(deployment, response, status, bytes, complete);
-  }
+  if (status >= 400 && status <= 599) return refusalReply(reception);
   if (status >= 300 || status < 200) {
     response.body.destroy();
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
@@ -73,18 +70,24 @@ export async function receive(reception: Reception): Promise<Reply> {
     response.body.destroy();
     return wholeReply({ status, headers, body: null });
   }
-  if (isHtml(response.headers)) {
+  const kind = kindOf(response.headers);
+  if (kind === 'page') {
     response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
   }
-  if (isEventStream(headers)) return eventReply(reception, headers);
+  if (kind === 'events') return eventReply(reception, headers);
   const announced = Number(headers['content-length'] ?? Number.NaN);
-  if (!isJson(headers) && !(announced <= wholeBodyLimit)) return openReply(reception, headers, []);
-  if (isJson(headers) && announced > reception.maxAnswerBytes) {
+  if (kind === 'other' && !(announced <= wholeBodyLimit)) return openReply(reception, headers, kind, []);
+  if (kind === 'json' && announced > reception.maxAnswerBytes) {
     response.body.destroy();
     throw tooLong(reception);
   }
-  return await readReply(reception, headers);
+  return readReply(reception, headers, kind);
+}
+
+async function refusalReply({ deployment, response }: Reception): Promise<Reply> {
+  const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
+  return errorReply(deployment, response, response.status, bytes, complete);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {
@@ -109,23 +112,36 @@ function eventReply(reception: Reception, headers: Record<string, string>): Repl
 }
 
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
-async function readReply(reception: Reception, headers: Record<string, string>): Promise<Reply> {
-  const { deployment, response, stream, cancel } = reception;
-  let read: Awaited<ReturnType<ResponseBody['upTo']>>;
-  try {
-    read = await response.body.upTo(wholeBodyLimit);
-  } catch (error) {
-    throw brokenOff(deployment, error, cancel);
-  }
-  const { chunks, size, complete } = read;
-  if (isJson(headers) && size > reception.maxAnswerBytes) {
+function readReply(
+  reception: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+): Reply | Promise<Reply> {
+  const read = reception.response.body.upTo(wholeBodyLimit);
+  if (!(read instanceof Promise)) return readWhole(reception, headers, kind, read);
+  return read.then(
+    (beginning) => readWhole(reception, headers, kind, beginning),
+    (error: unknown) => {
+      throw brokenOff(reception.deployment, error, reception.cancel);
+    },
+  );
+}
+
+function readWhole(
+  reception: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+  { chunks, size, complete }: Beginning,
+): Reply {
+  const { deployment, response, stream } = reception;
+  if (kind === 'json' && size > reception.maxAnswerBytes) {
     response.body.destroy();
     throw tooLong(reception);
   }
-  if (!complete) return openReply(reception, headers, chunks);
+  if (!complete) return openReply(reception, headers, kind, chunks);
   const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
   const answer: Answer = { status: response.status, headers, body: bytes };
-  if (!isJson(headers)) return wholeReply(answer);
+  if (kind !== 'json') return wholeReply(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
@@ -137,8 +153,13 @@ async function readReply(reception: Reception, headers: Record<string, string>):
 }
 
 /** @param head what has been read of the body already */
-function openReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
-  let left = isJson(headers) ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
+function openReply(
+  reception: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+  head: readonly Buffer[],
+): Reply {
+  let left = kind === 'json' ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
   for (const chunk of head) left -= chunk.byteLength;
   const body = new Passage(
     reception.response.body,

@@ -78,9 +78,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Controller, error: Error): void {
+    this.fail(error);
+  }
+
+  /** It could not be made, or broke off. */
+  fail(error: unknown): void {
     this.#signal?.removeEventListener('abort', this.#leave);
-    this.#body?.fail(error);
-    this.#reject(error);
+    if (this.#body !== undefined) this.#body.fail(error);
+    else this.#reject(this.#signal?.aborted ? this.#signal.reason : translate(error));
   }
 
   /** At once, even if undici has no connection yet that it could close. */
@@ -90,6 +95,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#reject(reason);
     this.#controller?.abort(asError(reason));
   };
+}
+
+function translate(error: unknown): RouterError {
+  if (RouterError.isInstance(error)) return error;
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
+    return new RouterError('provider_timeout', 'The provider did not answer in time.');
+  }
+  if (code === 'UND_ERR_INVALID_ARG')
+    return new RouterError('invalid_request', 'A header of this call cannot be sent.');
+  const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
+  return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`);
 }
 
 function countOf(headers: Headers): number {

@@ -5,6 +5,14 @@ export interface Valve {
   abort(reason: Error): void;
 }
 
+/** What a body begins with. */
+export interface Beginning {
+  chunks: Buffer[];
+  size: number;
+  /** Whether that is all of it. */
+  complete: boolean;
+}
+
 /** Bytes that may lie here before the provider is held back. */
 const highWaterMark = 65_536;
 
@@ -64,11 +72,21 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   }
 
   /**
-   * All of it, unless that is more than `limit` bytes: then what has come so far, and the rest is still to come.
+   * All of it, unless that is more than `limit` bytes: then what has come so far, and the rest is still to come. At once
+   * if all is here, as it nearly always is of a small answer.
    *
    * @throws what broke it off
    */
-  async upTo(limit: number): Promise<{ chunks: Buffer[]; size: number; complete: boolean }> {
+  upTo(limit: number): Beginning | Promise<Beginning> {
+    if (!this.#finished || this.#error !== undefined || this.#size > limit) return this.#upTo(limit);
+    const chunks = this.#chunks;
+    const size = this.#size;
+    this.#chunks = [];
+    this.#flow();
+    return { chunks, size, complete: true };
+  }
+
+  async #upTo(limit: number): Promise<Beginning> {
     const chunks: Buffer[] = [];
     let size = 0;
     for (;;) {

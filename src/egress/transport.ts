@@ -1,6 +1,5 @@
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, Pool } from 'undici';
-import { RouterError } from '../errors.ts';
 import { type ConnectorOptions, denied, guardedConnector } from './connector.ts';
 import { type CancelSignal, Exchange, type TransportResponse } from './exchange.ts';
 import { destinationOf } from './guard.ts';
@@ -59,36 +58,35 @@ export class Transport {
   }
 
   /**
-   * @throws RouterError `egress_denied`, `provider_unreachable`, `provider_timeout`; the signal's own reason if it
-   * aborts
+   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`; with the
+   * signal's own reason if it aborts. Not an async function: every call would wait a turn more.
    */
-  async request(request: TransportRequest): Promise<TransportResponse> {
+  request(request: TransportRequest): Promise<TransportResponse> {
     const { method, url, headers, body, signal, headersTimeoutMs, bodyTimeoutMs } = request;
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
-    this.#check(origin);
     headers['accept-encoding'] = 'identity';
     if (Array.isArray(body)) headers['content-length'] = String(sizeOf(body));
     const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
-    this.#agent.dispatch(
-      {
-        origin,
-        path: pathStart === -1 ? '/' : url.slice(pathStart),
-        method: method as Dispatcher.HttpMethod,
-        headers,
-        // undici sends whatever can be iterated, though its types know of Node's streams only.
-        body: (body ?? null) as string | Uint8Array | Readable | null,
-        headersTimeout: headersTimeoutMs,
-        bodyTimeout: bodyTimeoutMs,
-      },
-      exchange,
-    );
     try {
-      return await exchange.response;
+      this.#check(origin);
+      this.#agent.dispatch(
+        {
+          origin,
+          path: pathStart === -1 ? '/' : url.slice(pathStart),
+          method: method as Dispatcher.HttpMethod,
+          headers,
+          // undici sends whatever can be iterated, though its types know of Node's streams only.
+          body: (body ?? null) as string | Uint8Array | Readable | null,
+          headersTimeout: headersTimeoutMs,
+          bodyTimeout: bodyTimeoutMs,
+        },
+        exchange,
+      );
     } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      throw translate(error);
+      exchange.fail(error);
     }
+    return exchange.response;
   }
 
   async close(): Promise<void> {
@@ -111,16 +109,4 @@ export class Transport {
 
 function sizeOf(pieces: readonly Uint8Array[]): number {
   return pieces.reduce((size, piece) => size + piece.byteLength, 0);
-}
-
-function translate(error: unknown): RouterError {
-  if (RouterError.isInstance(error)) return error;
-  const code = (error as { code?: unknown } | null)?.code;
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
-    return new RouterError('provider_timeout', 'The provider did not answer in time.');
-  }
-  if (code === 'UND_ERR_INVALID_ARG')
-    return new RouterError('invalid_request', 'A header of this call cannot be sent.');
-  const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
-  return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`);
 }

@@ -8,6 +8,7 @@ import type { NodeBindings } from './bindings.ts';
 import { refuseForeignPage } from './foreign-pages.ts';
 import type { GatewayOptions } from './options.ts';
 import type { Credential } from './permissions.ts';
+import { type HeaderReader, headersOf } from './request-headers.ts';
 
 /** What an application's own `authenticate` answers: one team, the operator, or nobody. */
 export type Authenticated = Credential | undefined | null;
@@ -56,7 +57,7 @@ export function authenticator(
   };
 
   return (request, bindings, answered) => {
-    const key = keyOf(request);
+    const key = keyOf(headersOf(request, bindings));
     if (key !== undefined && isMaster(key)) return { master: true };
     if (authenticate !== undefined) {
       refuseForeignPage(request, answered);
@@ -89,8 +90,8 @@ async function ask(
 }
 
 /** `Authorization: Bearer`, or Azure's `api-key`. */
-function keyOf(request: Request): string | undefined {
-  const authorization = request.headers.get('authorization');
-  if (authorization === null) return request.headers.get('api-key') ?? undefined;
+function keyOf(headers: HeaderReader): string | undefined {
+  const authorization = headers.get('authorization');
+  if (authorization === null) return headers.get('api-key') ?? undefined;
   return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
 }

@@ -1,9 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { RouterError } from '../errors.ts';
 import type { NodeBindings } from './bindings.ts';
+import type { HeaderReader } from './request-headers.ts';
 
 /** What body parsers of an application leave behind on Node's request. */
 type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
+
+export type CallBody = Uint8Array | AsyncIterable<Uint8Array> | undefined;
 
 /**
  * The body of a request, as it came, up to `limit` bytes; `undefined` if there is none. A body that a parser has
@@ -14,11 +17,12 @@ type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
  */
 export function readBytes(
   request: Request,
+  headers: HeaderReader,
   { incoming, direct }: NodeBindings,
   limit: number,
 ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
-  if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
+  checkLength(headers, limit);
   // Whoever stands between may have put another body in the place of Node's.
   if (incoming === undefined || direct !== true) return collect(webBody(request), limit);
   const { rawBody } = incoming as ParsedMessage;
@@ -28,26 +32,29 @@ export function readBytes(
 }
 
 /**
- * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`.
+ * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`. A
+ * promise only if it has to be waited for.
  *
- * @throws RouterError as `readBytes`, `invalid_request` for what is neither JSON nor a form; the stream throws
- * `request_too_large` where it passes `limit`
+ * @throws RouterError as `readBytes`; the stream throws `request_too_large` where it passes `limit`
  */
-export async function readCallBody(
+export function readCallBody(
   request: Request,
+  headers: HeaderReader,
   bindings: NodeBindings,
   limit: number,
-): Promise<Uint8Array | AsyncIterable<Uint8Array> | undefined> {
-  const contentType = request.headers.get('content-type');
+): CallBody | Promise<CallBody> {
+  const contentType = headers.get('content-type');
   const stream = contentType !== null && isForm.test(contentType) && streamOf(request, bindings);
-  if (stream) {
-    if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
-    return bounded(stream, limit);
-  }
-  const bytes = await readBytes(request, bindings, limit);
-  if (bytes === undefined || bytes.byteLength === 0) return undefined;
-  checkContentType(contentType, isJsonOrForm, 'application/json or multipart/form-data');
-  return bytes;
+  if (!stream) return readBytes(request, headers, bindings, limit);
+  checkLength(headers, limit);
+  return bounded(stream, limit);
+}
+
+/** @throws RouterError `invalid_request` for what does not say that it is JSON or a form */
+export function checkCallBody(body: CallBody, headers: HeaderReader): CallBody {
+  if (body === undefined || (body instanceof Uint8Array && body.byteLength === 0)) return undefined;
+  checkContentType(headers.get('content-type'), isJsonOrForm, 'application/json or multipart/form-data');
+  return body;
 }
 
 /** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
@@ -119,31 +126,29 @@ function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const stop = () => {
-      incoming.off('data', onData);
-      incoming.off('end', onEnd);
-      incoming.off('error', onBreak);
-      incoming.off('close', onBreak);
-    };
     const onData = (chunk: Buffer) => {
       size += chunk.length;
-      chunks.push(chunk);
-      if (size <= limit) return;
-      stop();
+      if (size <= limit) {
+        chunks.push(chunk);
+        return;
+      }
+      incoming.off('data', onData);
       incoming.pause();
       reject(tooLarge(limit));
     };
+    let whole = false;
     const onEnd = () => {
-      stop();
+      whole = true;
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+      // Node keeps what listens until the call is over.
+      chunks.length = 0;
     };
-    const onBreak = () => {
-      stop();
-      reject(brokenOff());
+    const onClose = () => {
+      if (!whole) reject(brokenOff());
     };
     // No event tells of what has ended already.
-    if (incoming.destroyed) onBreak();
-    else incoming.on('data', onData).on('end', onEnd).on('error', onBreak).on('close', onBreak);
+    if (incoming.destroyed) onClose();
+    else incoming.on('data', onData).on('end', onEnd).on('close', onClose);
   });
 }
 
@@ -166,6 +171,10 @@ const isJsonOrForm = /^(application\/json|multipart\/form-data)\s*(;|$)/i;
 function checkContentType(contentType: string | null, form: RegExp, expected: string): void {
   if (contentType !== null && form.test(contentType)) return;
   throw new RouterError('invalid_request', `content-type: must be ${expected}`, { param: 'content-type' });
+}
+
+function checkLength(headers: HeaderReader, limit: number): void {
+  if (Number(headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
 }
 
 function tooLarge(limit: number): RouterError {

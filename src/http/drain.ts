@@ -1,15 +1,13 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 
 /** Counts the requests of a server that have not been answered to the end. */
 export class OpenRequests {
   #count = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(server: Server) {
-    server.prependListener('request', (_incoming: IncomingMessage, outgoing: ServerResponse) => {
-      this.#count += 1;
-      outgoing.on('close', this.#ended);
-    });
+  opened(outgoing: ServerResponse): void {
+    this.#count += 1;
+    outgoing.on('close', this.#ended);
   }
 
   /** Resolves as soon as none is open. */

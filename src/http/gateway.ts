@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
+import type { H, RouterRoute } from 'hono/types';
 import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
@@ -47,7 +48,9 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
-  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
+  const answering = new WeakSet<object>();
+  const routes = new RememberingRouter<[H, RouterRoute]>(([handler]) => answering.has(handler));
+  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: routes });
   const failed = (error: unknown): Answer => {
     const foreseen = RouterError.isInstance(error);
     if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');
@@ -60,15 +63,19 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
   /** Whatever happens, the answer is one of ours. */
-  const answer = (pattern: string, work: Work) => async (context: GatewayContext) => {
-    let answered: Answer;
-    try {
-      answered = await work(context, pathUnder(context, pattern));
-    } catch (error) {
-      answered = failed(error);
-    }
-    const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
-    return reply(answered, context.env ?? {}, extra);
+  const answer = (pattern: string, work: Work) => {
+    const handler = async (context: GatewayContext) => {
+      let answered: Answer;
+      try {
+        answered = await work(context, pathUnder(context, pattern));
+      } catch (error) {
+        answered = failed(error);
+      }
+      const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
+      return reply(answered, context.env ?? {}, extra);
+    };
+    answering.add(handler);
+    return handler;
   };
   const on = (method: string, path: string, work: Work) => {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
@@ -86,13 +93,16 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
 
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) {
-      on(method, path, async (context, called) => {
+      on(method, path, (context, called) => {
         const { raw } = context.req;
         // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
         if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
-        const credential = await admit(context, permission);
         const request = { method, path: called, raw, bindings: context.env ?? {} };
-        return answerCall(router, credential, request, bodyLimit);
+        const credential = admit(context, permission);
+        // At once if it can be: a body that comes in while nobody reads it is put into a queue, which costs more.
+        return credential instanceof Promise
+          ? credential.then((admitted) => answerCall(router, admitted, request, bodyLimit))
+          : answerCall(router, credential, request, bodyLimit);
       });
     }
   }
@@ -123,6 +133,8 @@ function pathUnder(context: GatewayContext, pattern: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3);
   const length = url.slice(start).search(/[?#]/);
   const path = length === -1 ? url.slice(start) : url.slice(start, start + length);
+  // Nearly every call; how it was written counts, and not what Hono has decoded.
+  if (path === pattern) return path;
   const matched = routePath(context);
   if (matched === pattern) return path;
   // In segments: how many characters a prefix has is the caller's to choose.

@@ -40,7 +40,7 @@ export function manage(router: TeamModelRouter) {
 
 async function bodyOf(route: Route, raw: Request, bindings: NodeBindings): Promise<unknown> {
   if (route.body === undefined) return undefined;
-  const bytes = await readBytes(raw, bindings, bodyLimit);
+  const bytes = await readBytes(raw, raw.headers, bindings, bodyLimit);
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
 }

@@ -28,9 +28,9 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     const { fastify, draining } = more ?? none;
     return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
-  return async (incoming, outgoing, more) => {
+  return (incoming, outgoing, more) => {
     if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
-    await listener(incoming, outgoing);
+    return listener(incoming, outgoing);
   };
 }
 
@@ -77,11 +77,12 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
   const listener = nodeListener(gateway);
   let draining = false;
   const more = { draining: () => draining };
+  const requests = new OpenRequests();
   const server = createServer((incoming, outgoing) => {
+    requests.opened(outgoing);
     if (draining) outgoing.setHeader('connection', 'close');
     void listener(incoming, outgoing, more);
   });
-  const requests = new OpenRequests(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, hostname, () => {

@@ -4,8 +4,9 @@ import { endpoints } from '../calls/endpoints.ts';
 import type { Caller } from '../calls/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { NodeBindings } from './bindings.ts';
-import { readCallBody } from './body.ts';
+import { checkCallBody, readCallBody } from './body.ts';
 import type { Credential, Permission } from './permissions.ts';
+import { headersOf } from './request-headers.ts';
 
 /** Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. */
 export interface CallRoute {
@@ -45,8 +46,10 @@ export async function answerCall(
   { method, path, raw, bindings }: CallRequest,
   bodyLimit: number,
 ): Promise<Answer> {
-  const body = await readCallBody(raw, bindings, bodyLimit);
-  const { headers, url } = raw;
+  const headers = headersOf(raw, bindings);
+  const read = readCallBody(raw, headers, bindings, bodyLimit);
+  const body = checkCallBody(read instanceof Promise ? await read : read, headers);
+  const { url } = raw;
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const signal = leaving(raw, bindings);

@@ -38,9 +38,9 @@ export function openaiHeaders(
   secrets: { api_key?: string | undefined },
   ids: { organization?: string | undefined; project?: string | undefined },
 ): Record<string, string> {
-  return {
-    ...(secrets.api_key === undefined ? {} : { authorization: `Bearer ${secrets.api_key}` }),
-    ...(ids.organization === undefined ? {} : { 'openai-organization': ids.organization }),
-    ...(ids.project === undefined ? {} : { 'openai-project': ids.project }),
-  };
+  const headers: Record<string, string> = {};
+  if (secrets.api_key !== undefined) headers.authorization = `Bearer ${secrets.api_key}`;
+  if (ids.organization !== undefined) headers['openai-organization'] = ids.organization;
+  if (ids.project !== undefined) headers['openai-project'] = ids.project;
+  return headers;
 }

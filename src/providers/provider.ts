@@ -73,6 +73,8 @@ export function addressOf(
     ? route.path
     : route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
   const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
+  // Nearly every call has none.
+  if (query.size === 0 && target.protocol !== 'azure') return { url: target.base + full };
   const search = passedQuery(route, query);
   if (target.protocol === 'azure' && target.apiVersion !== null) {
     const type = route.path.split('/', 2)[1] ?? '';
@@ -92,8 +94,8 @@ export function authHeaders(
   ids: { organization?: string | undefined; project?: string | undefined },
 ): Record<string, string> {
   const headers = target.protocol === 'openai' ? openaiHeaders(secrets, ids) : azureHeaders(secrets);
-  for (const [name, value] of Object.entries(headers)) {
-    if (/^[\x20-\x7e]+$/.test(value)) continue;
+  for (const name in headers) {
+    if (/^[\x20-\x7e]+$/.test(headers[name] ?? '')) continue;
     throw new RouterError(
       'invalid_request',
       `What this model sends as ${name} holds characters that no header can carry.`,

@@ -101,6 +101,17 @@ export function recordKey(teamId: string | null): string {
   return teamId === null ? sharedKey : teamPrefix + encodeURIComponent(teamId);
 }
 
+/** Whose record lies under a storage key; `undefined` if it is the key of something else. */
+export function teamOfRecord(key: string): string | null | undefined {
+  if (key === sharedKey) return null;
+  if (!key.startsWith(teamPrefix)) return undefined;
+  try {
+    return decodeURIComponent(key.slice(teamPrefix.length));
+  } catch {
+    return undefined;
+  }
+}
+
 /** The storage key of the pointer from a deployment's id to its team. */
 export function modelPointerKey(deploymentId: string): string {
   return `model/${encodeURIComponent(deploymentId)}`;

@@ -4,7 +4,7 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import { boundedWait } from '../storage/bounded-wait.ts';
 import type { Storage, StorageEvent, Version } from '../storage/storage.ts';
 import { Deployment } from './deployment.ts';
-import { decode, type KeyRecord, recordKey, type TeamRecord } from './record.ts';
+import { decode, type KeyRecord, recordKey, type TeamRecord, teamOfRecord } from './record.ts';
 
 /** A team's record compiled for calls. */
 export interface TeamSnapshot {
@@ -50,7 +50,10 @@ interface Entry {
 // Long enough for a storage that answers again, short enough for a call.
 const outageWaitMs = 100;
 
-/** Compiled team snapshots in memory: single flight, LRU, bounded age. */
+/** Where the shared deployments' record stands among the teams': no team has an empty id. */
+const sharedId = '';
+
+/** Compiled team snapshots in memory, by the team's id: single flight, LRU, bounded age. */
 export class Snapshots {
   readonly #storage: Storage;
   readonly #ring: KeyRing;
@@ -74,49 +77,48 @@ export class Snapshots {
    * From half its age on it is refreshed behind the caller's back.
    */
   get(teamId: string | null): TeamSnapshot | undefined | Promise<TeamSnapshot | undefined> {
-    const key = recordKey(teamId);
-    const entry = this.#known.get(key) ?? this.#unknown.get(key);
-    if (entry === undefined || entry.expired) return this.#fresh(teamId, key, entry);
+    const id = teamId ?? sharedId;
+    const entry = this.#known.get(id) ?? this.#unknown.get(id);
+    if (entry === undefined || entry.expired) return this.#fresh(teamId, entry);
     const age = this.#options.now() - entry.readAt;
-    if (age >= this.#options.maxStalenessMs) return this.#fresh(teamId, key, entry);
-    if (age >= this.#options.maxStalenessMs / 2) this.#load(teamId, key, entry).catch(() => {});
+    if (age >= this.#options.maxStalenessMs) return this.#fresh(teamId, entry);
+    if (age >= this.#options.maxStalenessMs / 2) this.#load(teamId, entry).catch(() => {});
     return entry.snapshot;
   }
 
   /** Forgets a team whose record this process has just written. */
   drop(teamId: string | null): void {
-    const key = recordKey(teamId);
-    this.#known.delete(key);
-    this.#unknown.delete(key);
-    this.#loading.delete(key);
+    const id = teamId ?? sharedId;
+    this.#known.delete(id);
+    this.#unknown.delete(id);
+    this.#loading.delete(id);
   }
 
   /** Has a team's record read again before its snapshot is used. */
   expire(teamId: string | null): void {
-    this.#expire(recordKey(teamId));
+    this.#expire(teamId ?? sharedId);
   }
 
   /** Takes note of what others changed. */
   notice(event: StorageEvent): void {
-    const keys =
-      'key' in event
-        ? [event.key]
-        : [...this.#known.keys(), ...this.#unknown.keys(), ...this.#loading.keys()];
-    for (const key of keys) this.#expire(key);
+    if ('key' in event) {
+      const teamId = teamOfRecord(event.key);
+      if (teamId !== undefined) this.expire(teamId);
+      return;
+    }
+    for (const ids of [this.#known, this.#unknown, this.#loading]) {
+      for (const id of [...ids.keys()]) this.#expire(id);
+    }
   }
 
-  #expire(key: string): void {
-    const entry = this.#known.peek(key) ?? this.#unknown.peek(key);
+  #expire(id: string): void {
+    const entry = this.#known.peek(id) ?? this.#unknown.peek(id);
     if (entry !== undefined) entry.expired = true;
-    this.#loading.delete(key);
+    this.#loading.delete(id);
   }
 
-  async #fresh(
-    teamId: string | null,
-    key: string,
-    entry: Entry | undefined,
-  ): Promise<TeamSnapshot | undefined> {
-    const load = this.#load(teamId, key, entry);
+  async #fresh(teamId: string | null, entry: Entry | undefined): Promise<TeamSnapshot | undefined> {
+    const load = this.#load(teamId, entry);
     try {
       // Only the first calls of an outage wait for the deadline to learn of it.
       const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
@@ -140,23 +142,25 @@ export class Snapshots {
     return this.#options.now() - entry.readAt < limit;
   }
 
-  #load(teamId: string | null, key: string, entry: Entry | undefined): Promise<Entry> {
-    const running = this.#loading.get(key);
+  #load(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+    const id = teamId ?? sharedId;
+    const running = this.#loading.get(id);
     if (running !== undefined) return running;
-    const load = this.#read(teamId, key, entry).then((fresh) => {
+    const load = this.#read(teamId, entry).then((fresh) => {
       // A write or an event meanwhile took this load out of the map: what it read may be too old to keep.
-      if (this.#loading.get(key) === load) this.#keep(key, fresh);
+      if (this.#loading.get(id) === load) this.#keep(id, fresh);
       return fresh;
     });
-    this.#loading.set(key, load);
+    this.#loading.set(id, load);
     const settle = () => {
-      if (this.#loading.get(key) === load) this.#loading.delete(key);
+      if (this.#loading.get(id) === load) this.#loading.delete(id);
     };
     load.then(settle, settle);
     return load;
   }
 
-  async #read(teamId: string | null, key: string, entry: Entry | undefined): Promise<Entry> {
+  async #read(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+    const key = recordKey(teamId);
     const readAt = this.#options.now();
     const unless = entry?.version;
     const stored = await this.#reach(() => this.#storage.get(key, unless === undefined ? {} : { unless }));
@@ -177,10 +181,10 @@ export class Snapshots {
     }
   }
 
-  #keep(key: string, entry: Entry): void {
+  #keep(id: string, entry: Entry): void {
     const [cache, other] = entry.snapshot ? [this.#known, this.#unknown] : [this.#unknown, this.#known];
-    cache.set(key, entry);
-    other.delete(key);
+    cache.set(id, entry);
+    other.delete(id);
   }
 }
 

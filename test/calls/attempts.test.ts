@@ -5,6 +5,7 @@ import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
 import { retryAfterMs } from '../../src/calls/passed-headers.ts';
 import { wholeReply } from '../../src/calls/relay.ts';
+import { ResponseBody } from '../../src/egress/response-body.ts';
 import type { Deployment } from '../../src/teams/deployment.ts';
 
 const deployment = (id: string) =>
@@ -38,8 +39,12 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
     async send({ id }) {
       const [status, headers = {}] = answers[Math.min(asked.length, answers.length - 1)] ?? [500];
       asked.push(id);
-      return { ...wholeReply({ status, headers: {}, body: null }), retryAfterMs: retryAfterMs(headers) };
+      return { status, headers, body: new ResponseBody({ pause() {}, resume() {}, abort() {} }) };
     },
+    receive: (_, { status, headers }) => ({
+      ...wholeReply({ status, headers: {}, body: null }),
+      retryAfterMs: retryAfterMs(headers),
+    }),
     gates: { health: new Health(now), limits: new Limits(now) },
     settings: new CallSettings(call, settings, now, 0),
     repeatable: () => true,

@@ -13,9 +13,12 @@ afterEach(() => {
 async function listen(
   answerNever: () => void,
 ): Promise<{ server: Server; requests: OpenRequests; url: string }> {
-  const server = createServer(answerNever);
+  const requests = new OpenRequests();
+  const server = createServer((_, outgoing) => {
+    requests.opened(outgoing);
+    answerNever();
+  });
   servers.push(server);
-  const requests = new OpenRequests(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { server, requests, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
