@@ -31,7 +31,7 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  /** Failures are answers; it rejects only when the caller's own signal aborts. */
+  /** Failures are answers; it rejects only when the caller's own signal aborts, or for a team's id that is none. */
   async dispatch(given: Caller, call: Call): Promise<Answer> {
     const caller = checkedCaller(given);
     const { now, reporter } = this.#options;

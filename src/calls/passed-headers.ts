@@ -27,19 +27,22 @@ export function passHeaders(given: Given): Record<string, string> {
 }
 
 /** What an answer is, as far as that decides how it is read. */
-export type Kind = 'json' | 'events' | 'page' | 'other';
+export type Kind = 'json' | 'events' | 'other';
 
-/** No OpenAI call answers with a page: that comes from something in between. */
-export function kindOf(headers: Given): Kind {
+/** @param headers as they are passed on: what the caller is told an answer is, it is read as */
+export function kindOf(headers: Record<string, string>): Kind {
   const type = String(headers['content-type']);
   if (type === 'application/json' || isJson.test(type)) return 'json';
-  if (isEventStream.test(type)) return 'events';
-  return isPage.test(type) ? 'page' : 'other';
+  return isEventStream.test(type) ? 'events' : 'other';
+}
+
+/** No OpenAI call answers with a page: that comes from something in between. */
+export function isPage(headers: Given): boolean {
+  return /^(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type']));
 }
 
 const isJson = /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i;
 const isEventStream = /^text\/event-stream\b/i;
-const isPage = /^(text\/html|application\/xhtml\+xml)\b/i;
 
 /** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
 export function retryAfterMs(headers: Given): number | undefined {

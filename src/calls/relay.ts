@@ -9,7 +9,7 @@ import type { Cancel } from './cancel.ts';
 import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
 import { Passage } from './passage.ts';
-import { type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
+import { isPage, type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -70,8 +70,8 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
     response.body.destroy();
     return wholeReply({ status, headers, body: null });
   }
-  const kind = kindOf(response.headers);
-  if (kind === 'page') {
+  const kind = kindOf(headers);
+  if (kind === 'other' && isPage(response.headers)) {
     response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
   }

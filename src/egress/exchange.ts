@@ -78,11 +78,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Controller, error: Error): void {
-    this.fail(error);
-  }
-
-  /** It could not be made, or broke off. */
-  fail(error: unknown): void {
     this.#signal?.removeEventListener('abort', this.#leave);
     if (this.#body !== undefined) this.#body.fail(error);
     else this.#reject(this.#signal?.aborted ? this.#signal.reason : translate(error));

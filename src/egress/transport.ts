@@ -65,27 +65,27 @@ export class Transport {
     const { method, url, headers, body, signal, headersTimeoutMs, bodyTimeoutMs } = request;
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
+    try {
+      this.#check(origin);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     headers['accept-encoding'] = 'identity';
     if (Array.isArray(body)) headers['content-length'] = String(sizeOf(body));
     const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
-    try {
-      this.#check(origin);
-      this.#agent.dispatch(
-        {
-          origin,
-          path: pathStart === -1 ? '/' : url.slice(pathStart),
-          method: method as Dispatcher.HttpMethod,
-          headers,
-          // undici sends whatever can be iterated, though its types know of Node's streams only.
-          body: (body ?? null) as string | Uint8Array | Readable | null,
-          headersTimeout: headersTimeoutMs,
-          bodyTimeout: bodyTimeoutMs,
-        },
-        exchange,
-      );
-    } catch (error) {
-      exchange.fail(error);
-    }
+    this.#agent.dispatch(
+      {
+        origin,
+        path: pathStart === -1 ? '/' : url.slice(pathStart),
+        method: method as Dispatcher.HttpMethod,
+        headers,
+        // undici sends whatever can be iterated, though its types know of Node's streams only.
+        body: (body ?? null) as string | Uint8Array | Readable | null,
+        headersTimeout: headersTimeoutMs,
+        bodyTimeout: bodyTimeoutMs,
+      },
+      exchange,
+    );
     return exchange.response;
   }
 

@@ -1,18 +1,16 @@
 import type { IncomingMessage } from 'node:http';
+import type { Call } from '../calls/request.ts';
 import type { NodeBindings } from './bindings.ts';
 
-/** What is read of a request's headers. */
-export interface HeaderReader {
-  /** @param name in lower case */
-  get(name: string): string | null;
-}
+/** What is read of a request's headers, by names in lower case. */
+export type HeaderReader = Call['headers'];
 
-/** Node's own, where nobody stands between: to look into those of a standard request costs three times as much. */
+/** Node's own, where nobody stands between: a standard request's are made of them. */
 export function headersOf(request: Request, { incoming, direct }: NodeBindings): HeaderReader {
   return direct === true && incoming !== undefined ? new NodeHeaders(incoming) : request.headers;
 }
 
-/** The same as a standard request says: what stands twice is joined, also what Node would take the first one of. */
+/** As a standard request reads them: what stands twice is joined, also where Node would keep the first one only. */
 class NodeHeaders implements HeaderReader {
   readonly #incoming: IncomingMessage;
 

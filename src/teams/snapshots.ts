@@ -50,17 +50,18 @@ interface Entry {
 // Long enough for a storage that answers again, short enough for a call.
 const outageWaitMs = 100;
 
-/** Where the shared deployments' record stands among the teams': no team has an empty id. */
-const sharedId = '';
+/** Where the shared deployments' record stands among the teams': no id of a team, whatever it is, can be this. */
+const sharedId = Symbol('shared');
+type SnapshotId = string | typeof sharedId;
 
 /** Compiled team snapshots in memory, by the team's id: single flight, LRU, bounded age. */
 export class Snapshots {
   readonly #storage: Storage;
   readonly #ring: KeyRing;
   readonly #options: SnapshotOptions;
-  readonly #known: LRUCache<string, Entry>;
-  readonly #unknown: LRUCache<string, Entry>;
-  readonly #loading = new Map<string, Promise<Entry>>();
+  readonly #known: LRUCache<SnapshotId, Entry>;
+  readonly #unknown: LRUCache<SnapshotId, Entry>;
+  readonly #loading = new Map<SnapshotId, Promise<Entry>>();
   #outOfReach = false;
 
   constructor(storage: Storage, ring: KeyRing, options: SnapshotOptions) {
@@ -111,7 +112,7 @@ export class Snapshots {
     }
   }
 
-  #expire(id: string): void {
+  #expire(id: SnapshotId): void {
     const entry = this.#known.peek(id) ?? this.#unknown.peek(id);
     if (entry !== undefined) entry.expired = true;
     this.#loading.delete(id);
@@ -181,7 +182,7 @@ export class Snapshots {
     }
   }
 
-  #keep(id: string, entry: Entry): void {
+  #keep(id: SnapshotId, entry: Entry): void {
     const [cache, other] = entry.snapshot ? [this.#known, this.#unknown] : [this.#unknown, this.#known];
     cache.set(id, entry);
     other.delete(id);

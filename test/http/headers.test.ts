@@ -173,6 +173,25 @@ describe('of a request', () => {
     expect(recording.requests[0]?.headers['transfer-encoding']).toBeUndefined();
   });
 
+  it.each([
+    ['authorization: Bearer sk-other', 401],
+    ['content-type: multipart/form-data; boundary=b', 400],
+  ])('one that stands twice is not read as its first: %s', async (line, status) => {
+    for (const twice of [[line], []]) {
+      const lines = [
+        'POST /v1/chat/completions HTTP/1.1',
+        'host: x',
+        'connection: close',
+        `authorization: Bearer ${key}`,
+        'content-type: application/json',
+        ...twice,
+      ];
+      const body = chat('alpha');
+      const answer = await sendRaw([...lines, `content-length: ${body.length}`, '', body].join('\r\n'));
+      expect(answer.slice(0, 12)).toBe(`HTTP/1.1 ${twice.length === 0 ? 200 : status}`);
+    }
+  });
+
   it('a call without a body carries no content headers', async () => {
     const answer = await send(house.gateway, 'GET /v1/files', {
       key,
@@ -396,6 +415,16 @@ describe('of an answer', () => {
       ]) {
         wire = answerOf('200 OK', ['content-type: application/json', line, 'content-length: 2'], '{}');
         expect(outcome(await ask())).toBe('200');
+      }
+    });
+
+    it('what is not passed on as a stream is not read as one', async () => {
+      const body = 'data: {"choices":[]}\n\n';
+      for (const type of ['text/event-stream, text/plain', 'text/event-stream x']) {
+        wire = answerOf('200 OK', [`content-type: ${type}`, `content-length: ${body.length}`], body);
+        const answer = await ask();
+        expect(answer.headers.get('content-type')).toBe('application/octet-stream');
+        expect(answer.text).toBe(body);
       }
     });
 

@@ -54,6 +54,15 @@ it('reads once, however many ask at the same time', async () => {
   expect(reads).toBe(1);
 });
 
+it('no id of a team is the shared deployments, not even an empty one', async () => {
+  const shared = newRecord(null, new Date(0).toISOString(), 'test');
+  await inner.put(recordKey(null), encode(shared), null);
+  expect((await snapshots.get(null))?.teamId).toBeNull();
+  for (const teamId of ['', 'shared', 'Symbol(shared)']) expect(await snapshots.get(teamId)).toBeUndefined();
+  snapshots.notice({ key: recordKey('') });
+  expect(snapshots.get(null)).not.toBeInstanceOf(Promise);
+});
+
 it('answers from memory at once while it is young', async () => {
   await blocked();
   expect(snapshots.get('acme')).not.toBeInstanceOf(Promise);
