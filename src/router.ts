@@ -211,17 +211,12 @@ export class TeamModelRouter {
   }
 
   /**
-   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`. At once if all is in memory, as
-   * it is for a key in use; `await` takes both.
+   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`.
    *
-   * Rejects with RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`.
+   * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
    */
-  verifyKey(key: string): VerifiedKey | Promise<VerifiedKey> {
-    try {
-      return this.#rooms.verifier.verify(key);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async verifyKey(key: string): Promise<VerifiedKey> {
+    return this.#rooms.verifier.verify(key);
   }
 
   /** `false` for a team that is not there. @throws RouterError `storage_unavailable` */

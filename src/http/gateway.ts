@@ -1,7 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
-import type { H, RouterRoute } from 'hono/types';
 import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
@@ -48,9 +47,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
-  const answering = new WeakSet<object>();
-  const routes = new RememberingRouter<[H, RouterRoute]>(([handler]) => answering.has(handler));
-  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: routes });
+  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
   const failed = (error: unknown): Answer => {
     const foreseen = RouterError.isInstance(error);
     if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');
@@ -63,19 +60,15 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
   /** Whatever happens, the answer is one of ours. */
-  const answer = (pattern: string, work: Work) => {
-    const handler = async (context: GatewayContext) => {
-      let answered: Answer;
-      try {
-        answered = await work(context, pathUnder(context, pattern));
-      } catch (error) {
-        answered = failed(error);
-      }
-      const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
-      return reply(answered, context.env ?? {}, extra);
-    };
-    answering.add(handler);
-    return handler;
+  const answer = (pattern: string, work: Work) => async (context: GatewayContext) => {
+    let answered: Answer;
+    try {
+      answered = await work(context, pathUnder(context, pattern));
+    } catch (error) {
+      answered = failed(error);
+    }
+    const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
+    return reply(answered, context.env ?? {}, extra);
   };
   const on = (method: string, path: string, work: Work) => {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
@@ -93,16 +86,13 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
 
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) {
-      on(method, path, (context, called) => {
+      on(method, path, async (context, called) => {
         const { raw } = context.req;
         // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
         if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
+        const credential = await admit(context, permission);
         const request = { method, path: called, raw, bindings: context.env ?? {} };
-        const credential = admit(context, permission);
-        // At once if it can be: a body that comes in while nobody reads it is put into a queue, which costs more.
-        return credential instanceof Promise
-          ? credential.then((admitted) => answerCall(router, admitted, request, bodyLimit))
-          : answerCall(router, credential, request, bodyLimit);
+        return answerCall(router, credential, request, bodyLimit);
       });
     }
   }

@@ -3,20 +3,13 @@ import { TrieRouter } from 'hono/router/trie-router';
 
 /**
  * Hono's router for any pattern, that looks up a path without parameters once: a call spends more on the search among
- * all routes than on its key. What is remembered are routes, and so as many as there are. Behind a handler that always
- * answers it finds nothing: where one is left Hono calls it itself, and makes no chain of them.
+ * all routes than on its key. What is remembered are routes, and so as many as there are.
  */
 export class RememberingRouter<Handler> implements Router<Handler> {
   readonly name = 'RememberingRouter';
   readonly #trie = new TrieRouter<Handler>();
   readonly #fixed = new Set<string>();
   readonly #found = new Map<string, Result<Handler>>();
-  readonly #answers: (handler: Handler) => boolean;
-
-  /** @param answers whether a handler answers always, and never hands on to the next */
-  constructor(answers: (handler: Handler) => boolean) {
-    this.#answers = answers;
-  }
 
   add(method: string, path: string, handler: Handler): void {
     this.#trie.add(method, path, handler);
@@ -28,13 +21,8 @@ export class RememberingRouter<Handler> implements Router<Handler> {
     const route = `${method} ${path}`;
     const known = this.#found.get(route);
     if (known !== undefined) return known;
-    const found = this.#upToAnswer(this.#trie.match(method, path));
+    const found = this.#trie.match(method, path);
     if (this.#fixed.has(route)) this.#found.set(route, found);
     return found;
-  }
-
-  #upToAnswer([handlers, ...rest]: Result<Handler>): Result<Handler> {
-    const at = handlers.findIndex(([handler]) => this.#answers(handler));
-    return [at === -1 ? handlers : handlers.slice(0, at + 1), ...rest] as Result<Handler>;
   }
 }
