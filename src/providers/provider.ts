@@ -55,6 +55,7 @@ export function resolveTarget(params: TargetParams): ProviderTarget {
     params.api_version !== undefined ||
     (given !== undefined && isAzureHost(given.hostname));
   if (!azure) {
+    if (given === undefined && !named.stated && named.model.includes('/')) throw unknownPrefix(named.model);
     const base = given === undefined ? publicBase(named.provider) : openaiBase(given);
     return { provider: named.provider, base, protocol: 'openai', model: named.model, apiVersion: null };
   }
@@ -107,19 +108,34 @@ export function authHeaders(
 function readModel({ model, custom_llm_provider: stated }: TargetParams): {
   provider: string;
   model: string;
+  /** Whether the provider was named, by the prefix or beside it. */
+  stated: boolean;
 } {
   if (stated !== undefined && !knownProviders.has(stated)) {
-    const near = nearest(stated, [...knownProviders.keys()]);
-    const hint =
-      near === undefined ? `Known: ${[...knownProviders.keys()].join(', ')}.` : `Did you mean ${near}?`;
-    throw refusal('custom_llm_provider', `names no known provider. ${hint}`);
+    throw refusal('custom_llm_provider', `names no known provider. ${providerHint(stated)}`);
   }
   const slash = model.indexOf('/');
   const prefix = slash === -1 ? '' : model.slice(0, slash);
   const prefixed = stated === undefined ? knownProviders.has(prefix) : prefix === stated;
   const name = prefixed ? model.slice(slash + 1) : model;
   if (name.trim() === '' || !name.isWellFormed()) throw refusal('model', 'must name a model.');
-  return { provider: stated ?? (prefixed ? prefix : 'openai'), model: name };
+  return {
+    provider: stated ?? (prefixed ? prefix : 'openai'),
+    model: name,
+    stated: stated !== undefined || prefixed,
+  };
+}
+
+/** A key of a provider that is not known here would go to OpenAI, none of whose own models has a slash in its name. */
+function unknownPrefix(model: string): RouterError {
+  const hint = providerHint(model.slice(0, model.indexOf('/')));
+  return refusal('model', `names no known provider before its "/", and there is no api_base. ${hint}`);
+}
+
+function providerHint(name: string): string {
+  const known = [...knownProviders.keys()];
+  const near = nearest(name, known);
+  return near === undefined ? `Known: ${known.join(', ')}.` : `Did you mean ${near}?`;
 }
 
 function publicBase(provider: string): string {

@@ -64,6 +64,28 @@ describe('the provider table', () => {
   });
 });
 
+describe('a prefix that names no known provider', () => {
+  it.each([
+    ['antropic/claude', 'Did you mean anthropic?'],
+    ['vertex_ai/gemini-pro', 'Known: openai, '],
+    ['/gpt-4o', 'Known: openai, '],
+  ])('%s would take its key to OpenAI: it is refused', (model, hint) => {
+    const refused = () => resolveTarget({ model });
+    expect(refused).toThrow(expect.objectContaining({ status: 400, param: 'litellm_params.model' }));
+    expect(refused).toThrow(hint);
+  });
+
+  it('is part of the name where the provider or the address is given', () => {
+    const model = 'acme/llama';
+    const api_base = 'https://llm.example/v1';
+    expect(resolveTarget({ model, api_base })).toMatchObject({ provider: 'openai', base: api_base, model });
+    expect(resolveTarget({ model, custom_llm_provider: 'groq' })).toMatchObject({ provider: 'groq', model });
+    expect(resolveTarget({ model: `openai/${model}` })).toMatchObject({ provider: 'openai', model });
+    const azure = { model, api_base: 'https://acme.openai.azure.com' };
+    expect(() => resolveTarget(azure)).toThrow('must name an Azure deployment');
+  });
+});
+
 const resource = 'https://acme.openai.azure.com';
 const azure = { model: 'openai/my deployment', api_base: resource, api_version: '2024-10-21' };
 
