@@ -349,4 +349,24 @@ describe('a router', () => {
     await Promise.all([own.close(), own.close()]);
     await refusal(own.listModels('acme'), 'storage_unavailable');
   });
+
+  it('a call after its end is told so, and not tried again', async () => {
+    await router.addModel('acme', body());
+    await ask('acme', 'my-team-model');
+    await router.close();
+    const answer = await router.dispatch(
+      { teamId: 'acme' },
+      {
+        method: 'POST',
+        path: '/v1/chat/completions',
+        query: new URLSearchParams(),
+        headers: new Headers({ 'content-type': 'application/json' }),
+        body: JSON.stringify({ model: 'my-team-model', messages: [] }),
+      },
+    );
+    expect(answer.status).toBe(503);
+    expect(answer.headers['x-litellm-attempted-retries']).toBe('0');
+    await expect(ask('acme', 'my-team-model')).rejects.toMatchObject({ status: 503, code: 'draining' });
+    expect(provider.requests).toHaveLength(1);
+  });
 });

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, Pool } from 'undici';
+import { RouterError } from '../errors.ts';
 import { type ConnectorOptions, denied, guardedConnector } from './connector.ts';
 import { type CancelSignal, Exchange, type TransportResponse } from './exchange.ts';
 import { destinationOf } from './guard.ts';
@@ -44,6 +45,7 @@ export class Transport {
   readonly #agent: Agent;
   readonly #options: TransportOptions;
   readonly #allowedOrigins = new Set<string>();
+  #closed = false;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -58,14 +60,16 @@ export class Transport {
   }
 
   /**
-   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`; with the
-   * signal's own reason if it aborts. Not an async function: every call would wait a turn more.
+   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`, `draining`
+   * once it is closed; with the signal's own reason if it aborts. Not an async function: every call would wait a turn more.
    */
   request(request: TransportRequest): Promise<TransportResponse> {
     const { method, url, headers, body, signal, headersTimeoutMs, bodyTimeoutMs } = request;
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     try {
+      // undici would say that the provider cannot be reached, and the call would be tried again.
+      if (this.#closed) throw new RouterError('draining', 'The router is closed.');
       this.#check(origin);
     } catch (error) {
       return Promise.reject(error);
@@ -90,6 +94,7 @@ export class Transport {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#agent.destroy();
   }
 
