@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 import { RouterError } from '../errors.ts';
+import { nearest } from '../validation.ts';
 
 export const usage = `Usage: team-model-router serve [options]
+       team-model-router --version
 
   --port PORT             default 4000
   --host HOST             default 127.0.0.1
@@ -36,14 +38,16 @@ const options = {
   storage: { type: 'string' },
   'egress-allow': { type: 'string', multiple: true, default: [] as string[] },
   help: { type: 'boolean', short: 'h', default: false },
+  version: { type: 'boolean', default: false },
 } as const;
 
 /** @throws RouterError `invalid_request` that says what is wrong with the command line */
 export function readArguments(
   given: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
-): ServeSettings | 'help' {
+): ServeSettings | 'help' | 'version' {
   const { values, positionals } = parseGiven(given);
+  if (values.version) return 'version';
   if (values.help || (positionals.length === 0 && given.length === 0)) return 'help';
   if (positionals.length !== 1 || positionals[0] !== 'serve') throw refusal('The command is: serve.');
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
@@ -65,8 +69,17 @@ function parseGiven(given: readonly string[]) {
   try {
     return parseArgs({ args: [...given], options, allowPositionals: true });
   } catch (error) {
-    throw refusal(error instanceof Error ? error.message : 'It cannot be read.');
+    throw refusal(explained(error));
   }
+}
+
+/** Node's own words, without its advice on options that are none. */
+function explained(error: unknown): string {
+  const message = error instanceof Error ? error.message : 'It cannot be read.';
+  const unknown = /^Unknown option '--([^']*)'/.exec(message)?.[1];
+  if (unknown === undefined) return message;
+  const near = nearest(unknown, Object.keys(options));
+  return `Unknown option --${unknown}.${near === undefined ? '' : ` Did you mean --${near}?`}`;
 }
 
 function refusal(message: string): RouterError {

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFile } from 'node:fs/promises';
 import { RouterError } from '../errors.ts';
 import { readArguments, usage } from './arguments.ts';
 
@@ -15,9 +16,17 @@ async function main(): Promise<void> {
     process.stdout.write(`${usage}\n`);
     return;
   }
+  if (options === 'version') {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    process.stdout.write(`${version}\n`);
+    return;
+  }
   // Only now: what the gateway is built on is optional to everybody else.
   const { serve } = await import('./serve.ts');
-  await serve(options, (line) => process.stdout.write(`${line}\n`));
+  await serve(options, {
+    print: (line) => process.stdout.write(`${line}\n`),
+    log: (line) => process.stderr.write(`${line}\n`),
+  });
 }
 
 main().catch((error: unknown) => {

@@ -1,13 +1,22 @@
 import { RouterError } from '../errors.ts';
 import { createGateway } from '../http/gateway.ts';
 import { serveGateway } from '../http/node.ts';
-import { type EncryptionKey, type Storage, TeamModelRouter } from '../index.ts';
+import { type EncryptionKey, type Logger, type Storage, TeamModelRouter } from '../index.ts';
 import type { ServeSettings } from './arguments.ts';
 import { type Found, findEncryptionKeys, findMasterKey, isThere, makeDataFolder } from './key-files.ts';
+import { jsonLogger } from './log.ts';
 import { placeOf } from './open-storage.ts';
+import { findUnreadable } from './unreadable.ts';
+
+export interface Outputs {
+  /** What it says of itself. */
+  print: (line: string) => void;
+  /** What fails. */
+  log: (line: string) => void;
+}
 
 /** Starts the gateway, on an embedded SQLite file unless told otherwise; it ends, in good order, with SIGTERM or SIGINT. */
-export async function serve(settings: ServeSettings, print: (line: string) => void): Promise<void> {
+export async function serve(settings: ServeSettings, { print, log }: Outputs): Promise<void> {
   const { data } = settings;
   const place = placeOf(settings.storage, data);
   if (place.shared) checkShared(settings);
@@ -15,13 +24,19 @@ export async function serve(settings: ServeSettings, print: (line: string) => vo
   const encryptionKeys = await findEncryptionKeys(data, settings.encryptionKeys, () => isThere(place.name));
   const masterKey = await findMasterKey(data, settings.masterKey);
   const opened = await place.open();
+  const logger = jsonLogger(log);
   const { router, server } = await start(settings, {
     storage: opened.storage,
     encryptionKeys: encryptionKeys.value,
     masterKey: masterKey.value,
+    logger,
   }).catch(async (error: unknown) => {
     await opened.release();
-    throw error;
+    throw withSource(error, {
+      masterKey: masterKey.from,
+      encryptionKeys: encryptionKeys.from,
+      egress: '--egress-allow, TMR_EGRESS_ALLOW',
+    });
   });
 
   print(`Listening on ${server.url}`);
@@ -45,26 +60,35 @@ export async function serve(settings: ServeSettings, print: (line: string) => vo
       void end().then(() => process.exit(0));
     });
   }
+  await warnOfUnreadable(router, logger);
 }
 
 interface Parts {
   storage: Storage;
   encryptionKeys: EncryptionKey[];
   masterKey: string;
+  logger: Logger;
 }
 
 async function start({ port, host, egressAllow }: ServeSettings, parts: Parts) {
-  const { storage, encryptionKeys, masterKey } = parts;
+  const { storage, encryptionKeys, masterKey, logger } = parts;
   const egress = { allow: egressAllow };
-  const router = new TeamModelRouter({ storage, encryptionKeys, egress, teams: 'explicit' });
+  const router = new TeamModelRouter({ storage, encryptionKeys, egress, teams: 'explicit', logger });
   try {
-    const gateway = createGateway(router, { masterKey, openapi: true });
+    const gateway = createGateway(router, { masterKey, openapi: true, logger });
     await router.checkStorage();
     return { router, server: await serveGateway(gateway, { port, hostname: host }) };
   } catch (error) {
     await router.close();
     throw error;
   }
+}
+
+async function warnOfUnreadable(router: TeamModelRouter, logger: Logger): Promise<void> {
+  // The storage may go away meanwhile: calls and readiness say so.
+  const found = await findUnreadable(router).catch(() => undefined);
+  if (found !== undefined)
+    logger.warn(found, 'stored secrets do not open: is this the encryption key that sealed them?');
 }
 
 /** Keys that one of them made for itself would open nothing of what the others store. */
@@ -76,18 +100,32 @@ function checkShared({ encryptionKeys, masterKey }: ServeSettings): void {
   );
 }
 
+/** Says where an option came from that the router or the gateway refuses: its own names are not the command's. */
+function withSource(error: unknown, sources: Record<string, string>): unknown {
+  if (!RouterError.isInstance(error) || error.param === null) return error;
+  const source = sources[/^\w+/.exec(error.param)?.[0] ?? ''];
+  return source === undefined ? error : new RouterError(error.code, `${error.message} (from ${source})`);
+}
+
 function described({ from, made }: Found<unknown>): string {
   return made ? `${from} (made now; keep a copy)` : from;
 }
 
 /** Never a secret: the shell reads it from its file. */
 function firstSteps(url: string, masterKeyFile: string): string[] {
-  const post = (path: string, body: string) =>
-    `  curl ${url}${path} -H "Authorization: Bearer $(cat ${masterKeyFile})" -H 'Content-Type: application/json' -d '${body}'`;
+  const post = (path: string, body: string, key = `$(cat ${masterKeyFile})`) =>
+    `  curl ${url}${path} -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '${body}'`;
+  const model =
+    '{"model_name": "my-team-model", "litellm_params": {"model": "openai/gpt-4o", "api_key": "PROVIDER_KEY"}}';
+  const call = '{"model": "my-team-model", "messages": [{"role": "user", "content": "Hello"}]}';
   return [
     '',
-    'A team, and an API key for it:',
+    'A team, and an API key for it, which is shown this once:',
     post('/team/new', '{"team_id": "acme"}'),
     post('/key/generate', '{"team_id": "acme"}'),
+    '',
+    'With that key, a model, and a call:',
+    post('/model/new', model, '$TEAM_KEY'),
+    post('/v1/chat/completions', call, '$TEAM_KEY'),
   ];
 }

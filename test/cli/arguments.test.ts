@@ -46,8 +46,13 @@ describe('the command line', () => {
     expect(readArguments(given, {})).toBe('help');
   });
 
-  it.each([
-    [['serve', '--prot', '1'], '--prot'],
+  it('asks for the version', () => {
+    expect(readArguments(['--version'], {})).toBe('version');
+  });
+
+  it.each<[string[], string | RegExp]>([
+    [['serve', '--prot', '1'], /^Unknown option --prot\. Did you mean --port\?\n/],
+    [['serve', '--colour'], /^Unknown option --colour\.\n/],
     [['serve', '--port', 'x'], '--port'],
     [['serve', '--port', '65536'], '--port'],
     [['start'], 'The command is'],

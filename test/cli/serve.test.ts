@@ -1,5 +1,7 @@
+import { exec } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { generateEncryptionKey } from 'team-model-router';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
@@ -121,6 +123,44 @@ describe('team-model-router serve', () => {
     expect(started.output()).not.toMatch(/\n {4}at /);
   });
 
+  it('with another encryption key it starts, and says that what is stored does not open', async () => {
+    const data = newPath('data');
+    const first = serve(data);
+    const url = await first.listening;
+    const master = masterKeyOf(data);
+    await post(url, master, '/team/new', { team_id: 'acme' });
+    const litellm_params = { model: 'openai/gpt-4o', api_key: 'sk-0123456789abcdef' };
+    const body = { model_name: 'm', litellm_params, model_info: { id: 'its-id', team_id: 'acme' } };
+    expect((await post(url, master, '/model/new', body)).status).toBe(200);
+    await stop(first);
+    const { id, key } = generateEncryptionKey();
+    const second = serve(data, { TMR_ENCRYPTION_KEYS: `${id}:${key}` });
+    await second.printed('do not open');
+    const line =
+      second
+        .output()
+        .split('\n')
+        .find((text) => text.startsWith('{')) ?? '';
+    expect(JSON.parse(line)).toMatchObject({ level: 'warn', teamId: 'acme', deploymentId: 'its-id' });
+    await stop(second);
+    const third = serve(data);
+    await third.listening;
+    expect(await stop(third)).toBe(0);
+    expect(third.output()).not.toContain('do not open');
+  });
+
+  it('says which variable or option holds what it refuses', async () => {
+    const started = serve(newPath('data'), { TMR_EGRESS_ALLOW: 'no host' });
+    expect(await started.ended).toBe(1);
+    expect(started.output()).toContain('it is "no host" (from --egress-allow, TMR_EGRESS_ALLOW)');
+  });
+
+  it('says its version', async () => {
+    const started = startCommand(['--version']);
+    expect(await started.ended).toBe(0);
+    expect(started.output()).toBe(`${JSON.parse(readFileSync('package.json', 'utf8')).version}\n`);
+  });
+
   it('a port that is taken is said, and ends it', async () => {
     const first = serve(newPath('data'));
     const port = new URL(await first.listening).port;
@@ -129,6 +169,38 @@ describe('team-model-router serve', () => {
     expect(await second.ended).toBe(1);
     expect(second.output()).toContain('EADDRINUSE');
   });
+});
+
+it('the commands that it prints make a team, a key and a model; what fails is a line of JSON', async () => {
+  const data = newPath('data');
+  const started = serve(data, {}, ['--egress-allow', 'http://127.0.0.1:1']);
+  const url = await started.listening;
+  await started.printed('/v1/chat/completions');
+  const commands = started.output().match(/curl .*/g) ?? [];
+  expect(commands).toHaveLength(4);
+  const shell = async (command = '', environment = {}) => {
+    const options = { env: { ...process.env, ...environment } };
+    return JSON.parse((await promisify(exec)(command.replace('curl', 'curl -sSf'), options)).stdout);
+  };
+  expect(await shell(commands[0])).toMatchObject({ team_id: 'acme' });
+  const { key: TEAM_KEY } = (await shell(commands[1])) as { key: string };
+  expect(await shell(commands[2], { TEAM_KEY })).toMatchObject({
+    litellm_params: { model: 'openai/gpt-4o' },
+  });
+  expect(commands[3]).toContain('"model": "my-team-model"');
+
+  // Nobody listens there.
+  const litellm_params = { model: 'm', api_base: 'http://127.0.0.1:1', num_retries: 0 };
+  expect((await post(url, TEAM_KEY, '/model/new', { model_name: 'gone', litellm_params })).status).toBe(200);
+  const call = { model: 'gone', messages: [] };
+  expect((await post(url, TEAM_KEY, '/v1/chat/completions', call)).status).toBe(502);
+  await started.printed('call failed');
+  const line =
+    started
+      .output()
+      .split('\n')
+      .find((text) => text.includes('call failed')) ?? '';
+  expect(JSON.parse(line)).toMatchObject({ level: 'warn', teamId: 'acme', code: 'provider_unreachable' });
 });
 
 describe('SIGTERM', () => {
