@@ -30,7 +30,7 @@ export interface RouterOptions {
     /** Milliseconds to look a host up, connect, and agree on TLS. Default 10 000. */
     connectTimeoutMs?: number | undefined;
   };
-  /** Default `implicit`: the first model of a team makes its record. `explicit`: an unknown team is refused. */
+  /** Default `implicit`: a team's first model, or key, makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
   /** Milliseconds within which a change made by another process counts here. Default 5 000. */
   maxStalenessMs?: number;

@@ -23,11 +23,18 @@ export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown):
     throw new RouterError('invalid_request', `Unknown field ${path}.${hint}`, { param: path });
   }
   const path = pathOf(issue.path);
-  const message = path === '' ? `The body is not valid: ${issue.message}` : `${path}: ${issue.message}`;
+  const problem = isMissing(value, issue) ? 'is required' : issue.message;
+  const message = path === '' ? `The body is not valid: ${problem}` : `${path}: ${problem}`;
   throw new RouterError('invalid_request', message, path === '' ? {} : { param: path });
 }
 
 type Issue = z.core.$ZodIssue;
+
+function isMissing(value: unknown, { code, path }: Issue): boolean {
+  let found = value;
+  for (const part of path) found = (found as Record<PropertyKey, unknown> | null | undefined)?.[part];
+  return found === undefined && code === 'invalid_type' && path.length > 0;
+}
 
 /** The unknown field that the first one at fault is meant by, if that one is missing under its own name. */
 function misspelt(schema: z.ZodType, issues: readonly Issue[]): Issue | undefined {

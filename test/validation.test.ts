@@ -70,6 +70,16 @@ describe('a misspelt field', () => {
     });
   });
 
+  it('that is left out is named, and said to be needed', async () => {
+    expect(await refused({ litellm_params: params })).toMatchObject({ message: 'model_name: is required' });
+    expect(await refused({ model_name: 'm', litellm_params: {} })).toMatchObject({
+      message: 'litellm_params.model: is required',
+    });
+    expect(await refused({ model_name: null, litellm_params: params })).toMatchObject({
+      message: expect.stringContaining('expected string, received null'),
+    });
+  });
+
   it('of the router’s options is named too', () => {
     const { storage, encryptionKeys } = options();
     for (const given of [
@@ -85,7 +95,7 @@ describe('a misspelt field', () => {
 
 describe('an address that the egress policy refuses', () => {
   const bodyOf = (api_base: string) => ({ model_name: 'm', litellm_params: { ...params, api_base } });
-  const hint = "the operator can make exceptions with the router's option egress.allow";
+  const hint = 'the operator can make exceptions (egress.allow, or --egress-allow of the command)';
 
   it('says what the operator can do, and the same of every address that is not public', async () => {
     const bases = ['https://10.0.0.1', 'https://169.254.169.254', 'https://127.0.0.1', 'https://[fd00::1]'];

@@ -54,7 +54,7 @@ export function resolveOnly(directory: Directory, caller: Caller): Pool {
   }
   throw new RouterError(
     'invalid_request',
-    `This call needs a model: name one with ?model= or the header x-team-model. ${listing(names)}`,
+    `This call needs a model: name one with ?model=, the header x-team-model or a client's defaultModel. ${listing(names)}`,
     { param: 'model' },
   );
 }
@@ -89,18 +89,16 @@ function mayUse(caller: Caller, publicName: string): boolean {
 function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
   const names = listing(namesOf(directory, caller));
-  return new RouterError(
-    'model_not_found',
-    `There is no model ${shown} for this team. ${names} See /team/info.`,
-    {
-      param: 'model',
-    },
-  );
+  const message =
+    caller.teamId === null
+      ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
+      : `There is no model ${shown} for this team. ${names} See getTeamInfo (over HTTP /team/info).`;
+  return new RouterError('model_not_found', message, { param: 'model' });
 }
 
 function listing(names: readonly string[]): string {
-  if (names.length === 0) return 'It has no models yet.';
+  if (names.length === 0) return 'There are none yet.';
   const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
   const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
-  return `Its models: ${shown.join(', ')}${more}.`;
+  return `There are: ${shown.join(', ')}${more}.`;
 }

@@ -88,7 +88,9 @@ function parseEntry(text: string, param: string): Entry {
     !/^\.?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/.test(name) ||
     /^[\d.]+$/.test(name)
   ) {
-    throw refusal(param, 'must be a host, *.suffix, host:port, a CIDR block or CIDR:port');
+    const forms =
+      'a host, *.suffix, host:port, a CIDR block or CIDR:port, with http:// in front if plain http will do';
+    throw refusal(param, `must be ${forms}; it is ${JSON.stringify(text.slice(0, 256))}`);
   }
   if (host.startsWith('.')) throw refusal(param, 'must be written *.suffix');
   return { http, port, host: name };

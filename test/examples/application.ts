@@ -26,6 +26,14 @@ export function describeApplication(name: string, start: Start): void {
 
     beforeAll(async () => {
       for (const team of ['acme', 'globex'] as const) {
+        azure[team].onMessage(/refuse/, {
+          error: {
+            message: 'That is against the rules.',
+            type: 'invalid_request_error',
+            code: 'content_filter',
+          },
+          status: 400,
+        });
         azure[team].onMessage(/./, { content: `the answer of ${team}` });
         bases[team] = await azure[team].start();
       }
@@ -51,7 +59,7 @@ export function describeApplication(name: string, start: Start): void {
       });
     const save = (cookie: string, team: 'acme' | 'globex', api_key: string) =>
       send('PUT', '/settings/azure', cookie, { deployment: 'gpt-4o-eu', api_base: bases[team], api_key });
-    const ask = (cookie: string) => send('POST', '/chat', cookie, { question: 'Who are you?' });
+    const ask = (cookie: string, question = 'Who are you?') => send('POST', '/chat', cookie, { question });
 
     it('turns away whoever is not logged in', async () => {
       expect((await ask('')).status).toBe(401);
@@ -82,6 +90,16 @@ export function describeApplication(name: string, start: Start): void {
         expect(response.status).toBe(200);
         expect(await response.text()).toBe(`the answer of ${team}`);
       }
+    });
+
+    it("hands a provider's refusal on", async () => {
+      const response = await ask('session=a', 'Please refuse this');
+      expect(response.status).toBe(400);
+      const body = await response.json();
+      expect(body).toEqual({
+        error: expect.stringContaining('against the rules'),
+        code: 'content_filter',
+      });
     });
 
     it('replaces what was saved', async () => {
