@@ -3,7 +3,7 @@
  */
 import { pipeline } from 'node:stream/promises';
 import express, { type ErrorRequestHandler, type Express } from 'express';
-import type OpenAI from 'openai';
+import OpenAI from 'openai';
 import { isRouterError, type TeamModelRouter } from 'team-model-router';
 import { modelName, saveAzureModel } from './settings.ts';
 
@@ -51,7 +51,9 @@ export function makeApp(
   });
 
   const onError: ErrorRequestHandler = (error, _request, response, next) => {
-    if (response.headersSent || !isRouterError(error)) return next(error);
+    // The router's own errors, and what a provider refused, as the client throws it.
+    const known = isRouterError(error) || error instanceof OpenAI.APIError;
+    if (response.headersSent || !known) return next(error);
     response.status(error.status ?? 502).json({ error: error.message, code: error.code });
   };
   app.use(onError);

@@ -3,7 +3,7 @@
  */
 import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance } from 'fastify';
-import type OpenAI from 'openai';
+import OpenAI from 'openai';
 import { isRouterError, type TeamModelRouter } from 'team-model-router';
 import { type AzureSettings, modelName, saveAzureModel } from './settings.ts';
 
@@ -48,7 +48,8 @@ export function makeApp(
   });
 
   app.setErrorHandler((error, _request, reply) => {
-    if (!isRouterError(error)) throw error;
+    // The router's own errors, and what a provider refused, as the client throws it.
+    if (!(isRouterError(error) || error instanceof OpenAI.APIError)) throw error;
     return reply.code(error.status ?? 502).send({ error: error.message, code: error.code });
   });
   return app;
