@@ -4,8 +4,10 @@
 #
 #     TEAM_KEY=sk-... PROVIDER_KEY=... API_BASE=https://my-endpoint.openai.azure.com sh examples/curl.sh
 #
-# TEAM_KEY is an API key of the team e59e2671-a064-436a-a0fa-16ae96e5a0a1, which the operator makes:
+# TEAM_KEY is an API key of the team e59e2671-a064-436a-a0fa-16ae96e5a0a1, which the operator makes. API_BASE may be any public
+# https address; others the gateway needs to be told of (--egress-allow).
 #
+#     GATEWAY=http://127.0.0.1:4000
 #     curl "$GATEWAY/team/new" -H "Authorization: Bearer $(cat team-models/master-key)" \
 #       -H 'Content-Type: application/json' -d '{"team_id": "e59e2671-a064-436a-a0fa-16ae96e5a0a1"}'
 #     curl "$GATEWAY/key/generate" -H "Authorization: Bearer $(cat team-models/master-key)" \

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
+import { keyBody, modelBody, teamBody } from '../src/schemas.ts';
 import { postgresUrl } from './fixtures/connections.ts';
 import { chatCompletion, recordingProvider, sendError, sendJson } from './fixtures/recording-provider.ts';
 import { temporaryFolder } from './fixtures/temporary-folder.ts';
@@ -65,4 +66,32 @@ it('docs/pools-and-streams.md falls back, for every call of a team and for one',
   } finally {
     await Promise.all([broken.close(), backup.close()]);
   }
+});
+
+const page = (name: string) => readFileSync(join(root, 'docs', name), 'utf8');
+
+it('docs/models.md names every field that a body may have', () => {
+  const { litellm_params, model_info } = modelBody.shape;
+  const bodies = [
+    modelBody,
+    litellm_params,
+    model_info.unwrap(),
+    teamBody,
+    teamBody.shape.settings.unwrap(),
+    keyBody,
+  ];
+  const fields = bodies.flatMap(({ shape }) => Object.keys(shape));
+  expect(fields.length).toBeGreaterThan(40);
+  for (const field of fields) expect(page('models.md')).toContain(`\`${field}\``);
+});
+
+it('docs/options.md names every option of the router', () => {
+  const source = readFileSync(join(root, 'src/options.ts'), 'utf8');
+  const [, declared = ''] = /interface RouterOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? [];
+  const options = [...declared.matchAll(/^( +)(\w+)\??:/gm)].map(([, indent, name]) =>
+    indent === '  ' ? name : `egress.${name}`,
+  );
+  expect(options).toContain('egress.connectTimeoutMs');
+  for (const option of options.filter((name) => name !== 'egress'))
+    expect(page('options.md')).toContain(`| \`${option}\` |`);
 });

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { generateEncryptionKey } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
 import { temporaryFolder } from './fixtures/temporary-folder.ts';
@@ -32,6 +33,7 @@ describe('the README', () => {
       GLOBEX_BASE: globex.url,
       EGRESS_ALLOW: `${acme.url},${globex.url}`,
       MODELS_FILE: modelsFile,
+      ENCRYPTION_KEYS: JSON.stringify([generateEncryptionKey()]),
       TMR_MASTER_KEY: 'a-master-key-of-the-tests-0123456789',
       PORT: '0',
     };
@@ -82,7 +84,7 @@ describe('the README', () => {
   });
 
   it('narrows an error by its code', async () => {
-    expect(await execute(4)).toMatch(/^404 404 There is no model "nobody-has-this" for this team\./);
+    expect(await execute(4)).toMatch(/^404 There is no model "nobody-has-this" for this team\./);
   });
 
   it('names every error code that exists', async () => {
