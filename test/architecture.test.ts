@@ -25,10 +25,10 @@ const below: Record<string, readonly string[]> = {
   'router.ts': ['compose.ts', 'calls', 'teams', 'options.ts', 'schemas.ts'],
   'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts', 'log.ts'],
   http: ['router.ts', 'calls', 'teams', 'schemas.ts', 'validation.ts', 'log.ts', 'errors.ts'],
-  cli: ['http', 'index.ts', 'storage', 'errors.ts'],
+  cli: ['http', 'index.ts', 'storage', 'validation.ts', 'errors.ts'],
   'options.ts': ['calls', 'egress', 'secrets', 'storage', 'validation.ts', 'log.ts'],
   'is-router-error.ts': ['errors.ts'],
-  calls: ['teams', 'providers', 'egress', 'storage', 'log.ts', 'redact.ts', 'errors.ts'],
+  calls: ['teams', 'providers', 'egress', 'storage', 'validation.ts', 'log.ts', 'redact.ts', 'errors.ts'],
   teams: [
     'secrets',
     'providers',

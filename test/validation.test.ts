@@ -93,6 +93,16 @@ describe('a misspelt field', () => {
   });
 });
 
+it.each<[object, string]>([
+  [{ fallback: ['backup'] }, 'Unknown field fallback. Did you mean fallbacks?'],
+  [{ maxRetries: -1 }, 'maxRetries: '],
+  [{ timeout: '5s' }, 'timeout: '],
+  [{ fallbacks: 'backup' }, 'fallbacks: '],
+])('forTeam and fetchFor refuse %j', (given, message) => {
+  expect(() => router.forTeam('acme', given)).toThrow(message);
+  expect(() => router.fetchFor('acme', given)).toThrow(message);
+});
+
 describe('an address that the egress policy refuses', () => {
   const bodyOf = (api_base: string) => ({ model_name: 'm', litellm_params: { ...params, api_base } });
   const hint = 'the operator can make exceptions (egress.allow, or --egress-allow of the command)';

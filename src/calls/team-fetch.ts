@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { parse } from '../validation.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { readBody } from './fetch-body.ts';
@@ -29,9 +31,17 @@ export interface TeamCallOptions {
   timeout?: number;
 }
 
-/** The same as the pipeline has it. */
+const teamCallOptions = z.strictObject({
+  defaultModel: z.string().optional(),
+  fallbacks: z.array(z.string()).readonly().optional(),
+  maxRetries: z.int().nonnegative().optional(),
+  timeout: z.number().positive().optional(),
+});
+
+/** The same as the pipeline has it. @throws RouterError `invalid_request` that names the option at fault */
 export function callDefaults(options: TeamCallOptions): CallDefaults {
-  const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = options;
+  const given = parse(teamCallOptions, options);
+  const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = given;
   return {
     ...(defaultModel === undefined ? {} : { defaultModel }),
     ...(fallbacks === undefined ? {} : { fallbacks }),
