@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import type { Snapshots } from '../teams/snapshots.ts';
+import type { Snapshots, TeamSnapshot } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { resolvePinned } from './pinning.ts';
 import type { ModelRequest } from './request.ts';
@@ -18,12 +18,20 @@ export class Admission {
   /** What the caller's names are looked up in. */
   directory({ teamId }: Caller): Directory | Promise<Directory> {
     const team = teamId === null ? undefined : this.#snapshots.get(teamId);
-    // A team that is allowed none of the shared deployments: whatever they are, none of their names is its own.
-    if (team !== undefined && !(team instanceof Promise) && team.allowedShared.size === 0)
+    return team instanceof Promise
+      ? team.then((found) => this.#withShared(teamId, found))
+      : this.#withShared(teamId, team);
+  }
+
+  /**
+   * The shared deployments are read for whom they may concern: whatever they are, none of their names is a team's that
+   * is allowed none, and such a team's calls go on where they cannot be read.
+   */
+  #withShared(teamId: string | null, team: TeamSnapshot | undefined): Directory | Promise<Directory> {
+    if (teamId !== null && (team === undefined || team.allowedShared.size === 0))
       return { team, shared: undefined };
     const shared = this.#snapshots.get(null);
-    if (!(team instanceof Promise) && !(shared instanceof Promise)) return { team, shared };
-    return Promise.all([team, shared]).then(([own, common]) => ({ team: own, shared: common }));
+    return shared instanceof Promise ? shared.then((found) => ({ team, shared: found })) : { team, shared };
   }
 
   /**

@@ -1,0 +1,73 @@
+import {
+  generateEncryptionKey,
+  memoryStorage,
+  RouterError,
+  type Storage,
+  TeamModelRouter,
+} from 'team-model-router';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+
+const maxStalenessMs = 50;
+
+let provider: RecordingProvider;
+let broken: boolean;
+let router: TeamModelRouter;
+let litellm_params: { model: string; api_key: string; api_base: string };
+
+beforeEach(async () => {
+  provider = await recordingProvider();
+  broken = false;
+  const inner = memoryStorage();
+  const storage: Storage = {
+    ...inner,
+    get: async (...read) => {
+      if (broken) throw new RouterError('storage_unavailable', 'It is out of reach.');
+      return inner.get(...read);
+    },
+  };
+  router = new TeamModelRouter({
+    storage,
+    encryptionKeys: [generateEncryptionKey()],
+    egress: { allow: [provider.url] },
+    maxStalenessMs,
+  });
+  litellm_params = { model: 'gpt-4o', api_key: 'sk-0123456789abcdef', api_base: provider.url };
+});
+
+afterEach(async () => {
+  await router.close();
+  await provider.close();
+});
+
+const ask = async (model: string) =>
+  (await router.chatCompletion('acme', { model, messages: [] }, { maxRetries: 0 })).object;
+
+/** Older than `maxStalenessMs`, so that the next call has to read it again. */
+async function stale(): Promise<void> {
+  const then = performance.now() + maxStalenessMs;
+  while (performance.now() < then) await new Promise(setImmediate);
+}
+
+it('a known team is served while the storage is out of reach, though nobody has read the shared deployments yet', async () => {
+  await router.addModel('acme', { model_name: 'own', litellm_params });
+  // The gateway looks up a key's team before the call does.
+  expect(await router.isTeamBlocked('acme')).toBe(false);
+  expect(await ask('own')).toBe('chat.completion');
+  broken = true;
+  await stale();
+  expect(await ask('own')).toBe('chat.completion');
+  await expect(ask('another')).rejects.toMatchObject({ status: 503, code: 'storage_unavailable' });
+  expect(provider.requests).toHaveLength(2);
+});
+
+it('so is one that uses shared deployments', async () => {
+  await router.addSharedModel({ model_name: 'common', litellm_params });
+  await router.addModel('acme', { model_name: 'own', litellm_params });
+  await router.updateTeam('acme', { models: ['common'] });
+  expect(await ask('common')).toBe('chat.completion');
+  broken = true;
+  await stale();
+  expect(await ask('common')).toBe('chat.completion');
+  expect(await ask('own')).toBe('chat.completion');
+});
