@@ -37,7 +37,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['hono/route', /^http\/gateway\.ts$/, ['routePath'], 'answers requests'],
   ['openai', /^calls\/team-client\.ts$/, ['OpenAI'], 'a client whose fetch is the dispatcher'],
   ['openai', /^is-router-error\.ts$/, ['APIError'], 'a class to compare with'],
-  ['node:fs/promises', /^(storage\/sqlite-file|cli\/key-files)\.ts$/, [], 'files'],
+  ['node:fs/promises', /^(storage\/sqlite-file|cli\/(key-files|main))\.ts$/, [], 'files'],
   [
     '@keyv/sqlite',
     /^storage\/sqlite-file\.ts$/,

@@ -6,7 +6,6 @@ import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import type { NodeBindings } from './bindings.ts';
 import { refuseForeignPage } from './foreign-pages.ts';
-import type { GatewayOptions } from './options.ts';
 import type { Credential } from './permissions.ts';
 import { type HeaderReader, headersOf } from './request-headers.ts';
 
@@ -36,35 +35,44 @@ const masterCredential = z.strictObject({
   userId: z.string().min(1).max(256).optional(),
 });
 
-/**
- * Finds out whom a request speaks for: by the master key, by the application's own function, or by a team key. `answered`
- * is what a header of the answer is so far.
- */
-export function authenticator(
+/** Finds out whom a request speaks for: by the master key, or by a team key. */
+export function keyHolder(
   router: TeamModelRouter,
-  { masterKey, authenticate }: Pick<GatewayOptions, 'masterKey' | 'authenticate'>,
+  masterKey: string | undefined,
+): (headers: HeaderReader) => Credential | Promise<Credential> {
+  const isMaster = comparison(masterKey);
+  return (headers) => {
+    const key = keyOf(headers);
+    if (key === undefined) throw invalidKey();
+    return isMaster(key) ? { master: true } : router.verifyKey(key);
+  };
+}
+
+/** By the master key, or by the application's own function. `answered` is what a header of the answer is so far. */
+export function sessionHolder(
+  authenticate: Authenticate,
+  masterKey: string | undefined,
   log: Log,
 ): (
   request: Request,
   bindings: NodeBindings,
   answered: (header: string) => unknown,
 ) => Credential | Promise<Credential> {
-  const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
-  // How long it takes to compare tells nothing but the length.
-  const isMaster = (key: string) => {
-    const given = Buffer.from(key);
-    return given.length === master?.length && timingSafeEqual(given, master);
-  };
-
+  const isMaster = comparison(masterKey);
   return (request, bindings, answered) => {
     const key = keyOf(headersOf(request, bindings));
     if (key !== undefined && isMaster(key)) return { master: true };
-    if (authenticate !== undefined) {
-      refuseForeignPage(request, answered);
-      return ask(authenticate, request, bindings, log);
-    }
-    if (key === undefined) throw invalidKey();
-    return router.verifyKey(key);
+    refuseForeignPage(request, answered);
+    return ask(authenticate, request, bindings, log);
+  };
+}
+
+/** How long it takes tells nothing but the length. */
+function comparison(masterKey: string | undefined): (key: string) => boolean {
+  const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
+  return (key) => {
+    const given = Buffer.from(key);
+    return given.length === master?.length && timingSafeEqual(given, master);
   };
 }
 

@@ -12,3 +12,17 @@ export interface NodeBindings {
   /** Whether the server is about to end, and takes no new work. */
   draining?: (() => boolean) | undefined;
 }
+
+/** Answers one of Node's requests, or leaves it as it is: `undefined`. */
+export type Shortcut = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;
+
+/** On the gateway's own `fetch`: whoever puts another one in its place is asked, and nobody passes him by. */
+const key = Symbol.for('team-model-router.shortcut');
+
+export function giveShortcut(fetch: object, shortcut: Shortcut): void {
+  Object.defineProperty(fetch, key, { value: shortcut });
+}
+
+export function shortcutOf(fetch: object): Shortcut | undefined {
+  return (fetch as { [key]?: Shortcut })[key];
+}

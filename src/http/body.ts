@@ -122,7 +122,7 @@ async function collect(
 }
 
 /** By events: an async iteration of the same takes four times as long. */
-function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
+export function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

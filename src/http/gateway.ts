@@ -6,8 +6,8 @@ import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { failure, jsonAnswer } from './answers.ts';
-import { authenticator } from './authenticate.ts';
-import type { NodeBindings } from './bindings.ts';
+import { keyHolder, sessionHolder } from './authenticate.ts';
+import { giveShortcut, type NodeBindings } from './bindings.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './health.ts';
 import { manage } from './manage.ts';
 import { answerCall, callRoutes } from './openai.ts';
@@ -15,7 +15,9 @@ import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
+import { headersOf } from './request-headers.ts';
 import { RememberingRouter } from './routing.ts';
+import { makeShortcut } from './shortcut.ts';
 import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
 export type { Authenticate, Authenticated } from './authenticate.ts';
@@ -41,9 +43,10 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
  * const server = await serveGateway(gateway, { port: 4000 });
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
-  const { basePath, bodyLimit, openapi, logger, ...read } = readGatewayOptions(options);
+  const { basePath, bodyLimit, openapi, logger, masterKey, authenticate } = readGatewayOptions(options);
   const log = new Log(logger);
-  const authenticate = authenticator(router, read, log);
+  const credentialOf = keyHolder(router, masterKey);
+  const session = authenticate === undefined ? undefined : sessionHolder(authenticate, masterKey, log);
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
   const managed = manage(router);
@@ -78,7 +81,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const env = context.env ?? {};
     // CORS may be the application's, who has written to its own answer.
     const answered = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
-    const credential = authenticate(context.req.raw, env, answered);
+    const { raw } = context.req;
+    const credential = session?.(raw, env, answered) ?? credentialOf(headersOf(raw, env));
     return credential instanceof Promise
       ? credential.then((found) => permitted(found, permission))
       : permitted(credential, permission);
@@ -114,6 +118,9 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     '*',
     answer('/*', ({ req }, path) => unknownRoute(req.method, path, allowed)),
   );
+  // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
+  if (session === undefined && options.cors === undefined)
+    giveShortcut(app.fetch, makeShortcut(router, { basePath, bodyLimit, credentialOf, failed }));
   return app;
 }
 

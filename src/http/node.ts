@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { RouterError } from '../errors.ts';
-import type { NodeBindings } from './bindings.ts';
+import { type NodeBindings, shortcutOf } from './bindings.ts';
 import { drain, OpenRequests } from './drain.ts';
 
 /** What the mounts use of a gateway: the `fetch` of `createGateway`. */
@@ -29,6 +29,8 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
   return (incoming, outgoing, more) => {
+    const answered = shortcutOf(gateway.fetch)?.(incoming, outgoing);
+    if (answered !== undefined) return answered;
     if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
     return listener(incoming, outgoing);
   };

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { type CallSignal, LightSignal } from '../calls/call-signal.ts';
 import { endpoints } from '../calls/endpoints.ts';
@@ -37,7 +38,7 @@ export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
 }));
 
 /** Nearly every call has none. */
-const noQuery = new URLSearchParams();
+export const noQuery = new URLSearchParams();
 
 /** Hands the request to the pipeline as it came; the answer's bytes are the provider's. */
 export async function answerCall(
@@ -52,19 +53,19 @@ export async function answerCall(
   const { url } = raw;
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
-  const signal = leaving(raw, bindings);
+  const { outgoing } = bindings;
+  const signal = outgoing === undefined ? raw.signal : leaving(outgoing);
   return await router.dispatch(callerOf(credential), { method, path, query, headers, body, signal });
 }
 
-function callerOf(credential: Credential): Caller {
+export function callerOf(credential: Credential): Caller {
   if (credential.master) return { teamId: null };
   const { teamId, models } = credential;
   return models === undefined ? { teamId } : { teamId, models };
 }
 
 /** Aborts when the client leaves before it has its answer. */
-function leaving(request: Request, { outgoing }: NodeBindings): CallSignal {
-  if (outgoing === undefined) return request.signal;
+export function leaving(outgoing: ServerResponse): CallSignal {
   const signal = new LightSignal();
   const left = () => {
     if (!outgoing.writableFinished) signal.abort(new DOMException('The client left.', 'AbortError'));

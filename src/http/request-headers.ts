@@ -11,7 +11,7 @@ export function headersOf(request: Request, { incoming, direct }: NodeBindings):
 }
 
 /** As a standard request reads them: what stands twice is joined, also where Node would keep the first one only. */
-class NodeHeaders implements HeaderReader {
+export class NodeHeaders implements HeaderReader {
   readonly #incoming: IncomingMessage;
 
   constructor(incoming: IncomingMessage) {
