@@ -11,22 +11,25 @@ export function headersOf(request: Request, { incoming, direct }: NodeBindings):
 }
 
 /**
- * As a standard request reads them: what stands twice is joined, also where Node would keep the first one only. Read in
- * one pass: Node's own object of them costs more than all that is asked of it.
+ * As a standard request reads them: what stands twice is joined, also where Node would keep the first one only. Looked
+ * for where they came in: Node's own object of them costs more than all that is asked of it.
  */
 export class NodeHeaders implements HeaderReader {
-  readonly #values = new Map<string, string>();
+  readonly #raw: readonly string[];
 
   constructor({ rawHeaders }: IncomingMessage) {
-    for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-      const name = String(rawHeaders[at]).toLowerCase();
-      const value = String(rawHeaders[at + 1]);
-      const before = this.#values.get(name);
-      this.#values.set(name, before === undefined ? value : `${before}, ${value}`);
-    }
+    this.#raw = rawHeaders;
   }
 
   get(name: string): string | null {
-    return this.#values.get(name) ?? null;
+    const raw = this.#raw;
+    let found: string | null = null;
+    for (let at = 0; at < raw.length; at += 2) {
+      const given = raw[at] ?? '';
+      if (given.length !== name.length || given.toLowerCase() !== name) continue;
+      const value = raw[at + 1] ?? '';
+      found = found === null ? value : `${found}, ${value}`;
+    }
+    return found;
   }
 }
