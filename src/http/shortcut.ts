@@ -28,9 +28,9 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
   const { basePath = '', credentialOf, failed } = options;
   const limit = Math.min(options.bodyLimit, longestBody);
   const paths = new Map<string | undefined, string>();
-  for (const { method, paths: of, permission } of callRoutes) {
-    if (method !== 'POST' || permission !== 'calls') continue;
-    for (const path of of) if (!path.includes('{')) paths.set(basePath + path, path);
+  for (const route of callRoutes) {
+    if (route.method !== 'POST' || route.permission !== 'calls') continue;
+    for (const path of route.paths) if (!path.includes('{')) paths.set(basePath + path, path);
   }
 
   const answer = async (
@@ -39,6 +39,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     incoming: IncomingMessage,
     outgoing: ServerResponse,
   ) => {
+    const node = { outgoing, direct: true };
     let answered: Answer;
     try {
       const given = credentialOf(headers);
@@ -49,7 +50,11 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     } catch (error) {
       answered = failed(error);
     }
-    await reply(answered, { outgoing, direct: true });
+    try {
+      await reply(answered, node);
+    } catch (error) {
+      await reply(failed(error), node);
+    }
   };
 
   return (incoming, outgoing) => {
