@@ -39,12 +39,6 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
     });
   });
 
-  print(`Listening on ${server.url}`);
-  print(`Models: ${place.name}`);
-  print(`Encryption keys: ${described(encryptionKeys)}`);
-  print(`Master key: ${described(masterKey)}`);
-  if (masterKey.made) for (const line of firstSteps(server.url, masterKey.from)) print(line);
-
   const end = async (): Promise<void> => {
     print('Ending: open calls may finish.');
     await server.close();
@@ -60,6 +54,12 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
       void end().then(() => process.exit(0));
     });
   }
+
+  print(`Listening on ${server.url}`);
+  print(`Models: ${place.name}`);
+  print(`Encryption keys: ${described(encryptionKeys)}`);
+  print(`Master key: ${described(masterKey)}`);
+  if (masterKey.made) for (const line of firstSteps(server.url, masterKey.from)) print(line);
   await warnOfUnreadable(router, logger);
 }
 
