@@ -300,6 +300,23 @@ describe('the log', () => {
   });
 });
 
+it('a client that leaves is no line of a gateway’s', async () => {
+  const { key: teamKey } = await router.createKey('acme');
+  const gateway = createGateway(router, { masterKey: 'm'.repeat(32), logger });
+  const leaving = new AbortController();
+  const asked = gateway.fetch(
+    new Request('http://gateway.test/v1/chat/completions', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${teamKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'good', messages }),
+      signal: leaving.signal,
+    }),
+  );
+  leaving.abort();
+  await asked;
+  expect(await lines()).toEqual([]);
+});
+
 describe('a logger', () => {
   const throwing = () => {
     throw new Error('the logger is broken');

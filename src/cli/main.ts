@@ -21,6 +21,8 @@ async function main(): Promise<void> {
     process.stdout.write(`${version}\n`);
     return;
   }
+  // Whoever read what is printed may go away: customers' calls go on.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   // Only now: what the gateway is built on is optional to everybody else.
   const { serve } = await import('./serve.ts');
   await serve(options, {

@@ -19,10 +19,17 @@ export type Shortcut = (incoming: IncomingMessage, outgoing: ServerResponse) => 
 /** On the gateway's own `fetch`: whoever puts another one in its place is asked, and nobody passes him by. */
 const key = Symbol.for('team-model-router.shortcut');
 
+interface Mark {
+  /** Whose it is: a proxy or a copy has its properties too. */
+  fetch: object;
+  shortcut: Shortcut;
+}
+
 export function giveShortcut(fetch: object, shortcut: Shortcut): void {
-  Object.defineProperty(fetch, key, { value: shortcut });
+  Object.defineProperty(fetch, key, { value: { fetch, shortcut } satisfies Mark });
 }
 
 export function shortcutOf(fetch: object): Shortcut | undefined {
-  return (fetch as { [key]?: Shortcut })[key];
+  const mark = (fetch as { [key]?: Mark })[key];
+  return mark?.fetch === fetch ? mark.shortcut : undefined;
 }

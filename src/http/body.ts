@@ -25,6 +25,11 @@ export function readBytes(
   checkLength(headers, limit);
   // Whoever stands between may have put another body in the place of Node's.
   if (incoming === undefined || direct !== true) return collect(webBody(request), limit);
+  return readIncoming(incoming, limit);
+}
+
+/** The same of Node's own request. */
+export function readIncoming(incoming: IncomingMessage, limit: number): Uint8Array | Promise<Uint8Array> {
   const { rawBody } = incoming as ParsedMessage;
   if (rawBody instanceof Uint8Array) return checked(rawBody, limit);
   if (incoming.readableDidRead) return checked(written(incoming), limit);
@@ -122,11 +127,14 @@ async function collect(
 }
 
 /** By events: an async iteration of the same takes four times as long. */
-export function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
+function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const onData = (chunk: Buffer) => {
+    const onData = (given: Buffer | string) => {
+      // Text, if somebody before had it decoded.
+      const chunk =
+        typeof given === 'string' ? Buffer.from(given, incoming.readableEncoding ?? 'utf8') : given;
       size += chunk.length;
       if (size <= limit) {
         chunks.push(chunk);
@@ -148,7 +156,8 @@ export function receive(incoming: IncomingMessage, limit: number): Promise<Uint8
     };
     // No event tells of what has ended already.
     if (incoming.destroyed) onClose();
-    else incoming.on('data', onData).on('end', onEnd).on('close', onClose);
+    // Somebody before may have paused it.
+    else incoming.on('data', onData).on('end', onEnd).on('close', onClose).resume();
   });
 }
 

@@ -10,7 +10,7 @@ import { keyHolder, sessionHolder } from './authenticate.ts';
 import { giveShortcut, type NodeBindings } from './bindings.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './health.ts';
 import { manage } from './manage.ts';
-import { answerCall, callRoutes } from './openai.ts';
+import { answerCall, callRoutes, isLeaving } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
@@ -52,7 +52,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const managed = manage(router);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
   const failed = (error: unknown): Answer => {
-    const foreseen = RouterError.isInstance(error);
+    const foreseen = RouterError.isInstance(error) || isLeaving(error);
     if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');
     return failure(error);
   };

@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { RouterError } from '../errors.ts';
 import { type NodeBindings, shortcutOf } from './bindings.ts';
 import { drain, OpenRequests } from './drain.ts';
+import { followConnection } from './pipelined.ts';
 
 /** What the mounts use of a gateway: the `fetch` of `createGateway`. */
 export interface GatewayLike {
@@ -29,6 +30,7 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
   return (incoming, outgoing, more) => {
+    followConnection(incoming, outgoing);
     const answered = shortcutOf(gateway.fetch)?.(incoming, outgoing);
     if (answered !== undefined) return answered;
     if (more !== undefined) (incoming as WithBindings)[moreKey] = more;

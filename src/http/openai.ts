@@ -64,6 +64,11 @@ export function callerOf(credential: Credential): Caller {
   return models === undefined ? { teamId } : { teamId, models };
 }
 
+/** Whether it is what `leaving` aborts with: nobody waits for the answer, and nothing has gone wrong. */
+export function isLeaving(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError';
+}
+
 /** Aborts when the client leaves before it has its answer. */
 export function leaving(outgoing: ServerResponse): CallSignal {
   const signal = new LightSignal();
@@ -71,7 +76,7 @@ export function leaving(outgoing: ServerResponse): CallSignal {
     if (!outgoing.writableFinished) signal.abort(new DOMException('The client left.', 'AbortError'));
   };
   // Who has left while the credential was looked up is not waited for.
-  if (outgoing.closed) left();
+  if (outgoing.closed || outgoing.destroyed) left();
   else outgoing.on('close', left);
   return signal;
 }

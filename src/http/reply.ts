@@ -41,11 +41,15 @@ async function stream(
   body: AsyncIterable<Uint8Array>,
   outgoing: ServerResponse,
 ): Promise<Response> {
-  if (outgoing.headersSent) await body[Symbol.asyncIterator]().return?.();
-  else {
-    outgoing.writeHead(status, headers);
-    outgoing.flushHeaders();
-    await pipe(body, outgoing);
+  try {
+    if (!outgoing.headersSent) {
+      outgoing.writeHead(status, headers);
+      outgoing.flushHeaders();
+      await pipe(body, outgoing);
+    }
+  } finally {
+    // Whatever came between: the provider's call ends with it.
+    await body[Symbol.asyncIterator]().return?.();
   }
   return alreadySent;
 }
@@ -71,7 +75,10 @@ function drained(outgoing: ServerResponse): Promise<void> {
       outgoing.off('drain', settle).off('close', settle);
       resolve();
     };
-    const timer = setTimeout(() => outgoing.destroy(), longestStallMs);
+    const timer = setTimeout(() => {
+      outgoing.destroy();
+      settle();
+    }, longestStallMs);
     outgoing.on('drain', settle).on('close', settle);
   });
 }

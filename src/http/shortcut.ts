@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { Shortcut } from './bindings.ts';
-import { checkCallBody, receive } from './body.ts';
+import { checkCallBody, readIncoming } from './body.ts';
 import { callerOf, callRoutes, leaving, noQuery } from './openai.ts';
 import { type Credential, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
@@ -18,6 +18,8 @@ export interface ShortcutOptions {
 
 /** Bytes of a body from which on the way there is no part of what a call costs. */
 const longestBody = 1_048_576;
+/** Milliseconds that the rest of a body may take whose call is answered. */
+const longestRestMs = 500;
 
 /**
  * The way of nearly every call: a POST of JSON to a path without parameters, in Node, by a key. A standard request and
@@ -25,13 +27,30 @@ const longestBody = 1_048_576;
  * is not plainly one of these goes through Hono.
  */
 export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions): Shortcut {
-  const { basePath = '', credentialOf, failed } = options;
-  const limit = Math.min(options.bodyLimit, longestBody);
-  const paths = new Map<string | undefined, string>();
-  for (const route of callRoutes) {
-    if (route.method !== 'POST' || route.permission !== 'calls') continue;
-    for (const path of route.paths) if (!path.includes('{')) paths.set(basePath + path, path);
-  }
+  const { bodyLimit, credentialOf, failed } = options;
+  const limit = Math.min(bodyLimit, longestBody);
+  const paths = fixedPaths(options.basePath ?? '');
+
+  const call = async (
+    path: string,
+    headers: HeaderReader,
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+  ) => {
+    const given = credentialOf(headers);
+    const credential = permitted(given instanceof Promise ? await given : given, 'calls');
+    const read = readIncoming(incoming, bodyLimit);
+    const body = checkCallBody(read instanceof Promise ? await read : read, headers);
+    const signal = leaving(outgoing);
+    return router.dispatch(callerOf(credential), {
+      method: 'POST',
+      path,
+      query: noQuery,
+      headers,
+      body,
+      signal,
+    });
+  };
 
   const answer = async (
     path: string,
@@ -40,38 +59,50 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     outgoing: ServerResponse,
   ) => {
     const node = { outgoing, direct: true };
-    let answered: Answer;
     try {
-      const given = credentialOf(headers);
-      const credential = permitted(given instanceof Promise ? await given : given, 'calls');
-      const body = checkCallBody(await receive(incoming, limit), headers);
-      const call = { method: 'POST', path, query: noQuery, headers, body, signal: leaving(outgoing) };
-      answered = await router.dispatch(callerOf(credential), call);
-    } catch (error) {
-      answered = failed(error);
-    }
-    try {
-      await reply(answered, node);
+      await reply(await call(path, headers, incoming, outgoing), node);
     } catch (error) {
       await reply(failed(error), node);
     }
+    if (!incoming.complete) endLater(incoming);
   };
 
   return (incoming, outgoing) => {
     const path = incoming.method === 'POST' ? paths.get(incoming.url) : undefined;
-    if (path === undefined || wasRead(incoming)) return undefined;
+    if (path === undefined) return undefined;
     const headers = new NodeHeaders(incoming);
-    if (!isShortJson(headers, limit)) return undefined;
+    if (!isOrdinary(headers, limit)) return undefined;
     return answer(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
   };
 }
 
-/** By a body parser of the application's. */
-function wasRead(incoming: IncomingMessage): boolean {
-  return incoming.readableDidRead || 'rawBody' in incoming || 'body' in incoming;
+/** By how they are sent; none under a base path that URLs could be spelt differently for. */
+function fixedPaths(basePath: string): ReadonlyMap<string | undefined, string> {
+  const paths = new Map<string, string>();
+  const under = basePath.replace(/\/$/, '');
+  if (/\/[/.]|\/$/.test(under)) return paths;
+  for (const route of callRoutes) {
+    if (route.method !== 'POST' || route.permission !== 'calls') continue;
+    for (const path of route.paths) if (!path.includes('{')) paths.set(under + path, path);
+  }
+  return paths;
 }
 
-function isShortJson(headers: HeaderReader, limit: number): boolean {
+/** Short JSON, for a host that a URL can be made of. */
+function isOrdinary(headers: HeaderReader, limit: number): boolean {
   const length = headers.get('content-length');
-  return headers.get('content-type') === 'application/json' && length !== null && Number(length) <= limit;
+  return (
+    headers.get('content-type') === 'application/json' &&
+    length !== null &&
+    Number(length) <= limit &&
+    /^[\w.-]+(:[0-5]?\d{1,4})?$/.test(headers.get('host') ?? '')
+  );
+}
+
+/** A caller that was refused before its body was there may go on sending it, at whatever pace; but not for long. */
+function endLater(incoming: IncomingMessage): void {
+  const end = () => {
+    if (!incoming.complete) incoming.socket.destroySoon();
+  };
+  setTimeout(end, longestRestMs).unref();
 }

@@ -203,6 +203,21 @@ it('the commands that it prints make a team, a key and a model; what fails is a 
   expect(JSON.parse(line)).toMatchObject({ level: 'warn', teamId: 'acme', code: 'provider_unreachable' });
 });
 
+it('goes on when nobody reads any more what it writes', async () => {
+  const data = newPath('data');
+  const started = serve(data, {}, ['--egress-allow', 'http://127.0.0.1:1']);
+  const url = await started.listening;
+  const master = masterKeyOf(data);
+  const litellm_params = { model: 'm', api_base: 'http://127.0.0.1:1', num_retries: 0 };
+  expect((await post(url, master, '/model/new', { model_name: 'gone', litellm_params })).status).toBe(200);
+  started.child.stdout?.destroy();
+  started.child.stderr?.destroy();
+  const call = { model: 'gone', messages: [] };
+  for (let count = 0; count < 3; count++)
+    expect((await post(url, master, '/v1/chat/completions', call)).status).toBe(502);
+  expect((await fetch(`${url}/health/liveness`)).status).toBe(200);
+});
+
 describe('SIGTERM', () => {
   let provider: RecordingProvider;
   let finish: () => void = () => {};

@@ -1,5 +1,5 @@
-import { createServer, request as httpRequest, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway, type Gateway, type GatewayOptions } from 'team-model-router/http';
 import { nodeListener } from 'team-model-router/http/node';
@@ -10,6 +10,8 @@ import {
   recordingProvider,
   sendError,
 } from '../fixtures/recording-provider.ts';
+
+import { within } from '../fixtures/within.ts';
 
 const masterKey = 'm'.repeat(32);
 const model = 'my-team-model';
@@ -22,8 +24,12 @@ const servers: Server[] = [];
 
 beforeAll(async () => {
   provider = await recordingProvider((request, response) => {
-    if (String(request.body).includes('"n":7')) sendError(response, 400, 'n is too large');
-    else answerAsOpenAI(request, response);
+    const body = String(request.body);
+    if (body.includes('"n":7')) sendError(response, 400, 'n is too large');
+    else if (body.includes('"n":8')) {
+      response.setHeader('x-request-id', Buffer.from('日本').toString('latin1'));
+      answerAsOpenAI(request, response);
+    } else answerAsOpenAI(request, response);
   });
   router = new TeamModelRouter({
     storage: memoryStorage(),
@@ -132,6 +138,11 @@ describe('a call answers the same, whether it goes through Hono or not', () => {
       headers: as('good'),
       body: JSON.stringify({ model, messages, n: 7 }),
     }),
+    'a header of the provider’s that is no ASCII': () => ({
+      headers: as('good'),
+      body: JSON.stringify({ model, messages, n: 8 }),
+    }),
+    'a host with a port': () => ({ headers: { ...as('good'), host: 'localhost:4000' }, body: plain }),
     'an unknown model': () => ({ headers: as('good'), body: JSON.stringify({ model: 'other', messages }) }),
     'the master key': () => ({ headers: as('master'), body: plain }),
     'a key that may not call': () => ({ headers: as('read only'), body: plain }),
@@ -171,6 +182,18 @@ describe('a call answers the same, whether it goes through Hono or not', () => {
   });
 });
 
+it.each(['a b', 'a:99999', 'a@b', 'a/../b'])(
+  'no URL can be made of the host %j, either way',
+  async (host) => {
+    const { short, long } = await bothWays();
+    const answers = await Promise.all(
+      [short, long].map((port) => send(port, { headers: { ...as('good'), host }, body: plain })),
+    );
+    expect(answers[0]).toEqual(answers[1]);
+    expect(answers[0]).toMatchObject({ status: 400 });
+  },
+);
+
 /** Whether the gateway's own way through Hono is taken. */
 async function goesThroughHono(gateway: Gateway, port: number, sent: Sent): Promise<boolean> {
   const seen = vi.spyOn(gateway.router, 'match');
@@ -201,14 +224,105 @@ it('a plain call by a key takes the short way; what an application has a say in 
   expect(await send(under.short, sent)).toMatchObject({ status: 404 });
 });
 
+it('a base path that could be spelt in another way is Hono’s to read', async () => {
+  for (const basePath of ['/', '/llm/', '/a/../b', '/llm//']) {
+    const { short, long } = await bothWays({ basePath });
+    for (const path of [basePath, `${basePath}/`, basePath.replace(/\/+$/, ''), '/b', '/llm'])
+      for (const under of ['v1/chat/completions', '/v1/chat/completions']) {
+        const sent = { path: path + under, headers: as('good'), body: plain };
+        if (!sent.path.startsWith('/')) continue;
+        expect(await send(short, sent), sent.path).toEqual(await send(long, sent));
+      }
+  }
+});
+
 it('a fetch that somebody has put in the place of the gateway’s own is asked', async () => {
-  const { gateway, short } = await bothWays();
-  const own = gateway.fetch;
-  const asked: string[] = [];
-  gateway.fetch = (request, ...more) => {
-    asked.push(request.url);
-    return own(request, ...more);
+  const wrappings: Record<string, (own: Gateway['fetch'], asked: () => void) => Gateway['fetch']> = {
+    'a function': (own, asked) => (request, env) => {
+      asked();
+      return own(request, env);
+    },
+    'a proxy': (own, asked) =>
+      new Proxy(own, {
+        apply(target, self, given) {
+          asked();
+          return Reflect.apply(target, self, given);
+        },
+      }),
+    'a function with all that its own had': (own, asked) => {
+      const wrapped: Gateway['fetch'] = (request, env) => {
+        asked();
+        return own(request, env);
+      };
+      return Object.defineProperties(wrapped, Object.getOwnPropertyDescriptors(own));
+    },
   };
-  expect(await send(short, { headers: as('good'), body: plain })).toMatchObject({ status: 200 });
-  expect(asked).toHaveLength(1);
+  for (const [name, wrap] of Object.entries(wrappings)) {
+    const { gateway, short } = await bothWays();
+    const asked = vi.fn();
+    gateway.fetch = wrap(gateway.fetch, asked);
+    expect(await send(short, { headers: as('good'), body: plain }), name).toMatchObject({ status: 200 });
+    expect(asked, name).toHaveBeenCalledTimes(1);
+  }
+});
+
+describe('what an application has done to a request before', () => {
+  const before: Record<string, (incoming: IncomingMessage) => void> = {
+    nothing: () => {},
+    'listened to its body': (incoming) => void incoming.on('data', () => {}),
+    'had it decoded': (incoming) => void incoming.setEncoding('utf8'),
+    'paused it': (incoming) => void incoming.pause(),
+    'kept its bytes': (incoming) => void Object.assign(incoming, { rawBody: Buffer.from(plain) }),
+  };
+
+  it.each(Object.entries(before))('counts in the same way: %s', async (_, prepare) => {
+    const gateway = createGateway(router, { masterKey, bodyLimit });
+    const answers = await Promise.all(
+      [gateway, { fetch: (request: Request, env?: object) => gateway.fetch(request, env) }].map(
+        async (given) => {
+          const listener = nodeListener(given);
+          const port = await listen(async (incoming, outgoing) => {
+            prepare(incoming);
+            await listener(incoming, outgoing);
+          });
+          return send(port, { headers: as('good'), body: plain });
+        },
+      ),
+    );
+    expect(answers[0]).toEqual(answers[1]);
+  });
+
+  it('a body that has flowed elsewhere while its key was looked up is refused, and not cut', async () => {
+    const slow = new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+    const verify = router.verifyKey.bind(router);
+    const spy = vi.spyOn(router, 'verifyKey').mockImplementation(async (key) => {
+      await slow;
+      return verify(key);
+    });
+    const gateway = createGateway(router, { masterKey, bodyLimit });
+    const listener = nodeListener(gateway);
+    const port = await listen(async (incoming, outgoing) => {
+      incoming.on('data', () => {});
+      await listener(incoming, outgoing);
+    });
+    const count = provider.requests.length;
+    const answer = await send(port, { headers: as('good'), body: plain });
+    expect([answer.status, answer.body]).toEqual([400, expect.stringContaining('was read before')]);
+    expect(provider.requests).toHaveLength(count);
+    spy.mockRestore();
+  });
+});
+
+it('whoever was refused does not keep the connection by sending on and on', async () => {
+  const { short } = await bothWays();
+  const socket = connect(short, '127.0.0.1').on('error', () => {});
+  socket.write(
+    'POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+  );
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  await within(5_000, new Promise((resolve) => socket.once('close', resolve)), 'the end of the connection');
+  expect(text).toMatch(/^HTTP\/1.1 401 /);
 });
