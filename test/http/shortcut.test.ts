@@ -194,6 +194,20 @@ it.each(['a b', 'a:99999', 'a@b', 'a/../b'])(
   },
 );
 
+it('a header of the provider’s that is no ASCII is handed on as it came', async () => {
+  const { short } = await bothWays();
+  const body = JSON.stringify({ model, messages, n: 8 });
+  const { status, headers } = await send(short, { headers: as('good'), body });
+  expect(status).toBe(200);
+  expect(headers).toMatchObject({ 'x-request-id': Buffer.from('日本').toString('latin1') });
+  const inProcess = await router.fetchFor('acme')('/v1/chat/completions', {
+    method: 'POST',
+    headers: json,
+    body,
+  });
+  expect(inProcess.status).toBe(200);
+});
+
 /** Whether the gateway's own way through Hono is taken. */
 async function goesThroughHono(gateway: Gateway, port: number, sent: Sent): Promise<boolean> {
   const seen = vi.spyOn(gateway.router, 'match');
