@@ -14,26 +14,21 @@ const passedPrefixes = /^(openai-|x-ratelimit-)./;
 const passedTypes =
   /^(application\/([a-z0-9.+-]*\+)?json|application\/x-ndjson|application\/jsonl|text\/event-stream|text\/plain|(audio|image|video|multipart)\/[a-z0-9.+-]+|application\/octet-stream)\s*(;|$)/i;
 
-const plain = /^[\t\x20-\x7e]*$/;
-
-/** What was decoded as UTF-8, in the bytes that came; nothing if no header can carry it. */
-function asSent(value: string): string | undefined {
-  const bytes = /[^\0-\xff]/.test(value) ? Buffer.from(value).toString('latin1') : value;
-  return /^[\t\x20-\x7e\x80-\xff]*$/.test(bytes) ? bytes : undefined;
-}
-
 export function passHeaders(given: Given): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name in given) {
     const value = given[name];
-    if (typeof value !== 'string' || !(passed.has(name) || passedPrefixes.test(name))) continue;
-    const carried = plain.test(value) ? value : asSent(value);
-    if (carried !== undefined) headers[name] = carried;
+    if (typeof value === 'string' && (passed.has(name) || passedPrefixes.test(name))) headers[name] = value;
   }
   const type = headers['content-type'];
   if (type !== 'application/json' && (type === undefined || !passedTypes.test(type)))
     headers['content-type'] = 'application/octet-stream';
-  return headers;
+  return headers['content-disposition'] === undefined ? headers : lengthLast(headers);
+}
+
+/** Behind a length Node takes the bytes of a file's name for UTF-8, which no header can carry. */
+function lengthLast({ 'content-length': length, ...others }: Record<string, string>): Record<string, string> {
+  return length === undefined ? others : { ...others, 'content-length': length };
 }
 
 /** What an answer is, as far as that decides how it is read. */

@@ -338,6 +338,17 @@ describe('of an answer', () => {
   const ways = both(() => send(house.gateway, 'POST /v1/chat/completions', call()));
 
   describe.each(ways)('$way', ({ ask }) => {
+    it.each(['application/json', 'audio/mpeg'])('a file’s name is handed on as it came: %s', async (type) => {
+      const name = `attachment; filename="${Buffer.from('日本.txt').toString('latin1')}"`;
+      wire = answerOf(
+        '200 OK',
+        ['content-length: 2', `content-type: ${type}`, `content-disposition: ${name}`],
+        '{}',
+      );
+      const { status, headers } = await ask();
+      expect([status, headers.get('content-disposition')]).toEqual([200, name]);
+    });
+
     it.each([
       ['200 OK', '{"ok":true}', 'application/json'],
       ['400 Bad Request', '{"error":{"message":"m","type":"t","param":null,"code":"c"}}', 'application/json'],

@@ -24,12 +24,8 @@ const servers: Server[] = [];
 
 beforeAll(async () => {
   provider = await recordingProvider((request, response) => {
-    const body = String(request.body);
-    if (body.includes('"n":7')) sendError(response, 400, 'n is too large');
-    else if (body.includes('"n":8')) {
-      response.setHeader('x-request-id', Buffer.from('日本').toString('latin1'));
-      answerAsOpenAI(request, response);
-    } else answerAsOpenAI(request, response);
+    if (String(request.body).includes('"n":7')) sendError(response, 400, 'n is too large');
+    else answerAsOpenAI(request, response);
   });
   router = new TeamModelRouter({
     storage: memoryStorage(),
@@ -138,10 +134,6 @@ describe('a call answers the same, whether it goes through Hono or not', () => {
       headers: as('good'),
       body: JSON.stringify({ model, messages, n: 7 }),
     }),
-    'a header of the provider’s that is no ASCII': () => ({
-      headers: as('good'),
-      body: JSON.stringify({ model, messages, n: 8 }),
-    }),
     'a host with a port': () => ({ headers: { ...as('good'), host: 'localhost:4000' }, body: plain }),
     'an unknown model': () => ({ headers: as('good'), body: JSON.stringify({ model: 'other', messages }) }),
     'the master key': () => ({ headers: as('master'), body: plain }),
@@ -193,20 +185,6 @@ it.each(['a b', 'a:99999', 'a@b', 'a/../b'])(
     expect(answers[0]).toMatchObject({ status: 400 });
   },
 );
-
-it('a header of the provider’s that is no ASCII is handed on as it came', async () => {
-  const { short } = await bothWays();
-  const body = JSON.stringify({ model, messages, n: 8 });
-  const { status, headers } = await send(short, { headers: as('good'), body });
-  expect(status).toBe(200);
-  expect(headers).toMatchObject({ 'x-request-id': Buffer.from('日本').toString('latin1') });
-  const inProcess = await router.fetchFor('acme')('/v1/chat/completions', {
-    method: 'POST',
-    headers: json,
-    body,
-  });
-  expect(inProcess.status).toBe(200);
-});
 
 /** Whether the gateway's own way through Hono is taken. */
 async function goesThroughHono(gateway: Gateway, port: number, sent: Sent): Promise<boolean> {
