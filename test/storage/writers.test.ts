@@ -3,6 +3,8 @@ import { clusterStorages } from '../fixtures/connections.ts';
 import { cuttingProxy } from '../fixtures/cutting-proxy.ts';
 import { writeTogether } from '../fixtures/many-writers.ts';
 
+const mostRounds = 5;
+
 describe.each(clusterStorages)('2 nodes that write to the same teams on $name', ({ url = '' }) => {
   it.skipIf(url === '')(
     'lose nothing, and apply nothing twice, while their connections are cut',
@@ -10,17 +12,17 @@ describe.each(clusterStorages)('2 nodes that write to the same teams on $name', 
       const proxy = await cuttingProxy(Number(new URL(url).port), 15);
       const proxied = new URL(url);
       proxied.port = String(proxy.port);
-      const outcome = await writeTogether({
-        url: proxied.href,
-        directUrl: url,
-        processes: 2,
-        count: 60,
-        width: 5,
-      });
+      const writing = { url: proxied.href, directUrl: url, processes: 2, count: 60, width: 5 };
+      const seen = { acknowledged: 0, conflicts: 0, unanswered: 0 };
+      // Each round checks what it left; whether the nodes got in each other's way in it is up to the machine.
+      for (let round = 0; round < mostRounds && Object.values(seen).includes(0); round++) {
+        const outcome = await writeTogether(writing);
+        seen.acknowledged += outcome.acknowledged;
+        seen.conflicts += outcome.conflicts;
+        seen.unanswered += outcome.unanswered;
+      }
       expect(proxy.cuts).toBeGreaterThan(0);
-      expect(outcome.unanswered).toBeGreaterThan(0);
-      expect(outcome.conflicts).toBeGreaterThan(0);
-      expect(outcome.acknowledged).toBeGreaterThan(0);
+      for (const [what, count] of Object.entries(seen)) expect(count, what).toBeGreaterThan(0);
       await proxy.close();
     },
   );
