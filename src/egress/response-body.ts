@@ -13,6 +13,11 @@ export interface Beginning {
   complete: boolean;
 }
 
+/**
+ * What Node takes from its pool of small buffers. Longer ones have memory of their own, which the allocator may give back to
+ * the system each time: that makes a stream cost twice as much.
+ */
+const longestJoined = Buffer.poolSize / 2 - 1;
 /** Bytes that may lie here before the provider is held back. */
 const highWaterMark = 65_536;
 
@@ -45,14 +50,20 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     return this.#error;
   }
 
-  /** All bytes that are here: many small pieces cost whoever passes them on more than to join them. */
+  /** The next bytes that are here: many small pieces cost whoever passes them on more than to join some of them. */
   take(): Buffer | undefined {
     const [first] = this.#chunks;
     if (first === undefined) return undefined;
-    const bytes = this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
-    this.#chunks = [];
-    this.#flow();
-    return bytes;
+    let size = first.length;
+    let count = 1;
+    for (; count < this.#chunks.length; count++) {
+      const joined = size + (this.#chunks[count]?.length ?? 0);
+      if (joined > longestJoined) break;
+      size = joined;
+    }
+    const taken = this.#chunks.splice(0, count);
+    if (this.#chunks.length === 0) this.#flow();
+    return count === 1 ? first : Buffer.concat(taken, size);
   }
 
   /** Until there is more to take, or it is over. */

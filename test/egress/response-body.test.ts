@@ -21,9 +21,24 @@ it('holds the provider back once 64 KiB lie here, and lets it go on when they ar
   body.push(bytes(1));
   body.push(bytes(1));
   expect(told).toEqual(['pause']);
-  expect(body.take()?.length).toBe(65_537);
+  expect(body.take()?.length).toBe(65_535);
+  expect(told).toEqual(['pause']);
+  expect(body.take()?.length).toBe(2);
   expect(told).toEqual(['pause', 'resume']);
   expect(body.take()).toBeUndefined();
+});
+
+it('joins small pieces, up to what lies in the pool of small buffers, and loses none', () => {
+  const { body } = opened();
+  const pieces = Array.from({ length: 300 }, (_, index) =>
+    bytes(index, String.fromCharCode(97 + (index % 26))),
+  );
+  for (const piece of pieces) body.push(piece);
+  const taken: Buffer[] = [];
+  for (let next = body.take(); next !== undefined; next = body.take()) taken.push(next);
+  expect(Buffer.concat(taken)).toEqual(Buffer.concat(pieces));
+  expect(Math.max(...taken.map(({ length }) => length))).toBeLessThan(Buffer.poolSize / 2);
+  expect(taken.length).toBeLessThan(20);
 });
 
 it('a body that was read up to a limit goes on behind it, though its provider was held back', async () => {
