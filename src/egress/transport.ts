@@ -45,7 +45,6 @@ export class Transport {
   readonly #agent: Agent;
   readonly #options: TransportOptions;
   readonly #allowedOrigins = new Set<string>();
-  #closed = false;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -69,7 +68,7 @@ export class Transport {
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     try {
       // undici would say that the provider cannot be reached, and the call would be tried again.
-      if (this.#closed) throw new RouterError('draining', 'The router is closed.');
+      if (this.#agent.destroyed) throw new RouterError('draining', 'The router is closed.');
       this.#check(origin);
     } catch (error) {
       return Promise.reject(error);
@@ -94,7 +93,6 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
     await this.#agent.destroy();
   }
 
