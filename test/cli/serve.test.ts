@@ -25,6 +25,22 @@ async function stop(started: ServeProcess): Promise<number | null> {
 const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
 const masterKeyOf = (data: string) => readFileSync(join(data, 'master-key'), 'utf8').trim();
 
+const lineWith = (started: ServeProcess, text: string) =>
+  JSON.parse(
+    started
+      .output()
+      .split('\n')
+      .find((line) => line.startsWith('{') && line.includes(text)) ?? '',
+  );
+
+/** Nobody listens there. */
+const nowhere = 'http://127.0.0.1:1';
+const gone = {
+  model_name: 'gone',
+  litellm_params: { model: 'm', api_base: nowhere, num_retries: 0 },
+};
+const callGone = { model: 'gone', messages: [] };
+
 async function post(url: string, key: string, path: string, body: unknown): Promise<Response> {
   const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
   return fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -136,12 +152,11 @@ describe('team-model-router serve', () => {
     const { id, key } = generateEncryptionKey();
     const second = serve(data, { TMR_ENCRYPTION_KEYS: `${id}:${key}` });
     await second.printed('do not open');
-    const line =
-      second
-        .output()
-        .split('\n')
-        .find((text) => text.startsWith('{')) ?? '';
-    expect(JSON.parse(line)).toMatchObject({ level: 'warn', teamId: 'acme', deploymentId: 'its-id' });
+    expect(lineWith(second, 'do not open')).toMatchObject({
+      level: 'warn',
+      teamId: 'acme',
+      deploymentId: 'its-id',
+    });
     await stop(second);
     const third = serve(data);
     await third.listening;
@@ -173,7 +188,7 @@ describe('team-model-router serve', () => {
 
 it('the commands that it prints make a team, a key and a model; what fails is a line of JSON', async () => {
   const data = newPath('data');
-  const started = serve(data, {}, ['--egress-allow', 'http://127.0.0.1:1']);
+  const started = serve(data, {}, ['--egress-allow', nowhere]);
   const url = await started.listening;
   await started.printed('/v1/chat/completions');
   const commands = started.output().match(/curl .*/g) ?? [];
@@ -189,32 +204,26 @@ it('the commands that it prints make a team, a key and a model; what fails is a 
   });
   expect(commands[3]).toContain('"model": "my-team-model"');
 
-  // Nobody listens there.
-  const litellm_params = { model: 'm', api_base: 'http://127.0.0.1:1', num_retries: 0 };
-  expect((await post(url, TEAM_KEY, '/model/new', { model_name: 'gone', litellm_params })).status).toBe(200);
-  const call = { model: 'gone', messages: [] };
-  expect((await post(url, TEAM_KEY, '/v1/chat/completions', call)).status).toBe(502);
+  expect((await post(url, TEAM_KEY, '/model/new', gone)).status).toBe(200);
+  expect((await post(url, TEAM_KEY, '/v1/chat/completions', callGone)).status).toBe(502);
   await started.printed('call failed');
-  const line =
-    started
-      .output()
-      .split('\n')
-      .find((text) => text.includes('call failed')) ?? '';
-  expect(JSON.parse(line)).toMatchObject({ level: 'warn', teamId: 'acme', code: 'provider_unreachable' });
+  expect(lineWith(started, 'call failed')).toMatchObject({
+    level: 'warn',
+    teamId: 'acme',
+    code: 'provider_unreachable',
+  });
 });
 
 it('goes on when nobody reads any more what it writes', async () => {
   const data = newPath('data');
-  const started = serve(data, {}, ['--egress-allow', 'http://127.0.0.1:1']);
+  const started = serve(data, {}, ['--egress-allow', nowhere]);
   const url = await started.listening;
   const master = masterKeyOf(data);
-  const litellm_params = { model: 'm', api_base: 'http://127.0.0.1:1', num_retries: 0 };
-  expect((await post(url, master, '/model/new', { model_name: 'gone', litellm_params })).status).toBe(200);
+  expect((await post(url, master, '/model/new', gone)).status).toBe(200);
   started.child.stdout?.destroy();
   started.child.stderr?.destroy();
-  const call = { model: 'gone', messages: [] };
   for (let count = 0; count < 3; count++)
-    expect((await post(url, master, '/v1/chat/completions', call)).status).toBe(502);
+    expect((await post(url, master, '/v1/chat/completions', callGone)).status).toBe(502);
   expect((await fetch(`${url}/health/liveness`)).status).toBe(200);
 });
 
