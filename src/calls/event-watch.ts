@@ -15,7 +15,9 @@ const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
 const longestHeld = 1_048_576;
 /** Of what was passed on, so much is remembered, to be looked at once: at the end. */
 const rememberedBytes = 32_768;
-const rememberedRuns = 256;
+const rememberedRuns = 64;
+/** In so many of them the end and the usage nearly always stand: to look through all costs more than a stream's beginning. */
+const lastRuns = 8;
 
 const lineFeed = 10;
 const carriageReturn = 13;
@@ -33,9 +35,8 @@ export class EventWatch {
   /** An event was too long to be held: its beginning has been passed on. */
   #midEvent = false;
   #complete = false;
-  #recent: Buffer[] = [];
-  #recentSize = 0;
-  #older: Buffer[] = [];
+  readonly #runs: Buffer[] = [];
+  #runsSize = 0;
   #tail: string | undefined;
   readonly #redact: (events: Buffer) => Buffer;
 
@@ -65,7 +66,7 @@ export class EventWatch {
 
   /** The stream has ended: passes on what is left, or the error that says that it is not all. */
   end(out: Uint8Array[]): RouterError | undefined {
-    this.#complete ||= ending.test(this.tail());
+    this.#complete ||= ending.test(this.tail()) || ending.test(this.#textOf(this.#runs));
     if (this.#complete) {
       this.#release(out);
       return undefined;
@@ -83,8 +84,13 @@ export class EventWatch {
 
   /** The last of what came, in which the end and the usage are looked for. */
   tail(): string {
-    this.#tail ??= textOf(this.#older) + textOf(this.#recent) + this.#heldText();
+    this.#tail ??= this.#textOf(this.#runs.slice(-lastRuns));
     return this.#tail;
+  }
+
+  /** Run by run: to join the bytes first takes memory that is not V8's own, and so dearer. */
+  #textOf(runs: readonly Buffer[]): string {
+    return runs.map((run) => run.toString('latin1')).join('') + this.#heldText();
   }
 
   #heldText(): string {
@@ -115,18 +121,16 @@ export class EventWatch {
     const told = given.includes('error') && failing.test(given.toString('latin1'));
     const run = told ? this.#redact(given) : given;
     out.push(run);
-    this.#recent.push(run);
-    this.#recentSize += run.length;
-    if (this.#recentSize <= rememberedBytes && this.#recent.length <= rememberedRuns) return;
-    this.#older = this.#recent;
-    this.#recent = [];
-    this.#recentSize = 0;
+    this.#runs.push(run);
+    this.#runsSize += run.length;
+    while (this.#remembersMore()) this.#runsSize -= this.#runs.shift()?.length ?? 0;
   }
-}
 
-/** Text by text: to join the bytes first takes memory that is not V8's own, and so dearer. */
-function textOf(runs: readonly Buffer[]): string {
-  return runs.map((run) => run.toString('latin1')).join('');
+  /** Whether enough is left without the oldest. */
+  #remembersMore(): boolean {
+    const left = this.#runsSize - (this.#runs[0]?.length ?? 0);
+    return left >= rememberedBytes || this.#runs.length > rememberedRuns;
+  }
 }
 
 /**

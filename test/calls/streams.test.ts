@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EventWatch } from '../../src/calls/event-watch.ts';
 
 let answer: (response: ServerResponse) => void = () => {};
@@ -111,6 +111,23 @@ describe('a stream of events', () => {
   ])('that is cut after %s was taken for whole', async (_, text) => {
     answer = (response) => response.end(text);
     expect(await (await call()).text()).toContain('"code":"provider_unreachable"');
+  });
+
+  it('is whole though many comments followed its end', () => {
+    const watch = new EventWatch((events) => events);
+    watch.push(Buffer.from('data: {"choices":[{"finish_reason":"stop"}]}\n\n'), []);
+    for (let count = 0; count < 40; count++) watch.push(Buffer.from(': still here\n\n'), []);
+    expect(watch.end([])).toBeUndefined();
+  });
+
+  it('is counted by the usage that stands at the end of an event of any length', async () => {
+    const response = { output: 'x'.repeat(100_000), usage: { input_tokens: 3, output_tokens: 4 } };
+    answer = (writing) => {
+      writing.write(`data: ${JSON.stringify({ type: 'response.completed', response })}\n\n`);
+      writing.end(': bye\n\n');
+    };
+    await (await call()).text();
+    await vi.waitFor(() => expect(receipts.at(-1)?.tokens).toEqual({ input: 3, output: 4, total: 7 }));
   });
 
   it('holds an event of many small pieces without copying them over and over', () => {
