@@ -13,7 +13,7 @@ import { load, quantile, type Sample, type Target } from './http-load.ts';
 import { freePort, installPortkey, startPortkey } from './http-portkey.ts';
 
 const script = (name: string) => fileURLToPath(new URL(`${name}.js`, import.meta.url));
-const rounds = 9;
+const rounds = 15;
 
 interface Contender {
   name: string;

@@ -12,6 +12,7 @@ export interface AttemptPlan extends AttemptWatcher {
   wait(milliseconds: number): Promise<void>;
 }
 
+const none: ReadonlySet<string> = new Set();
 const mostRetries = 20;
 const firstBackoffMs = 500;
 const longestBackoffMs = 8_000;
@@ -30,7 +31,7 @@ export async function attempt(
   plan: AttemptPlan,
   fallback: string | undefined,
 ): Promise<{ outcome: Outcome; name: string }> {
-  const tried = new Set<string>();
+  let tried = none;
   let outcome: Outcome | undefined;
   for (let turn = 0; ; turn++) {
     const resolved = plan.resolve(fallback);
@@ -38,7 +39,6 @@ export async function attempt(
     const deployment = choose(deployments, tried, plan.gates, plan.random);
     if (deployment !== undefined) {
       outcome = await new Attempt(deployment, deployments.length > 1, plan).outcome();
-      tried.add(deployment.id);
     }
     // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.
     const last = outcome?.deployment;
@@ -47,6 +47,7 @@ export async function attempt(
     const { prospect } = outcome;
     const enough = turn >= Math.min(plan.settings.retriesOf(last), mostRetries) || !plan.repeatable();
     if (prospect === 'done' || prospect === 'final' || enough) return { outcome, name };
+    if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
     if (untriedOf(deployments, tried, plan.gates).length > 0) continue;
     const pause = pauseBefore(turn, outcome, plan.random);
     // After a pause that outlasts the call's time there is nothing left to try.

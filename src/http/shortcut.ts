@@ -37,30 +37,16 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     incoming: IncomingMessage,
     outgoing: ServerResponse,
   ) => {
-    const given = credentialOf(headers);
-    const credential = permitted(given instanceof Promise ? await given : given, 'calls');
-    const read = readIncoming(incoming, bodyLimit);
-    const body = checkCallBody(read instanceof Promise ? await read : read, headers);
-    const signal = leaving(outgoing);
-    return router.dispatch(callerOf(credential), {
-      method: 'POST',
-      path,
-      query: noQuery,
-      headers,
-      body,
-      signal,
-    });
-  };
-
-  const answer = async (
-    path: string,
-    headers: HeaderReader,
-    incoming: IncomingMessage,
-    outgoing: ServerResponse,
-  ) => {
     const node = { outgoing, direct: true };
     try {
-      await reply(await call(path, headers, incoming, outgoing), node);
+      const given = credentialOf(headers);
+      const credential = permitted(given instanceof Promise ? await given : given, 'calls');
+      const read = readIncoming(incoming, bodyLimit);
+      const body = checkCallBody(read instanceof Promise ? await read : read, headers);
+      const signal = leaving(outgoing);
+      const request = { method: 'POST', path, query: noQuery, headers, body, signal };
+      const replied = reply(await router.dispatch(callerOf(credential), request), node);
+      if (replied instanceof Promise) await replied;
     } catch (error) {
       await reply(failed(error), node);
     }
@@ -72,7 +58,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     if (path === undefined) return undefined;
     const headers = new NodeHeaders(incoming);
     if (!isOrdinary(headers, limit)) return undefined;
-    return answer(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
+    return call(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
   };
 }
 
