@@ -17,13 +17,22 @@ for (const endpoint of endpoints) {
   bySegments.set(segments.length, [...(bySegments.get(segments.length) ?? []), { endpoint, segments }]);
 }
 
-const byRoute = new Map(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint]));
+/** By method and path, with and without `/v1`: the calls whose path has no parameters, as nearly every one. */
+const fixed = new Map<string, Map<string, EndpointMatch>>();
+for (const endpoint of endpoints) {
+  if (endpoint.path.includes('{')) continue;
+  const paths = fixed.get(endpoint.method) ?? new Map<string, EndpointMatch>();
+  const match: EndpointMatch = { endpoint, params: Object.freeze({}) };
+  fixed.set(endpoint.method, paths.set(endpoint.path, match).set(`/v1${endpoint.path}`, match));
+}
 
 /**
  * The endpoint that a request is for, with or without `/v1`, or in Azure's form under
  * `/openai/deployments/{model}`; `allow` names the methods that the path takes instead; `undefined`: no such path.
  */
 export function matchEndpoint(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
+  const known = fixed.get(method)?.get(path);
+  if (known !== undefined) return known;
   const azure = /^\/openai\/deployments\/([^/]+)(\/.+)$/.exec(path);
   if (azure?.[1] === undefined || azure[2] === undefined) {
     return matchPath(method, path.startsWith('/v1/') ? path.slice(3) : path);
@@ -36,8 +45,6 @@ export function matchEndpoint(method: string, path: string): EndpointMatch | { a
 }
 
 function matchPath(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
-  const exact = byRoute.get(`${method} ${path}`);
-  if (exact !== undefined && !path.includes('{')) return { endpoint: exact, params: {} };
   const segments = path.slice(1).split('/');
   const allow: string[] = [];
   for (const candidate of bySegments.get(segments.length) ?? []) {
