@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { RouterError } from '../errors.ts';
+import { Turn } from '../turn.ts';
 import { decoded } from './decoding.ts';
 import { ResponseBody } from './response-body.ts';
 
@@ -22,6 +23,8 @@ type Controller = Dispatcher.DispatchController;
 
 /** How many headers one answer may have: a provider sends some twenty. */
 const maxHeaders = 256;
+/** Those that came in together. */
+const responses = new Turn();
 /** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
 const maxInformational = 16;
 
@@ -65,7 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const body = new ResponseBody(controller);
     const response = decoded({ status, headers, body }, this.#maxDecodedBytes);
     this.#body = body;
-    this.#resolve(response);
+    responses.end(() => this.#resolve(response));
   }
 
   onResponseData(_: Controller, chunk: Buffer): void {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { RouterError } from '../errors.ts';
+import { Turn } from '../turn.ts';
 import type { NodeBindings } from './bindings.ts';
 import type { HeaderReader } from './request-headers.ts';
 
@@ -126,6 +127,9 @@ async function collect(
   return Buffer.concat(chunks);
 }
 
+/** Those whose bodies came in together. */
+const requests = new Turn();
+
 /** By events: an async iteration of the same takes four times as long. */
 function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
@@ -147,9 +151,10 @@ function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> 
     let whole = false;
     const onEnd = () => {
       whole = true;
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+      const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
       // Node keeps what listens until the call is over.
       chunks.length = 0;
+      requests.end(() => resolve(bytes));
     };
     const onClose = () => {
       if (!whole) reject(brokenOff());
