@@ -1,5 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Turn } from '../src/turn.ts';
+
+afterEach(() => void vi.useRealTimers());
 
 describe('a turn', () => {
   it('lets what came in together go on together, in its order, and what comes then with the next', async () => {
@@ -20,7 +22,8 @@ describe('a turn', () => {
     expect(gone).toEqual(['read', 'first', 'second', 'third']);
   });
 
-  it('goes on by itself: who waits alone is called back too', async () => {
+  it('goes on by itself, under fake timers too: who waits alone is called back', async () => {
+    vi.useFakeTimers();
     const turn = new Turn();
     for (let count = 0; count < 3; count++) await new Promise<void>((resolve) => turn.end(resolve));
   });
