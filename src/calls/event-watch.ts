@@ -123,12 +123,12 @@ export class EventWatch {
     out.push(run);
     this.#runs.push(run);
     this.#runsSize += run.length;
-    while (this.#remembersMore()) this.#runsSize -= this.#runs.shift()?.length ?? 0;
+    while (this.#remembersMore(run)) this.#runsSize -= this.#runs.shift()?.length ?? 0;
   }
 
-  /** Whether enough is left without the oldest. */
-  #remembersMore(): boolean {
-    const left = this.#runsSize - (this.#runs[0]?.length ?? 0);
+  /** Whether enough is left without the oldest, of what came before the newest: that may be long, and the end stand before it. */
+  #remembersMore(newest: Buffer): boolean {
+    const left = this.#runsSize - (this.#runs[0]?.length ?? 0) - newest.length;
     return left >= rememberedBytes || this.#runs.length > rememberedRuns;
   }
 }

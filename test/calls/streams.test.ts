@@ -113,10 +113,13 @@ describe('a stream of events', () => {
     expect(await (await call()).text()).toContain('"code":"provider_unreachable"');
   });
 
-  it('is whole though many comments followed its end', () => {
+  it.each([
+    ['many comments', Array.from({ length: 40 }, () => ': still here\n\n')],
+    ['a long event', [`data: {"x":"${'x'.repeat(40_000)}"}\n\n`]],
+  ])('is whole though %s followed its end', (_, following) => {
     const watch = new EventWatch((events) => events);
     watch.push(Buffer.from('data: {"choices":[{"finish_reason":"stop"}]}\n\n'), []);
-    for (let count = 0; count < 40; count++) watch.push(Buffer.from(': still here\n\n'), []);
+    for (const event of following) watch.push(Buffer.from(event), []);
     expect(watch.end([])).toBeUndefined();
   });
 
