@@ -88,13 +88,9 @@ export function writeBody(
   const copy = Buffer.allocUnsafe(
     kept - (end - start) + Buffer.byteLength(added) + Buffer.byteLength(written),
   );
-  let at = 0;
-  let copied = 0;
-  if (added !== '') {
-    copied = bytes.copy(copy, 0, 0, scan.open);
-    at = copied + copy.write(added, copied);
-  }
-  at += bytes.copy(copy, at, copied, start);
+  let at = bytes.copy(copy, 0, 0, scan.open);
+  at += copy.write(added, at);
+  at += bytes.copy(copy, at, scan.open, start);
   at += copy.write(written, at);
   bytes.copy(copy, at, end, kept);
   return kept === bytes.length ? copy : [copy, bytes.subarray(end)];
