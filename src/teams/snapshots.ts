@@ -49,6 +49,8 @@ interface Entry {
 
 // Long enough for a storage that answers again, short enough for a call.
 const outageWaitMs = 100;
+/** Milliseconds from the call that finds a snapshot old until it is read again: to read it at once would hold that call up. */
+const refreshDelayMs = 25;
 
 /** Where the shared deployments' record stands among the teams': no id of a team, whatever it is, can be this. */
 const sharedId = Symbol('shared');
@@ -62,6 +64,8 @@ export class Snapshots {
   readonly #known: LRUCache<SnapshotId, Entry>;
   readonly #unknown: LRUCache<SnapshotId, Entry>;
   readonly #loading = new Map<SnapshotId, Promise<Entry>>();
+  /** Those that are about to be refreshed. */
+  readonly #due = new Set<SnapshotId>();
   #outOfReach = false;
 
   constructor(storage: Storage, ring: KeyRing, options: SnapshotOptions) {
@@ -79,12 +83,27 @@ export class Snapshots {
    */
   get(teamId: string | null): TeamSnapshot | undefined | Promise<TeamSnapshot | undefined> {
     const id = teamId ?? sharedId;
-    const entry = this.#known.get(id) ?? this.#unknown.get(id);
+    const entry = this.#entry(id);
     if (entry === undefined || entry.expired) return this.#fresh(teamId, entry);
     const age = this.#options.now() - entry.readAt;
     if (age >= this.#options.maxStalenessMs) return this.#fresh(teamId, entry);
-    if (age >= this.#options.maxStalenessMs / 2) this.#load(teamId, entry).catch(() => {});
+    if (age >= this.#options.maxStalenessMs / 2) this.#refreshSoon(teamId);
     return entry.snapshot;
+  }
+
+  #entry(id: SnapshotId): Entry | undefined {
+    return this.#known.get(id) ?? this.#unknown.get(id);
+  }
+
+  #refreshSoon(teamId: string | null): void {
+    const id = teamId ?? sharedId;
+    if (this.#due.has(id)) return;
+    this.#due.add(id);
+    const refresh = () => {
+      this.#due.delete(id);
+      this.#load(teamId, this.#entry(id)).catch(() => {});
+    };
+    setTimeout(refresh, refreshDelayMs).unref();
   }
 
   /** Forgets a team whose record this process has just written. */
