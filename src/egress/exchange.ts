@@ -68,10 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const body = new ResponseBody(controller);
     const response = decoded({ status, headers, body }, this.#maxDecodedBytes);
     this.#body = body;
-    const goOn = () => this.#resolve(response);
-    // A stream's reader waits for its beginning, and a stream costs little at its beginning of what it costs in all.
-    if (isStream(headers)) goOn();
-    else responses.end(goOn);
+    responses.end(() => this.#resolve(response));
   }
 
   onResponseData(_: Controller, chunk: Buffer): void {
@@ -108,11 +105,6 @@ function translate(error: unknown): RouterError {
     return new RouterError('invalid_request', 'A header of this call cannot be sent.');
   const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
   return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`);
-}
-
-function isStream(headers: Headers): boolean {
-  const type = headers['content-type'];
-  return typeof type === 'string' && type.startsWith('text/event-stream');
 }
 
 function countOf(headers: Headers): number {
