@@ -40,7 +40,6 @@ export interface Rooms {
   health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
   chatCompletion: TeamChatCompletion;
-  maxBodyBytes: number;
   close: () => Promise<void>;
 }
 
@@ -119,8 +118,7 @@ export function compose(given: RouterOptions): Rooms {
       return teamHealth(gates.health, await snapshots.get(teamId));
     },
     dispatcher,
-    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher, maxBodyBytes)),
-    maxBodyBytes,
+    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),
     async close() {
       const stop = await watching;
       await stop?.();

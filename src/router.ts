@@ -256,7 +256,7 @@ export class TeamModelRouter {
   /** A real `OpenAI` client whose every call goes through the router as this team; a fresh one each time. */
   forTeam(teamId: string, options: TeamCallOptions = {}): OpenAI {
     const caller = { teamId: checkTeamId(teamId) };
-    return makeTeamClient(this.#rooms.dispatcher, caller, options, this.#rooms.maxBodyBytes);
+    return makeTeamClient(this.#rooms.dispatcher, caller, options);
   }
 
   /**
@@ -265,7 +265,7 @@ export class TeamModelRouter {
    */
   fetchFor(teamId: string, options: TeamCallOptions = {}): typeof fetch {
     const caller = { teamId: checkTeamId(teamId) };
-    return teamFetch(this.#rooms.dispatcher, caller, callDefaults(options), this.#rooms.maxBodyBytes);
+    return teamFetch(this.#rooms.dispatcher, caller, callDefaults(options));
   }
 
   /**

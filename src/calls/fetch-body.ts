@@ -1,19 +1,12 @@
 import type { Call } from './request.ts';
-import { bodyTooLarge } from './streamed-content.ts';
 
 /**
  * The body of a fetch: text and bytes as they are, anything else as a stream, with the content type that comes with
  * its form.
- *
- * @throws RouterError `request_too_large` beyond `limit` bytes; a stream is counted as it is read
  */
-export function readBody(body: unknown, limit: number): { body?: Call['body']; contentType?: string } {
+export function readBody(body: unknown): { body?: Call['body']; contentType?: string } {
   if (body === undefined || body === null) return {};
-  if (typeof body === 'string' || body instanceof Uint8Array) {
-    if (body.length > limit) throw bodyTooLarge(limit);
-    return { body };
-  }
-  if (isIterable(body)) return { body };
+  if (typeof body === 'string' || body instanceof Uint8Array || isIterable(body)) return { body };
   // FormData gets its boundary, a Blob its type, from the one who knows how.
   const response = new Response(body as ConstructorParameters<typeof Response>[0]);
   const contentType = response.headers.get('content-type');

@@ -5,7 +5,7 @@ import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
 import { type Endpoint, matchEndpoint } from './endpoints.ts';
 import { pathReferences } from './references.ts';
-import { readStreamedContent } from './streamed-content.ts';
+import { bodyTooLarge, readStreamedContent } from './streamed-content.ts';
 
 /** One call as it comes in, from a fetch or from a socket. */
 export interface Call {
@@ -86,6 +86,10 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
   const { body, method, headers, signal } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
   const envelope = { endpoint, method, contentType: headers.get('content-type'), given, pathModel };
-  if (!isStream(body)) return request(readContent(body, envelope));
+  if (!isStream(body)) {
+    const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
+    if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
+    return request(readContent(body, envelope));
+  }
   return readStreamedContent(body, envelope, limits, signal).then(request);
 }

@@ -97,24 +97,19 @@ class TeamClient extends OpenAI {
 }
 
 /** A client of its own for one team: it is mutable, and whoever changes it changes nobody else's. */
-export function makeTeamClient(
-  dispatcher: Dispatcher,
-  caller: Caller,
-  options: TeamCallOptions,
-  maxBodyBytes: number,
-): OpenAI {
+export function makeTeamClient(dispatcher: Dispatcher, caller: Caller, options: TeamCallOptions): OpenAI {
   const defaults = callDefaults(options);
   return makeClient((input, init) =>
-    leanFetch(dispatcher, caller, input as string, init, { ...defaults, ...init?.[callKey] }, maxBodyBytes),
+    leanFetch(dispatcher, caller, input as string, init, { ...defaults, ...init?.[callKey] }),
   );
 }
 
 /** The one client behind `chatCompletion`: never handed out, and told with each call whose it is. */
-export function makeSharedClient(dispatcher: Dispatcher, maxBodyBytes: number): OpenAI {
+export function makeSharedClient(dispatcher: Dispatcher): OpenAI {
   return makeClient((input, init) => {
     const caller = init?.[callerKey];
     if (caller === undefined) throw new TypeError('A call without a caller.');
-    return leanFetch(dispatcher, caller, input as string, init, init?.[callKey] ?? {}, maxBodyBytes);
+    return leanFetch(dispatcher, caller, input as string, init, init?.[callKey] ?? {});
   });
 }
 

@@ -51,14 +51,9 @@ export function callDefaults(options: TeamCallOptions): CallDefaults {
 }
 
 /** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
-export function teamFetch(
-  dispatcher: Dispatcher,
-  caller: Caller,
-  defaults: CallDefaults,
-  maxBodyBytes: number,
-): typeof fetch {
+export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults): typeof fetch {
   return async (input, init) =>
-    toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults, maxBodyBytes));
+    toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults));
 }
 
 /** The same for the OpenAI client, which reads less of a `Response`. */
@@ -68,9 +63,8 @@ export async function leanFetch(
   input: Input,
   init: RequestInit | undefined,
   defaults: CallDefaults,
-  maxBodyBytes: number,
 ): Promise<Response> {
-  const answer = await answerTo(dispatcher, caller, input, init, defaults, maxBodyBytes);
+  const answer = await answerTo(dispatcher, caller, input, init, defaults);
   return new LeanResponse(answer) as unknown as Response;
 }
 
@@ -80,7 +74,6 @@ async function answerTo(
   input: Input,
   init: RequestInit | undefined,
   defaults: CallDefaults,
-  maxBodyBytes: number,
 ): Promise<Answer> {
   const request = input instanceof Request ? input : undefined;
   const { path, query } = locate(request?.url ?? String(input));
@@ -90,7 +83,7 @@ async function answerTo(
   const body = init?.body ?? request?.body ?? undefined;
   let content: ReturnType<typeof readBody>;
   try {
-    content = readBody(body, maxBodyBytes);
+    content = readBody(body);
   } catch (error) {
     signal?.throwIfAborted();
     return errorAnswer(asRouterError(error));
