@@ -15,7 +15,8 @@ export const usage = `Usage: team-model-router serve [options]
 
 Environment:
   TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
-  TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals; else as above
+  TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals, or as JSON,
+                          [{"id":"...","key":"..."}]; else as above
   TMR_STORAGE             as --storage, for a URL with a password in it
   TMR_EGRESS_ALLOW        entries as above, separated by commas`;
 

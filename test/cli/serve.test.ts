@@ -2,7 +2,7 @@ import { exec } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { generateEncryptionKey } from 'team-model-router';
+import { type EncryptionKey, generateEncryptionKey } from 'team-model-router';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
 import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
@@ -113,11 +113,14 @@ describe('team-model-router serve', () => {
     expect(readdirSync(data).filter((name) => /-key(s)?\./.test(name))).toEqual([]);
   });
 
-  it('keys from the environment are used, and leave no file', async () => {
+  it.each([
+    ['id:key', ({ id, key }: EncryptionKey) => `${id}:${key}`],
+    ['JSON', (key: EncryptionKey) => JSON.stringify([key])],
+  ])('keys from the environment, as %s, are used, and leave no file', async (_, written) => {
     const data = newPath('data');
     const { id, key } = generateEncryptionKey();
     const masterKey = 'm'.repeat(40);
-    const started = serve(data, { TMR_MASTER_KEY: masterKey, TMR_ENCRYPTION_KEYS: `${id}:${key}` });
+    const started = serve(data, { TMR_MASTER_KEY: masterKey, TMR_ENCRYPTION_KEYS: written({ id, key }) });
     const url = await started.listening;
     expect((await post(url, masterKey, '/team/new', {})).status).toBe(200);
     expect(readdirSync(data).filter((name) => !name.startsWith('models.sqlite'))).toEqual([]);
@@ -129,6 +132,8 @@ describe('team-model-router serve', () => {
     [{ TMR_MASTER_KEY: 'too-short' }, 'masterKey'],
     [{ TMR_ENCRYPTION_KEYS: 'no-colon' }, 'TMR_ENCRYPTION_KEYS'],
     [{ TMR_ENCRYPTION_KEYS: 'k:dG9vIHNob3J0' }, 'encryptionKeys[0].key'],
+    [{ TMR_ENCRYPTION_KEYS: '[{"id":"k","key":"dG9vIHNob3J0"}]' }, 'encryptionKeys[0].key'],
+    [{ TMR_ENCRYPTION_KEYS: '[dG9vIHNob3J0' }, 'TMR_ENCRYPTION_KEYS'],
     [{ TMR_EGRESS_ALLOW: 'http://' }, 'egress.allow[0]'],
   ])('%j does not start, and says why without the value', async (environment, named) => {
     const started = serve(newPath('data'), environment as unknown as Record<string, string>);
