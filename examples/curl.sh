@@ -4,8 +4,9 @@
 #
 #     TEAM_KEY=sk-... PROVIDER_KEY=... API_BASE=https://my-endpoint.openai.azure.com sh examples/curl.sh
 #
-# TEAM_KEY is an API key of the team e59e2671-a064-436a-a0fa-16ae96e5a0a1, which the operator makes. API_BASE may be any public
-# https address; others the gateway needs to be told of (--egress-allow).
+# TEAM_KEY is an API key of the team e59e2671-a064-436a-a0fa-16ae96e5a0a1, which the operator makes. API_BASE may be the
+# address of any Azure resource, since the body names an api_version; one that is not a public https address the gateway
+# needs to be told of (--egress-allow).
 #
 #     GATEWAY=http://127.0.0.1:4000
 #     curl "$GATEWAY/team/new" -H "Authorization: Bearer $(cat team-models/master-key)" \
