@@ -83,16 +83,12 @@ export class Snapshots {
    */
   get(teamId: string | null): TeamSnapshot | undefined | Promise<TeamSnapshot | undefined> {
     const id = teamId ?? sharedId;
-    const entry = this.#entry(id);
+    const entry = this.#known.get(id) ?? this.#unknown.get(id);
     if (entry === undefined || entry.expired) return this.#fresh(teamId, entry);
     const age = this.#options.now() - entry.readAt;
     if (age >= this.#options.maxStalenessMs) return this.#fresh(teamId, entry);
     if (age >= this.#options.maxStalenessMs / 2) this.#refreshSoon(teamId);
     return entry.snapshot;
-  }
-
-  #entry(id: SnapshotId): Entry | undefined {
-    return this.#known.get(id) ?? this.#unknown.get(id);
   }
 
   #refreshSoon(teamId: string | null): void {
@@ -101,7 +97,7 @@ export class Snapshots {
     this.#due.add(id);
     const refresh = () => {
       this.#due.delete(id);
-      this.#load(teamId, this.#entry(id)).catch(() => {});
+      this.#load(teamId, this.#peek(id)).catch(() => {});
     };
     setTimeout(refresh, refreshDelayMs).unref();
   }
@@ -132,9 +128,14 @@ export class Snapshots {
   }
 
   #expire(id: SnapshotId): void {
-    const entry = this.#known.peek(id) ?? this.#unknown.peek(id);
+    const entry = this.#peek(id);
     if (entry !== undefined) entry.expired = true;
     this.#loading.delete(id);
+  }
+
+  /** What is known, without its counting as use. */
+  #peek(id: SnapshotId): Entry | undefined {
+    return this.#known.peek(id) ?? this.#unknown.peek(id);
   }
 
   async #fresh(teamId: string | null, entry: Entry | undefined): Promise<TeamSnapshot | undefined> {
