@@ -1,6 +1,5 @@
-import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
-import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type GatewayFixture, gatewayFixture } from '../fixtures/gateway.ts';
 import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
 
 const maxBodyBytes = 1_000;
@@ -14,38 +13,28 @@ function bodyOf(bytes: number): string {
 }
 
 let provider: RecordingProvider;
-let router: TeamModelRouter;
+let house: GatewayFixture;
 let send: Record<string, (body: string) => Promise<Response>>;
 
 beforeAll(async () => {
   provider = await recordingProvider();
-  router = new TeamModelRouter({
-    storage: memoryStorage(),
-    encryptionKeys: [generateEncryptionKey()],
-    egress: { allow: [provider.url] },
-    maxBodyBytes,
-  });
+  house = gatewayFixture({ egress: { allow: [provider.url] }, maxBodyBytes });
+  const { router, gateway } = house;
   const litellm_params = { model: 'openai/gpt-4o', api_key: 'sk-0123456789abcdef', api_base: provider.url };
   await router.addModel('acme', { model_name: 'm', litellm_params });
-  const { key } = await router.createKey('acme');
-  const gateway = createGateway(router, { masterKey: 'm'.repeat(40) });
+  const authorization = `Bearer ${(await router.createKey('acme')).key}`;
   const post = (body: string | Blob | Buffer<ArrayBuffer>) => ({ method: 'POST', headers, body });
   send = {
     text: (body) => router.fetchFor('acme')(path, post(body)),
     bytes: (body) => router.fetchFor('acme')(path, post(Buffer.from(body))),
     'a blob': (body) => router.fetchFor('acme')(path, post(new Blob([body]))),
     'a request to the gateway': async (body) =>
-      gateway.fetch(
-        new Request(`http://gateway${path}`, {
-          ...post(body),
-          headers: { ...headers, authorization: `Bearer ${key}` },
-        }),
-      ),
+      gateway.request(path, { ...post(body), headers: { ...headers, authorization } }),
   };
 });
 
 afterAll(async () => {
-  await router.close();
+  await house.router.close();
   await provider.close();
 });
 
