@@ -31,6 +31,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // vitest itself would leave one core free: of two that is half.
+    maxWorkers: 2,
     globalSetup: ['test/fixtures/servers.ts'],
   },
 });
