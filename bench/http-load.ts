@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 
 export interface Target {
@@ -14,18 +15,24 @@ export interface Sample {
   firstByte: number;
 }
 
-/** `count` calls over `connections` connections, each of which makes the next call when it has the answer. */
+/**
+ * `count` calls over `connections` connections, each of which makes the next call when it has the answer.
+ *
+ * @param apartMs milliseconds by which each connection begins after the one before
+ */
 export async function load(
   { port, headers }: Target,
   body: string,
   connections: number,
   count: number,
+  apartMs = 0,
 ): Promise<Sample> {
   const pool = new Pool(`http://127.0.0.1:${port}`, { connections, pipelining: 1 });
   const times: number[] = [];
   const firsts: number[] = [];
   let left = count;
-  const work = async () => {
+  const work = async (_: unknown, index: number) => {
+    if (apartMs > 0) await sleep(index * apartMs);
     while (left-- > 0) {
       const start = performance.now();
       const answer = await pool.request({

@@ -4,21 +4,25 @@
  *
  * argv: `--without-portkey` leaves out what has to be installed first.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Usage } from './http-child.ts';
-import { load, quantile, type Sample, type Target } from './http-load.ts';
+import {
+  bodies,
+  type Contender as Started,
+  script,
+  startGateway,
+  startPassThrough,
+  startUpstream,
+} from './http-contenders.ts';
+import { load, quantile, type Sample } from './http-load.ts';
 import { freePort, installPortkey, startPortkey } from './http-portkey.ts';
 
-const script = (name: string) => fileURLToPath(new URL(`${name}.js`, import.meta.url));
 const rounds = 15;
 
-interface Contender {
-  name: string;
-  child: ChildProcess;
-  target: Target;
+interface Contender extends Started {
   /** What part of the calls it makes: slow ones get fewer, so that the run ends. */
   share: number;
 }
@@ -30,27 +34,18 @@ interface Scenario {
   count: number;
 }
 
-const chat = (content: string, more: object = {}) =>
-  JSON.stringify({ model: 'my-team-model', ...more, messages: [{ role: 'user', content }] });
-const question = "What's the weather like in Boston today?";
+const { plain, long, stream, paced } = bodies;
 const scenarios: Scenario[] = [
-  { name: 'plain, 1 connection', body: chat(question), connections: 1, count: 2000 },
-  { name: 'plain, 16 connections', body: chat(question), connections: 16, count: 6000 },
-  { name: 'plain, 64 connections', body: chat(question), connections: 64, count: 6000 },
-  { name: '200 KB bodies, 4 connections', body: chat('x'.repeat(200_000)), connections: 4, count: 800 },
-  { name: 'streams, 16 connections', body: chat(question, { stream: true }), connections: 16, count: 800 },
-  {
-    name: 'paced streams, 16 connections',
-    body: chat('paced', { stream: true, user: 'paced' }),
-    connections: 16,
-    count: 64,
-  },
+  { name: 'plain, 1 connection', body: plain, connections: 1, count: 2000 },
+  { name: 'plain, 16 connections', body: plain, connections: 16, count: 6000 },
+  { name: 'plain, 64 connections', body: plain, connections: 64, count: 6000 },
+  { name: '200 KB bodies, 4 connections', body: long, connections: 4, count: 800 },
+  { name: 'streams, 16 connections', body: stream, connections: 16, count: 800 },
+  { name: 'paced streams, 16 connections', body: paced, connections: 16, count: 64 },
 ];
 
-const upstream = fork(script('http-upstream'));
-const [upstreamPort] = (await once(upstream, 'message')) as [number];
-const url = `http://127.0.0.1:${upstreamPort}`;
-const contenders = await startAll(url);
+const upstream = await startUpstream();
+const contenders = await startAll(upstream.url);
 
 interface Result extends Sample {
   /** CPU seconds of the process under test for 1 000 calls. */
@@ -73,23 +68,13 @@ for (const scenario of scenarios) {
   }
 }
 for (const { child } of contenders) child.disconnect();
-upstream.disconnect();
+upstream.child.disconnect();
 report();
 
 async function startAll(upstreamUrl: string): Promise<Contender[]> {
-  const bare = fork(script('http-passthrough'), [upstreamUrl]);
-  const [barePort] = (await once(bare, 'message')) as [number];
-  const own = fork(script('http-gateway'), [upstreamUrl]);
-  const [{ key }] = (await once(own, 'message')) as [{ key: string }];
-  const [ownPort] = (await once(own, 'message')) as [number];
   const started: Contender[] = [
-    { name: 'pass-through', child: bare, target: { port: barePort, headers: {} }, share: 1 },
-    {
-      name: 'gateway',
-      child: own,
-      target: { port: ownPort, headers: { authorization: `Bearer ${key}` } },
-      share: 1,
-    },
+    { ...(await startPassThrough(upstreamUrl)), share: 1 },
+    { ...(await startGateway(upstreamUrl)), share: 1 },
   ];
   if (process.argv.includes('--without-portkey')) return started;
   const server = installPortkey(fileURLToPath(new URL('../.tmp/portkey', import.meta.url)));
