@@ -31,6 +31,8 @@ export type Outcome = { prospect: Prospect; deployment?: Deployment } & (
 
 /** What an attempt is made by, and what is told of it. */
 export interface AttemptWatcher {
+  /** The caller's team; `null` for the operator. */
+  readonly teamId: string | null;
   readonly gates: Gates;
   readonly settings: CallSettings;
   readonly signal: CallSignal | undefined;
@@ -57,7 +59,7 @@ type Verdict = 'succeeded' | 'alive' | 'failed' | 'limited' | 'neutral';
  */
 export class Attempt {
   readonly #deployment: Deployment;
-  /** It has siblings, so that a key that is rejected may cool it. */
+  /** Its pool has other deployments, so that a rejected key or throttling may cool it. */
   readonly #inPool: boolean;
   readonly #watcher: AttemptWatcher;
   readonly #cancel: Cancel;
@@ -70,8 +72,8 @@ export class Attempt {
     this.#inPool = inPool;
     this.#watcher = watcher;
     this.#cancel = new Cancel(watcher.signal);
-    this.#free = watcher.gates.limits.take(deployment);
-    watcher.gates.health.begin(deployment.id);
+    this.#free = watcher.gates.limits.take(deployment, watcher.teamId);
+    watcher.gates.health.begin(deployment, watcher.teamId);
     this.#startedAt = watcher.now();
   }
 
@@ -96,20 +98,20 @@ export class Attempt {
       this.#release();
       if (this.#watcher.signal?.aborted || !RouterError.isInstance(error)) {
         this.#note(499, 'aborted');
-        this.#settle('neutral', 'aborted', undefined);
+        this.#settle('neutral', 'aborted');
         throw error;
       }
       this.#note(error.status, error.code);
       const { prospect, verdict } = judgeError(error.code, cancel.aborted && callers);
-      this.#settle(verdict, error.code, undefined);
+      this.#settle(verdict, error.code, undefined, isConnectFault(error));
       return { deployment, error, prospect };
     }
   }
 
   readonly #ended = (end: End): void => {
     this.#release();
-    if (end.error !== undefined) this.#settle('failed', end.error.code, undefined);
-    else if (!end.left) this.#settle('succeeded', 'ok', undefined);
+    if (end.error !== undefined) this.#settle('failed', end.error.code);
+    else if (!end.left) this.#settle('succeeded', 'ok');
     this.#watcher.ended(end, this.#status);
   };
 
@@ -124,18 +126,33 @@ export class Attempt {
     this.#watcher.attempted({ deploymentId, model, status, reason, milliseconds });
   }
 
-  #settle(verdict: Verdict, reason: string, retryAfterMs: number | undefined): void {
-    const { gates, settings } = this.#watcher;
+  #settle(verdict: Verdict, reason: string, retryAfterMs?: number, unprovoked = false): void {
+    const { gates, settings, teamId } = this.#watcher;
     const { health } = gates;
-    const { id } = this.#deployment;
-    if (verdict === 'succeeded') health.succeeded(id);
-    else if (verdict === 'alive') health.alive(id);
-    else if (verdict === 'neutral') health.released(id);
+    const deployment = this.#deployment;
+    if (verdict === 'succeeded') health.succeeded(deployment, teamId);
+    else if (verdict === 'alive') health.alive(deployment, teamId);
+    else if (verdict === 'neutral') health.released(deployment, teamId);
     else {
-      const cooldown = settings.cooldownOf(this.#deployment);
-      health.failed(id, reason, cooldown, verdict === 'limited', retryAfterMs);
+      const throttled = verdict === 'limited';
+      const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
+      health.failed(deployment, teamId, failure, settings.cooldownOf(deployment));
     }
   }
+}
+
+const connectFaults: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** Returns whether no connection was made, which no request can cause. */
+function isConnectFault({ cause }: RouterError): boolean {
+  return connectFaults.has((cause as { code?: unknown } | undefined)?.code);
 }
 
 function tooLate(): RouterError {

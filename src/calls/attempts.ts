@@ -35,24 +35,32 @@ export async function attempt(
   let outcome: Outcome | undefined;
   for (let turn = 0; ; turn++) {
     const resolved = plan.resolve(fallback);
-    const { deployments, publicName: name } = resolved instanceof Promise ? await resolved : resolved;
-    const deployment = choose(deployments, tried, plan.gates, plan.random);
+    const pool = resolved instanceof Promise ? await resolved : resolved;
+    const { deployments, publicName: name } = pool;
+    const deployment = choose(deployments, tried, plan.gates, plan.random, plan.teamId);
     if (deployment !== undefined) {
-      outcome = await new Attempt(deployment, deployments.length > 1, plan).outcome();
+      outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, plan).outcome();
     }
     // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.
     const last = outcome?.deployment;
     if (outcome === undefined || last === undefined)
-      return { outcome: { prospect: 'elsewhere', error: exhausted(deployments, plan.gates) }, name };
+      return {
+        outcome: { prospect: 'elsewhere', error: exhausted(deployments, plan.gates, plan.teamId) },
+        name,
+      };
     const { prospect } = outcome;
-    const enough = turn >= Math.min(plan.settings.retriesOf(last), mostRetries) || !plan.repeatable();
+    const enough = turn >= mostRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
     if (prospect === 'done' || prospect === 'final' || enough) return { outcome, name };
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
-    if (untriedOf(deployments, tried, plan.gates).length > 0) continue;
+    if (untriedOf(deployments, tried, plan.gates, plan.teamId).length > 0) {
+      plan.settings.countRetry(last);
+      continue;
+    }
     const pause = pauseBefore(turn, outcome, plan.random);
     // After a pause that outlasts the call's time there is nothing left to try.
     const late = pause >= plan.settings.limitOf(last).milliseconds;
     if (prospect === 'elsewhere' || late) return { outcome, name };
+    plan.settings.countRetry(last);
     await plan.wait(pause);
   }
 }

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { TeamSettings } from '../teams/snapshots.ts';
-import type { CooldownPolicy } from './health.ts';
+import type { CooldownPolicy } from './circuit.ts';
 import type { Call } from './request.ts';
 
 const defaults = { retries: 2, timeoutMs: 600_000, allowedFails: 3, cooldownMs: 5_000 } as const;
@@ -17,6 +17,7 @@ export class CallSettings {
   readonly #timeoutMs: number | undefined;
   readonly #now: () => number;
   readonly #startedAt: number;
+  #sharedRetries = 0;
 
   /** @throws RouterError `invalid_request` for a header that is no number, or fallbacks that are no names */
   constructor(call: Call, team: TeamSettings | undefined, now: () => number, startedAt: number) {
@@ -43,16 +44,33 @@ export class CallSettings {
     return this.#now() - this.#startedAt >= (this.#timeoutMs ?? Number.POSITIVE_INFINITY);
   }
 
-  /** How many attempts may follow the first one at a pool. */
-  retriesOf({ params }: Deployment): number {
+  /**
+   * Returns whether another attempt may follow at this deployment's pool. The operator bounds what a call adds to the load of
+   * shared deployments: `num_retries` of the deployment, or the default, for all shared pools of the call together.
+   *
+   * @param made attempts after the first one at this pool
+   */
+  mayRetry({ params, teamId }: Deployment, made: number): boolean {
     const asked = this.#retries ?? params.num_retries ?? this.#team?.num_retries;
-    return asked !== undefined && asked >= 0 ? asked : defaults.retries;
+    const wanted = asked !== undefined && asked >= 0 ? asked : defaults.retries;
+    if (made >= wanted) return false;
+    return teamId !== null || this.#sharedRetries < (params.num_retries ?? defaults.retries);
   }
 
-  /** The time until the first byte that is left: a deployment's `timeout` bounds an attempt, the call's all of them. */
-  limitOf({ params }: Deployment): { milliseconds: number; callers: boolean } {
+  /** Counts an attempt that follows one at `deployment`. */
+  countRetry({ teamId }: Deployment): void {
+    if (teamId === null) this.#sharedRetries += 1;
+  }
+
+  /**
+   * The time until the first byte that is left: a deployment's `timeout` bounds an attempt, the call's all of them. At a
+   * shared deployment a call's own time counts only up to what holds without it.
+   */
+  limitOf({ params, teamId }: Deployment): { milliseconds: number; callers: boolean } {
     const own = params.timeout === undefined ? defaults.timeoutMs : params.timeout * 1000;
-    const whole = this.#timeoutMs ?? Math.max(own, defaults.timeoutMs);
+    const most = Math.max(own, defaults.timeoutMs);
+    const asked = this.#timeoutMs ?? most;
+    const whole = teamId === null ? Math.min(asked, most) : asked;
     const left = Math.max(1, whole - (this.#now() - this.#startedAt));
     const callers = this.#timeoutMs !== undefined && left < own;
     return { milliseconds: Math.min(own, left, longestTimeoutMs), callers };

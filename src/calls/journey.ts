@@ -41,6 +41,7 @@ export class Journey implements AttemptPlan {
   readonly receipt: ReceiptDraft;
   readonly request: ModelRequest;
   readonly caller: Caller;
+  readonly teamId: string | null;
   readonly #call: Call;
   readonly #through: Passages;
   /** Of this very moment: it holds for the first attempt. */
@@ -63,6 +64,7 @@ export class Journey implements AttemptPlan {
     this.receipt = receipt;
     this.request = request;
     this.caller = caller;
+    this.teamId = caller.teamId;
     this.#call = call;
     this.#through = through;
     this.#directory = directory;

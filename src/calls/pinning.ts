@@ -4,7 +4,7 @@ import type { Affinity } from './affinity.ts';
 import { type Answer, asBuffer } from './answer.ts';
 import { madeIn } from './references.ts';
 import { type ModelRequest, referencesOf } from './request.ts';
-import { type Caller, type Directory, type Pool, resolve, resolveOnly } from './resolve.ts';
+import { type Caller, type Directory, type Pool, pinnedPool, resolve, resolveOnly } from './resolve.ts';
 
 /**
  * The pool of a call: what its name resolves to, and of that only the deployment whose account has the objects that the
@@ -41,10 +41,8 @@ function ownPool(directory: Directory, caller: Caller, deploymentId: string): Po
   const deployment = directory.team?.deployments.get(deploymentId);
   if (deployment === undefined) return undefined;
   try {
-    const { publicName, deployments } = resolve(directory, caller, deployment.publicName);
-    return deployments.includes(deployment)
-      ? { publicName, deployments: [deployment], pinned: true }
-      : undefined;
+    const { deployments } = resolve(directory, caller, deployment.publicName);
+    return deployments.includes(deployment) ? pinnedPool(directory.team, deployment) : undefined;
   } catch (error) {
     if (RouterError.isInstance(error) && error.code === 'model_not_found') return undefined;
     throw error;

@@ -14,20 +14,22 @@ export interface Gates {
  * before any that was, then the lowest `order`, and among its equals one at random by `weight`.
  *
  * @param random uniform in [0, 1)
+ * @param teamId the caller's team; `null` for the operator
  */
 export function choose(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,
   gates: Gates,
   random: () => number,
+  teamId: string | null,
 ): Deployment | undefined {
   const [first] = deployments;
   if (deployments.length === 1 && first !== undefined)
-    return admits(gates, first, tried.has(first.id)) ? first : undefined;
-  const untried = untriedOf(deployments, tried, gates);
+    return admits(gates, first, teamId, tried.has(first.id), true) ? first : undefined;
+  const untried = untriedOf(deployments, tried, gates, teamId);
   if (untried.length > 0) return byWeight(lowestOrder(untried), random);
   const again = deployments.filter(
-    (deployment) => tried.has(deployment.id) && admits(gates, deployment, true),
+    (deployment) => tried.has(deployment.id) && admits(gates, deployment, teamId, true),
   );
   return again.length === 0 ? undefined : byWeight(lowestOrder(again), random);
 }
@@ -37,20 +39,27 @@ export function untriedOf(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,
   gates: Gates,
+  teamId: string | null,
 ): Deployment[] {
-  return deployments.filter((deployment) => !tried.has(deployment.id) && admits(gates, deployment, false));
+  return deployments.filter(
+    (deployment) => !tried.has(deployment.id) && admits(gates, deployment, teamId, false),
+  );
 }
 
 /** Why no deployment of a pool can be chosen, and when to come back. */
-export function exhausted(deployments: readonly Deployment[], { health, limits }: Gates): RouterError {
+export function exhausted(
+  deployments: readonly Deployment[],
+  { health, limits }: Gates,
+  teamId: string | null,
+): RouterError {
   if (deployments.length === 0)
     return new RouterError('no_healthy_deployment', 'The model has no deployment.');
   const name = JSON.stringify(deployments[0]?.publicName);
   const waits = deployments.map((deployment) =>
-    Math.max(health.waitFor(deployment.id), limits.waitFor(deployment)),
+    Math.max(health.waitFor(deployment, teamId), limits.waitFor(deployment, teamId)),
   );
   const retryAfter = Math.max(1, Math.ceil(Math.min(...waits) / 1000));
-  if (deployments.some(({ id }) => health.waitFor(id) === 0)) {
+  if (deployments.some((deployment) => health.waitFor(deployment, teamId) === 0)) {
     const message = `Every deployment of model ${name} is at its limit of requests.`;
     return new RouterError('rate_limit_exceeded', message, { retryAfter });
   }
@@ -58,8 +67,14 @@ export function exhausted(deployments: readonly Deployment[], { health, limits }
   return new RouterError('no_healthy_deployment', message, { retryAfter });
 }
 
-function admits({ health, limits }: Gates, deployment: Deployment, tried: boolean): boolean {
-  return health.admits(deployment.id, tried) && limits.waitFor(deployment) === 0;
+function admits(
+  { health, limits }: Gates,
+  deployment: Deployment,
+  teamId: string | null,
+  tried: boolean,
+  alone = false,
+): boolean {
+  return health.admits(deployment, teamId, tried, alone) && limits.waitFor(deployment, teamId) === 0;
 }
 
 /** Default 1; 0 is chosen only when nothing else is left. */

@@ -15,7 +15,7 @@ export interface Caller {
 export interface Pool {
   publicName: string;
   deployments: readonly Deployment[];
-  /** Set where no other deployment has what the call speaks of. */
+  /** Set where the call means this deployment and no sibling of it. */
   pinned?: true;
 }
 
@@ -72,9 +72,16 @@ function find({ team, shared }: Directory, caller: Caller, name: string): Pool |
   const own = team?.pools.get(name);
   if (own !== undefined) return { publicName: name, deployments: own };
   const deployment = team?.deployments.get(name);
-  if (deployment !== undefined) return { publicName: deployment.publicName, deployments: [deployment] };
+  if (deployment !== undefined) return pinnedPool(team, deployment);
   const common = isShared(team, caller, name) ? shared?.pools.get(name) : undefined;
   return common === undefined ? undefined : { publicName: name, deployments: common };
+}
+
+/** The pool of one deployment that may have siblings. */
+export function pinnedPool(team: TeamSnapshot | undefined, deployment: Deployment): Pool {
+  const { publicName } = deployment;
+  const siblings = team?.pools.get(publicName)?.length ?? 0;
+  return { publicName, deployments: [deployment], ...(siblings > 1 && { pinned: true as const }) };
 }
 
 function isShared(team: TeamSnapshot | undefined, caller: Caller, name: string): boolean {

@@ -99,12 +99,14 @@ function translate(error: unknown): RouterError {
   if (RouterError.isInstance(error)) return error;
   const code = (error as { code?: unknown } | null)?.code;
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
-    return new RouterError('provider_timeout', 'The provider did not answer in time.');
+    return new RouterError('provider_timeout', 'The provider did not answer in time.', { cause: error });
   }
   if (code === 'UND_ERR_INVALID_ARG')
     return new RouterError('invalid_request', 'A header of this call cannot be sent.');
   const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
-  return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`);
+  return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`, {
+    cause: error,
+  });
 }
 
 function countOf(headers: Headers): number {

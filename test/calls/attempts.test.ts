@@ -35,6 +35,7 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
   const settings = { allowed_fails: 1_000, fallbacks: new Map<string, string[]>() };
   const pool = { publicName: 'm', deployments: ids.map(deployment) };
   const plan: AttemptPlan = {
+    teamId: 'acme',
     resolve: () => pool,
     async send({ id }) {
       const [status, headers = {}] = answers[Math.min(asked.length, answers.length - 1)] ?? [500];

@@ -5,7 +5,7 @@ import { choose } from '../../src/calls/pool.ts';
 import type { Deployment } from '../../src/teams/deployment.ts';
 
 const deployment = (id: string, params: { order?: number; weight?: number } = {}) =>
-  ({ id, params }) as unknown as Deployment;
+  ({ id, teamId: 'acme', params }) as unknown as Deployment;
 
 const gates = { health: new Health(() => 0), limits: new Limits(() => 0) };
 
@@ -13,7 +13,7 @@ const gates = { health: new Health(() => 0), limits: new Limits(() => 0) };
 function shares(pool: Deployment[], tried: string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let step = 0; step < 1_000; step++) {
-    const id = choose(pool, new Set(tried), gates, () => step / 1_000)?.id ?? 'none';
+    const id = choose(pool, new Set(tried), gates, () => step / 1_000, 'acme')?.id ?? 'none';
     counts[id] = (counts[id] ?? 0) + 1;
   }
   return counts;
@@ -42,7 +42,7 @@ it('20 000 choices are spread as the weights say', () => {
   const random = seeded(20_000);
   const counts: Record<string, number> = {};
   for (let choice = 0; choice < 20_000; choice++) {
-    const id = choose(pool, new Set(), gates, random)?.id ?? 'none';
+    const id = choose(pool, new Set(), gates, random, 'acme')?.id ?? 'none';
     counts[id] = (counts[id] ?? 0) + 1;
   }
   const chiSquared = Object.entries(weights).reduce((sum, [id, weight]) => {
@@ -60,18 +60,20 @@ it('a deployment that cools down is passed over, gets one probe when its time is
   const pool = [deployment('a'), deployment('b')];
   const random = seeded(1);
   const chosen = () => {
-    const id = choose(pool, new Set(), own, random)?.id ?? 'none';
-    health.begin(id);
+    const id = choose(pool, new Set(), own, random, 'acme')?.id ?? 'none';
+    health.begin({ id, teamId: 'acme' }, 'acme');
     return id;
   };
-  health.failed('a', 'failed', { allowedFails: 1, cooldownMs: 1_000 }, false);
+  const subject = { id: 'a', teamId: 'acme' };
+  const failure = { reason: 'failed', throttled: false, alone: false, unprovoked: false };
+  health.failed(subject, 'acme', failure, { allowedFails: 1, cooldownMs: 1_000 });
   const cooling = Array.from({ length: 1_000 }, chosen);
   expect(new Set(cooling)).toEqual(new Set(['b']));
   now = 1_000;
   const probing = Array.from({ length: 1_000 }, chosen);
   expect(probing.filter((id) => id === 'a')).toHaveLength(1);
-  health.alive('a');
-  health.succeeded('a');
+  health.alive(subject, 'acme');
+  health.succeeded(subject, 'acme');
   const healthy = Array.from({ length: 1_000 }, chosen);
   expect(healthy.filter((id) => id === 'a').length).toBeGreaterThan(400);
 });

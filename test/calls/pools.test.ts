@@ -119,18 +119,19 @@ describe('fallbacks', () => {
 
   it('leave the name that was asked for in the receipt, also when its pool cools down or all fail', async () => {
     await router.updateTeam('acme', { settings: { fallbacks: [{ first: ['second'] }] } });
+    await add('first', 'first');
     failing.set('first', [429, { 'retry-after': '30' }]);
-    await ask('first');
-    await ask('first');
+    for (let call = 0; call < 3; call++) await ask('first');
     failing.set('second', [500]);
     expect((await failed(ask('first'))).code).toBe('no_healthy_deployment');
-    expect(called()).toEqual(['first', 'second', 'second', 'second']);
+    expect(called()).toEqual(['first', 'second', 'first', 'second', 'second', 'second']);
     expect(await told()).toMatchObject([
+      { requestedModel: 'first', model: 'second', attempts: [{ model: 'first' }, { model: 'second' }] },
       { requestedModel: 'first', model: 'second', attempts: [{ model: 'first' }, { model: 'second' }] },
       { requestedModel: 'first', model: 'second', attempts: [{ model: 'second' }] },
       { requestedModel: 'first', status: 503, attempts: [{ model: 'second' }] },
     ]);
-    expect(receipts[2]).not.toHaveProperty('model');
+    expect(receipts[3]).not.toHaveProperty('model');
   });
 
   it('are told by the public name, though the call names a deployment by its id', async () => {
@@ -221,13 +222,33 @@ describe('a deployment', () => {
   });
 
   it('of a pool in which all cool answers 503 with retry-after', async () => {
-    await add('m', 'a');
+    for (let member = 0; member < 2; member++) await add('m', 'a');
     failing.set('a', [429, { 'retry-after': '30' }]);
-    await failed(ask('m'));
+    for (let call = 0; call < 2; call++) await failed(ask('m'));
     const error = await failed(ask('m'));
     expect(error).toMatchObject({ status: 503, code: 'no_healthy_deployment' });
     expect(Number(error.headers?.get('retry-after'))).toBeGreaterThan(25);
-    expect(called()).toEqual(['a']);
+    expect(called()).toEqual(['a', 'a']);
+  });
+
+  it('alone was taken out by one 429, so that calls after it were 503', async () => {
+    const id = await add('m', 'a');
+    const sibling = await add('pool', 'b');
+    await add('pool', 'c');
+    failing.set('a', [429, { 'retry-after': '20' }]).set('b', [429, { 'retry-after': '20' }]);
+    for (const model of ['m', id, sibling]) {
+      for (let call = 0; call < 3; call++) {
+        const error = await failed(ask(model));
+        expect(error).toMatchObject({ status: 429, message: '429 no' });
+        expect(error.headers?.get('retry-after')).toBe('20');
+      }
+    }
+    // What is meant by its id alone is answered by itself. Its pool goes to the sibling.
+    expect((await ask('pool')).model).toBe('c');
+    const { deployments } = await router.health('acme');
+    expect(deployments.map(({ state }) => state)).toEqual(['closed', 'open', 'closed']);
+    failing.clear();
+    expect((await ask('m')).model).toBe('a');
   });
 
   it('cools at the allowed_fails-th failure in a row, and a success starts the count anew', async () => {
