@@ -38,9 +38,14 @@ export class Log {
     this.#logger = logger;
   }
 
+  /** Never throws. A line whose fields cannot be read is dropped. */
   write(level: LogLevel, fields: object, message: string): void {
-    if (this.#logger?.[level] === undefined) return;
-    this.#waiting.push({ level, fields: redactFields(fields) as object, message });
+    try {
+      if (this.#logger?.[level] === undefined) return;
+      this.#waiting.push({ level, fields: redactFields(fields) as object, message });
+    } catch {
+      return;
+    }
     if (this.#waiting.length === 1) setImmediate(() => this.#hand());
   }
 

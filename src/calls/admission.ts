@@ -40,17 +40,6 @@ export class Admission {
    * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`
    */
   pool(
-    directory: Directory | Promise<Directory>,
-    caller: Caller,
-    request: ModelRequest,
-    fallback: string | undefined,
-  ): Pool | Promise<Pool> {
-    return directory instanceof Promise
-      ? directory.then((found) => this.#find(found, caller, request, fallback))
-      : this.#find(directory, caller, request, fallback);
-  }
-
-  #find(
     directory: Directory,
     caller: Caller,
     request: ModelRequest,

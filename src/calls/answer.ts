@@ -33,6 +33,14 @@ export function asRouterError(error: unknown): RouterError {
   return new RouterError('internal_error', 'The router failed to handle this call.');
 }
 
+/** Ends an answer that nobody will read, so that its provider stops sending. */
+export function discard({ body }: Answer): void {
+  if (body === null || body instanceof Uint8Array) return;
+  const ended = body[Symbol.asyncIterator]().return?.();
+  // What it rejects with has no reader either.
+  ended?.catch(() => {});
+}
+
 /** The whole body. */
 export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];

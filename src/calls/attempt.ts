@@ -1,5 +1,6 @@
 import { RouterError, type RouterErrorCode } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { discard } from './answer.ts';
 import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
@@ -82,11 +83,13 @@ export class Attempt {
     const deployment = this.#deployment;
     const cancel = this.#cancel;
     const { milliseconds, callers } = this.#watcher.settings.limitOf(deployment);
-    cancel.within(milliseconds, tooLate);
+    let response: SignedResponse | undefined;
+    let reply: Reply | undefined;
     try {
-      const response = await this.#watcher.send(deployment, cancel);
+      cancel.within(milliseconds, tooLate);
+      response = await this.#watcher.send(deployment, cancel);
       const received = this.#watcher.receive(deployment, response, cancel, this.#ended);
-      const reply = received instanceof Promise ? await received : received;
+      reply = received instanceof Promise ? await received : received;
       cancel.inTime();
       this.#status = reply.status;
       const { reason, prospect, verdict } = judgeStatus(reply.status, this.#inPool);
@@ -96,6 +99,8 @@ export class Attempt {
       return { deployment, reply, prospect };
     } catch (error) {
       this.#release();
+      if (reply !== undefined) discard(reply.answer);
+      response?.body.destroy();
       if (this.#watcher.signal?.aborted || !RouterError.isInstance(error)) {
         this.#note(499, 'aborted');
         this.#settle('neutral', 'aborted');

@@ -1,3 +1,4 @@
+import { isUnavailable } from '../errors.ts';
 import { Attempt, type AttemptWatcher, type Outcome } from './attempt.ts';
 import { choose, exhausted, untriedOf } from './pool.ts';
 import type { Pool } from './resolve.ts';
@@ -33,9 +34,17 @@ export async function attempt(
 ): Promise<{ outcome: Outcome; name: string }> {
   let tried = none;
   let outcome: Outcome | undefined;
+  let answered: { outcome: Outcome; name: string } | undefined;
   for (let turn = 0; ; turn++) {
-    const resolved = plan.resolve(fallback);
-    const pool = resolved instanceof Promise ? await resolved : resolved;
+    let pool: Pool;
+    try {
+      const resolved = plan.resolve(fallback);
+      pool = resolved instanceof Promise ? await resolved : resolved;
+    } catch (error) {
+      // The storage cannot be reached for another attempt: the provider's answer to the last one stands.
+      if (answered === undefined || !isUnavailable(error)) throw error;
+      return answered;
+    }
     const { deployments, publicName: name } = pool;
     const deployment = choose(deployments, tried, plan.gates, plan.random, plan.teamId);
     if (deployment !== undefined) {
@@ -48,9 +57,10 @@ export async function attempt(
         outcome: { prospect: 'elsewhere', error: exhausted(deployments, plan.gates, plan.teamId) },
         name,
       };
+    answered = { outcome, name };
     const { prospect } = outcome;
     const enough = turn >= mostRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
-    if (prospect === 'done' || prospect === 'final' || enough) return { outcome, name };
+    if (prospect === 'done' || prospect === 'final' || enough) return answered;
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
     if (untriedOf(deployments, tried, plan.gates, plan.teamId).length > 0) {
       plan.settings.countRetry(last);
@@ -59,7 +69,7 @@ export async function attempt(
     const pause = pauseBefore(turn, outcome, plan.random);
     // After a pause that outlasts the call's time there is nothing left to try.
     const late = pause >= plan.settings.limitOf(last).milliseconds;
-    if (prospect === 'elsewhere' || late) return { outcome, name };
+    if (prospect === 'elsewhere' || late) return answered;
     plan.settings.countRetry(last);
     await plan.wait(pause);
   }

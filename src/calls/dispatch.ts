@@ -41,7 +41,7 @@ export class Dispatcher {
       reply = await this.#reply(caller, call, receipt);
     } catch (error) {
       if (call.signal?.aborted) {
-        reporter.report(receipt.at(499, 'aborted'));
+        if (receipt.finish()) reporter.report(receipt.at(499, 'aborted'));
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
@@ -49,13 +49,17 @@ export class Dispatcher {
     }
     const { answer, open, code, tokens } = reply;
     const begun = receipt.at(answer.status, code, tokens);
-    if (!open) reporter.report(begun);
-    addCallHeaders(answer.headers, begun);
+    if (!open && receipt.finish()) reporter.report(begun);
+    try {
+      addCallHeaders(answer.headers, begun);
+    } catch (error) {
+      reporter.unforeseen(receipt, error);
+    }
     return answer;
   }
 
   async #reply(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Reply> {
-    const { admission, affinity, limits, now } = this.#options;
+    const { admission, affinity, limits, now, reporter } = this.#options;
     call.signal?.throwIfAborted();
     const read = readRequest(call, limits);
     const request = read instanceof Promise ? await read : read;
@@ -72,14 +76,15 @@ export class Dispatcher {
       receipt.answeredBy(outcome.deployment);
       if ('error' in outcome) throw outcome.error;
       const { deployment, reply } = outcome;
-      if (deployment !== undefined && request.endpoint.makes.length > 0)
-        reply.answer = await rememberMade(
-          affinity,
-          await admission.directory(caller),
-          request,
-          deployment,
-          reply.answer,
-        );
+      if (deployment !== undefined && request.endpoint.makes.length > 0) {
+        try {
+          const { directory: known } = journey;
+          reply.answer = await rememberMade(affinity, known, request, deployment, reply.answer);
+        } catch (error) {
+          // The answer is paid for: what fails now must not take it away.
+          reporter.unforeseen(receipt, error);
+        }
+      }
       return reply;
     } finally {
       request.content.release();

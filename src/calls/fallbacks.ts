@@ -1,4 +1,4 @@
-import { RouterError } from '../errors.ts';
+import { isUnavailable, RouterError } from '../errors.ts';
 import type { Outcome } from './attempt.ts';
 import { attempt } from './attempts.ts';
 import type { Journey } from './journey.ts';
@@ -37,7 +37,9 @@ export function goesOn({ prospect }: Outcome): boolean {
   return prospect === 'again' || prospect === 'elsewhere';
 }
 
+/** A name that is gone, and a storage that cannot be reached, take nothing away from the first answer. */
 function isPassedOver(error: unknown): boolean {
+  if (isUnavailable(error)) return true;
   return (
     RouterError.isInstance(error) && (error.code === 'model_not_found' || error.code === 'stateful_on_shared')
   );

@@ -44,8 +44,10 @@ export class Journey implements AttemptPlan {
   readonly teamId: string | null;
   readonly #call: Call;
   readonly #through: Passages;
-  /** Of this very moment: it holds for the first attempt. */
-  #directory: Directory | undefined;
+  /** What the last attempt's names were looked up in. */
+  #directory: Directory;
+  /** Whether `#directory` was read just now, for the first attempt. */
+  #fresh = true;
 
   constructor(
     through: Passages,
@@ -76,11 +78,20 @@ export class Journey implements AttemptPlan {
     return !endpoint.stateful && referencesOf(this.request).length === 0 && this.repeatable();
   }
 
+  /** Known without the storage, which may be away by the time a provider has answered. */
+  get directory(): Directory {
+    return this.#directory;
+  }
+
   resolve(fallback: string | undefined): Pool | Promise<Pool> {
     const { admission } = this.#through;
-    const directory = this.#directory ?? admission.directory(this.caller);
-    this.#directory = undefined;
-    return admission.pool(directory, this.caller, this.request, fallback);
+    const found = this.#fresh ? this.#directory : admission.directory(this.caller);
+    this.#fresh = false;
+    const pool = (directory: Directory) => {
+      this.#directory = directory;
+      return admission.pool(directory, this.caller, this.request, fallback);
+    };
+    return found instanceof Promise ? found.then(pool) : pool(found);
   }
 
   send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse> {
@@ -112,7 +123,8 @@ export class Journey implements AttemptPlan {
   }
 
   ended(end: End, status: number): void {
-    this.#through.reporter.report(this.receipt.at(status, endCode(end), end.tokens));
+    const { receipt } = this;
+    if (receipt.finish()) this.#through.reporter.report(receipt.at(status, endCode(end), end.tokens));
   }
 }
 

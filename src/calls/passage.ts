@@ -75,7 +75,11 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     if (source.error !== undefined) this.#break(source.error);
     else {
       this.#ended = true;
-      this.#course.end(this.#ready);
+      try {
+        this.#course.end(this.#ready);
+      } catch (error) {
+        this.#break(error);
+      }
     }
     return true;
   }

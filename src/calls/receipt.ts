@@ -43,6 +43,7 @@ export class ReceiptDraft {
   #deployment: Deployment | undefined;
   #elsewhereMs = 0;
   #firstByteMs: number | undefined;
+  #finished = false;
 
   constructor(callId: string, teamId: string | null, now: () => number) {
     this.#callId = callId;
@@ -76,6 +77,13 @@ export class ReceiptDraft {
 
   answeredBy(deployment: Deployment | undefined): void {
     this.#deployment = deployment;
+  }
+
+  /** Returns `true` the first time, so that a call is reported once, however many ways it ends in. */
+  finish(): boolean {
+    const first = !this.#finished;
+    this.#finished = true;
+    return first;
   }
 
   /** As it stands: the answer begins with the first, and ends with the last. */

@@ -30,6 +30,7 @@ export class Reporter {
     this.#log = log;
   }
 
+  /** Never throws: what is told of a call must not take its answer away. */
   report(receipt: Receipt): void {
     const line = lineOf(receipt);
     if (line !== undefined) this.#log.write(line.level, receipt, line.message);

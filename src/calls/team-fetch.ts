@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { parse } from '../validation.ts';
-import { type Answer, asRouterError, errorAnswer } from './answer.ts';
+import { type Answer, asRouterError, discard, errorAnswer } from './answer.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { readBody } from './fetch-body.ts';
 import type { Call } from './request.ts';
@@ -53,7 +53,7 @@ export function callDefaults(options: TeamCallOptions): CallDefaults {
 /** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
 export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults): typeof fetch {
   return async (input, init) =>
-    toResponse(await answerTo(dispatcher, caller, input as Input, init, defaults));
+    wrapped(await answerTo(dispatcher, caller, input as Input, init, defaults), toResponse);
 }
 
 /** The same for the OpenAI client, which reads less of a `Response`. */
@@ -65,7 +65,17 @@ export async function leanFetch(
   defaults: CallDefaults,
 ): Promise<Response> {
   const answer = await answerTo(dispatcher, caller, input, init, defaults);
-  return new LeanResponse(answer) as unknown as Response;
+  return wrapped(answer, (given) => new LeanResponse(given) as unknown as Response);
+}
+
+/** The answer as a response. An answer that makes none is ended, because nobody will read it. */
+function wrapped(answer: Answer, wrap: (answer: Answer) => Response): Response {
+  try {
+    return wrap(answer);
+  } catch (error) {
+    discard(answer);
+    throw error;
+  }
 }
 
 async function answerTo(
