@@ -1,4 +1,4 @@
-import { redact } from './redact.ts';
+import { redactCredentials } from './redact/credential-patterns.ts';
 
 /** Every code an error of this package can carry, with the HTTP status and the `type` of OpenAI's error body. */
 export const errorCodes = {
@@ -59,11 +59,11 @@ export class RouterError extends Error {
     message: string,
     options: { param?: string; cause?: unknown; retryAfter?: number } = {},
   ) {
-    super(redact(message), 'cause' in options ? { cause: options.cause } : undefined);
+    super(redactCredentials(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = errorCodes[code].status;
     this.type = errorCodes[code].type;
-    this.param = options.param === undefined ? null : redact(options.param);
+    this.param = options.param === undefined ? null : redactCredentials(options.param);
     this.retryAfter = options.retryAfter;
   }
 

@@ -1,5 +1,5 @@
 import { RouterError } from './errors.ts';
-import { redactFields } from './redact.ts';
+import { redactFields } from './redact/credential-patterns.ts';
 
 /** Takes lines as pino does: fields first, then what happened. `console` will do. */
 export interface Logger {

@@ -28,12 +28,13 @@ const below: Record<string, readonly string[]> = {
   cli: ['http', 'index.ts', 'storage', 'validation.ts', 'errors.ts'],
   'options.ts': ['calls', 'egress', 'secrets', 'storage', 'validation.ts', 'log.ts'],
   'is-router-error.ts': ['errors.ts'],
-  calls: ['teams', 'providers', 'egress', 'storage', 'validation.ts', 'log.ts', 'redact.ts', 'errors.ts'],
+  calls: ['teams', 'providers', 'egress', 'storage', 'validation.ts', 'log.ts', 'redact', 'errors.ts'],
   teams: [
     'secrets',
     'providers',
     'egress',
     'storage',
+    'redact',
     'errors.ts',
     'schemas.ts',
     'validation.ts',
@@ -47,9 +48,9 @@ const below: Record<string, readonly string[]> = {
   'validation.ts': ['errors.ts'],
   'values.ts': [],
   'turn.ts': [],
-  'log.ts': ['redact.ts', 'errors.ts'],
-  'errors.ts': ['redact.ts'],
-  'redact.ts': ['values.ts'],
+  'log.ts': ['redact', 'errors.ts'],
+  'errors.ts': ['redact'],
+  redact: ['values.ts'],
 };
 
 const roomOf = (file: string) => file.split('/')[0] ?? file;

@@ -1,8 +1,7 @@
 import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
-import { redact, redactBytes } from '../redact.ts';
+import type { Redactor } from '../redact/redactor.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { secretValues } from '../teams/sealing.ts';
 import { type Answer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
@@ -48,8 +47,6 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
-/** Bytes of the longest secret that may be stored, written down in the longest way. */
-const longestSecret = 32_768;
 
 /**
  * Turns a provider's response into the caller's answer; a promise only if more of it has to come first.
@@ -91,7 +88,8 @@ async function refusalReply({ deployment, response }: Reception): Promise<Reply>
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {
-  const watch = new EventWatch((events) => redactBytes(events, secretsSent(reception)));
+  const redactor = redactorOf(reception);
+  const watch = new EventWatch((events, told) => (told ? redactor.bytes(events) : redactor.cover(events)));
   const tokens = () => usageIn(watch.tail());
   const body = new Passage(reception.response.body, {
     push: (chunk, out) => watch.push(chunk, out),
@@ -206,22 +204,17 @@ function errorReply(
       retryAfterMs: asked,
     };
   }
-  const secrets = secretsSent({ deployment, response });
+  const redactor = redactorOf({ deployment, response });
   const { 'content-length': _, ...passed } = passHeaders(given);
   const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
-  for (const [name, value] of Object.entries(passed)) headers[name] = redact(value, secrets);
-  const redacted = redactBytes(bytes, secrets);
-  // Where it was cut, the beginning of a secret may stand.
-  const body = complete ? redacted : redacted.subarray(0, -longestSecret);
+  for (const [name, value] of Object.entries(passed)) headers[name] = redactor.text(value);
+  const body = redactor.bytes(bytes, complete);
   return { ...wholeReply({ status, headers, body }), retryAfterMs: asked };
 }
 
-/** What the provider was sent and must not be shown, if it repeats it. */
-function secretsSent({
-  deployment,
-  response: { token },
-}: Pick<Reception, 'deployment' | 'response'>): string[] {
-  return [...secretValues(deployment.secrets()), ...(token === undefined ? [] : [token])];
+/** Replaces what the provider was sent and must not be shown, if it repeats it. */
+function redactorOf({ deployment, response }: Pick<Reception, 'deployment' | 'response'>): Redactor {
+  return deployment.redactor(response.token);
 }
 
 function shown(deployment: Deployment): string {

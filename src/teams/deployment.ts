@@ -1,8 +1,9 @@
 import type { ProviderTarget } from '../providers/provider.ts';
+import { Redactor } from '../redact/redactor.ts';
 import type { ModelParams } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { DeploymentRecord } from './record.ts';
-import { openAll, type Secrets } from './sealing.ts';
+import { openAll, type Secrets, secretValues } from './sealing.ts';
 
 /** A stored deployment, ready to be called: its secrets are opened once, on the first call, and never shown. */
 export class Deployment {
@@ -21,6 +22,7 @@ export class Deployment {
   readonly createdAt: number;
   readonly #open: () => Secrets;
   #secrets: Secrets | undefined;
+  #redactor: { token: string | undefined; redactor: Redactor } | undefined;
 
   constructor(ring: KeyRing, teamId: string | null, publicName: string, record: DeploymentRecord) {
     this.id = record.id;
@@ -40,5 +42,20 @@ export class Deployment {
   secrets(): Secrets {
     this.#secrets ??= this.#open();
     return this.#secrets;
+  }
+
+  /**
+   * Replaces its secrets in what its provider says.
+   *
+   * @param token what was sent in the place of a stored secret, if it was
+   * @throws RouterError `credential_unreadable`
+   */
+  redactor(token: string | undefined): Redactor {
+    if (this.#redactor === undefined || this.#redactor.token !== token) {
+      const secrets = secretValues(this.secrets(), this.teamId === null);
+      if (token !== undefined) secrets.push({ value: token, mask: '...', inAnswers: true });
+      this.#redactor = { token, redactor: new Redactor(secrets) };
+    }
+    return this.#redactor.redactor;
   }
 }

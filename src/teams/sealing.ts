@@ -1,4 +1,5 @@
 import type { ProviderTarget } from '../providers/provider.ts';
+import type { Secret } from '../redact/redactor.ts';
 import type { ModelParams } from '../schemas.ts';
 import { keyIdOf, open, type SealContext, seal } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
@@ -28,9 +29,25 @@ export interface Destination {
   params: Pick<ModelParams, 'organization' | 'project' | 'tenant_id' | 'client_id'>;
 }
 
-/** All that must not be shown of them. */
-export function secretValues({ headers, ...fields }: Secrets): string[] {
-  return [...Object.values(fields), ...headers.map(([, value]) => value)];
+/** Headers whose values applications show on purpose: an answer that holds one tells no secret. */
+const publicHeader =
+  /^(accept(-.*)?|user-agent|(http-)?referer|origin|x-title|(openai|anthropic)-(beta|version)|traceparent)$/;
+
+/**
+ * What must not be shown of them. Short values are replaced in errors only: in what a model writes they would stand by
+ * chance, `production` for instance.
+ *
+ * @param shared of a shared deployment: no team is shown any part of the operator's secrets
+ */
+export function secretValues({ headers, ...fields }: Secrets, shared: boolean): Secret[] {
+  const shown = (value: string) => (shared ? '...' : mask(value));
+  const keys = Object.values(fields).map((value) => {
+    return { value, mask: shown(value), inAnswers: value.length >= 16 || /^(?=.*\d).{8}/.test(value) };
+  });
+  const others = headers.map(([name, value]) => {
+    return { value, mask: shown(value), inAnswers: value.length >= 16 && !publicHeader.test(name) };
+  });
+  return [...keys, ...others];
 }
 
 export function contextOf(destination: Destination, field: string): SealContext {

@@ -1,0 +1,176 @@
+/** Stands for one run of what is not ASCII: charsets and misreadings differ in how many bytes it has. */
+const notAscii = 0x80;
+
+const backslash = 0x5c;
+const percent = 0x25;
+const ampersand = 0x26;
+const semicolon = 0x3b;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const [lowerU, upperU, lowerX] = [0x75, 0x55, 0x78];
+
+/** Bytes that the longest escape has, once its own parts are decoded: a name of HTML. */
+export const longestEscape = 18;
+
+/** Of HTML's names those for ASCII. Every other name is for a character beyond it. */
+const named: Record<string, string> = {
+  amp: '&', AMP: '&', lt: '<', LT: '<', gt: '>', GT: '>', quot: '"', QUOT: '"', apos: "'", Tab: '\t',
+  NewLine: '\n', excl: '!', num: '#', dollar: '$', percnt: '%', lpar: '(', rpar: ')', ast: '*', midast: '*',
+  plus: '+', comma: ',', period: '.', sol: '/', colon: ':', semi: ';', equals: '=', quest: '?', commat: '@',
+  lsqb: '[', lbrack: '[', bsol: '\\', rsqb: ']', rbrack: ']', Hat: '^', lowbar: '_', UnderBar: '_', grave: '`',
+  DiacriticalGrave: '`', lcub: '{', lbrace: '{', verbar: '|', vert: '|', VerticalLine: '|', rcub: '}', rbrace: '}',
+}; // biome-ignore format: a table
+
+/** The value of a hexadecimal digit, plus 1; 0 for every other byte. */
+export const hexDigit: Uint8Array = new Uint8Array(256);
+for (const [value, digits] of [...'0123456789abcdef'].entries()) {
+  hexDigit[digits.charCodeAt(0)] = value + 1;
+  hexDigit[digits.toUpperCase().charCodeAt(0)] = value + 1;
+}
+
+/** A text without its escapes. */
+export interface Unescaped {
+  bytes: Uint8Array;
+  length: number;
+  /** Where each byte begins and ends in what was read. */
+  from: Uint32Array;
+  to: Uint32Array;
+  /** 1 where a backslash stood before. */
+  escaped: Uint8Array;
+  /** Where a run of backslashes at the end begins; -1 if there is none. */
+  openRun: number;
+  /** Whether anything was decoded or left out. */
+  changed: boolean;
+}
+
+/**
+ * Reads JSON's, JavaScript's, URLs' and HTML's escapes, nested to any depth and mixed in any way. Backslashes are left
+ * out, because each level of JSON doubles them.
+ *
+ * What is decoded is read again with what follows, so `%2541` becomes `A`. That is linear, because each decoding makes
+ * the result at least two bytes shorter, and each byte of the input makes it at most one byte longer.
+ */
+export function decodeEscapes(input: Uint8Array): Unescaped {
+  const bytes = new Uint8Array(input.length);
+  const from = new Uint32Array(input.length);
+  const to = new Uint32Array(input.length);
+  const escaped = new Uint8Array(input.length);
+  let length = 0;
+  let openRun = -1;
+  let changed = false;
+  // Up to this length what was appended may complete an escape.
+  let checkedTo = 0;
+  for (let at = 0; at < input.length; at++) {
+    let value = input[at] ?? 0;
+    let start = at;
+    for (;;) {
+      if (value === backslash) {
+        if (openRun < 0) openRun = start;
+        changed = true;
+        break;
+      }
+      const previous = length - 1;
+      if (value >= notAscii) {
+        changed = true;
+        if (length > 0 && bytes[previous] === notAscii && openRun < 0) {
+          to[previous] = at + 1;
+          break;
+        }
+        value = notAscii;
+      }
+      bytes[length] = value;
+      to[length] = at + 1;
+      if (openRun < 0) {
+        from[length] = start;
+        escaped[length] = 0;
+      } else {
+        from[length] = openRun;
+        escaped[length] = 1;
+        openRun = -1;
+        checkedTo = length + longestEscape;
+      }
+      length++;
+      if (value === percent || value === ampersand) checkedTo = length + longestEscape;
+      else if (length > checkedTo) break;
+      const size = escapeSize(bytes, escaped, length);
+      if (size === 0) break;
+      value = escapeValue(bytes, length - size, length);
+      length -= size;
+      start = from[length] ?? 0;
+      changed = true;
+    }
+  }
+  return { bytes, length, from, to, escaped, openRun, changed };
+}
+
+/** How many bytes at the end are an escape; 0 if they are none. */
+function escapeSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
+  const last = bytes[length - 1] ?? 0;
+  if (hexDigit[last] !== 0) return hexSize(bytes, escaped, length);
+  if (last === semicolon) return entitySize(bytes, length);
+  if (last === closeBrace) return bracedSize(bytes, escaped, length);
+  return 0;
+}
+
+/** `%2b`, `\x2b`, `\u002b`, `\U0000002b` */
+function hexSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
+  if (length < 3 || hexDigit[bytes[length - 2] ?? 0] === 0) return 0;
+  const mark = bytes[length - 3];
+  if (mark === percent || (mark === lowerX && escaped[length - 3] === 1)) return 3;
+  if (length >= 5 && bytes[length - 5] === lowerU && escaped[length - 5] === 1)
+    return areHex(bytes, length - 4, length - 2) ? 5 : 0;
+  if (length >= 9 && bytes[length - 9] === upperU && escaped[length - 9] === 1)
+    return areHex(bytes, length - 8, length - 2) ? 9 : 0;
+  return 0;
+}
+
+function areHex(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (hexDigit[bytes[at] ?? 0] === 0) return false;
+  return true;
+}
+
+function entitySize(bytes: Uint8Array, length: number): number {
+  for (let size = 3; size <= longestEscape && size <= length; size++) {
+    const byte = bytes[length - size] ?? 0;
+    if (byte === ampersand) {
+      const text = ascii(bytes, length - size, length);
+      return /^&(#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]*);$/.test(text) ? size : 0;
+    }
+    if (byte === semicolon || byte === 0x20) return 0;
+  }
+  return 0;
+}
+
+/** `\u{1f600}` */
+function bracedSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
+  for (let size = 3; size <= 9 && size < length; size++) {
+    const byte = bytes[length - size] ?? 0;
+    if (byte === openBrace) {
+      const at = length - size - 1;
+      return size > 2 && bytes[at] === lowerU && escaped[at] === 1 ? size + 1 : 0;
+    }
+    if (hexDigit[byte] === 0) return 0;
+  }
+  return 0;
+}
+
+function escapeValue(bytes: Uint8Array, start: number, end: number): number {
+  if (bytes[start] !== ampersand) {
+    const braced = bytes[start + 1] === openBrace;
+    return inAscii(Number.parseInt(ascii(bytes, start + (braced ? 2 : 1), braced ? end - 1 : end), 16));
+  }
+  const name = ascii(bytes, start + 1, end - 1);
+  if (/^#[xX]/.test(name)) return inAscii(Number.parseInt(name.slice(2), 16));
+  if (name.startsWith('#')) return inAscii(Number(name.slice(1)));
+  return (Object.hasOwn(named, name) ? named[name]?.charCodeAt(0) : undefined) ?? notAscii;
+}
+
+function inAscii(code: number): number {
+  return code < notAscii ? code : notAscii;
+}
+
+function ascii(bytes: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0);
+  return text;
+}
