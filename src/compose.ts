@@ -5,6 +5,7 @@ import { Credentials } from './calls/credentials.ts';
 import { Dispatcher } from './calls/dispatch.ts';
 import { Health } from './calls/health.ts';
 import { Limits } from './calls/limits.ts';
+import { MemoryBudget } from './calls/memory-budget.ts';
 import { Reporter } from './calls/report.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TeamHealth, teamHealth } from './calls/team-health.ts';
@@ -39,6 +40,7 @@ export interface Rooms {
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
+  budget: MemoryBudget;
   chatCompletion: TeamChatCompletion;
   close: () => Promise<void>;
 }
@@ -69,7 +71,13 @@ export function compose(given: RouterOptions): Rooms {
     onWrite: (teamId) => snapshots.drop(teamId),
   });
   const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
-  const limits = { maxBodyBytes, maxHeldBytes };
+  const budget = new MemoryBudget(options);
+  const limits = {
+    maxBodyBytes,
+    maxHeldBytes,
+    // A larger one could never be held.
+    maxJsonBytes: Math.min(options.maxJsonBytes, budget.maxBytes),
+  };
   const credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, options);
   const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
@@ -79,6 +87,7 @@ export function compose(given: RouterOptions): Rooms {
     transports,
     credentials,
     affinity,
+    budget,
     limits,
     maxAnswerBytes,
     gates,
@@ -118,6 +127,7 @@ export function compose(given: RouterOptions): Rooms {
       return teamHealth(gates.health, await snapshots.get(teamId));
     },
     dispatcher,
+    budget,
     chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),
     async close() {
       const stop = await watching;

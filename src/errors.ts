@@ -26,6 +26,7 @@ export const errorCodes = {
   egress_denied: { status: 502, type: 'provider_error' },
   provider_unreachable: { status: 502, type: 'provider_error' },
   no_healthy_deployment: { status: 503, type: 'server_error' },
+  overloaded: { status: 503, type: 'server_error' },
   draining: { status: 503, type: 'server_error' },
   storage_unavailable: { status: 503, type: 'server_error' },
   provider_timeout: { status: 504, type: 'provider_error' },

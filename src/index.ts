@@ -2,6 +2,7 @@ export type { Answer } from './calls/answer.ts';
 export type { AttemptRecord } from './calls/attempt.ts';
 export type { TeamChatCompletion } from './calls/chat-completion.ts';
 export type { DeploymentHealth } from './calls/health.ts';
+export type { MemoryReservation } from './calls/memory-budget.ts';
 export type { Receipt } from './calls/receipt.ts';
 export { callChannelName } from './calls/report.ts';
 export type { Call } from './calls/request.ts';

@@ -40,8 +40,20 @@ export interface RouterOptions {
   storageTimeoutMs?: number;
   /** How many teams are kept in memory. Default 10 000. */
   maxTeams?: number;
-  /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB). */
+  /** Bytes that a form (`multipart/form-data`), such as an upload, may have. Default 268 435 456 (256 MiB). */
   maxBodyBytes?: number;
+  /**
+   * Bytes that any other body may have, since it is held whole. Default 67 108 864 (64 MiB). `maxBodyBytes` bounds it too,
+   * and so do the two options that follow.
+   */
+  maxJsonBytes?: number;
+  /**
+   * Bytes of requests and answers that the calls of one team may hold in memory at a time. A call that would hold more is
+   * refused with 429 `rate_limit_exceeded`. Default 134 217 728 (128 MiB).
+   */
+  maxTeamBytesInFlight?: number;
+  /** The same for the calls of all teams together; beyond it: 503 `overloaded`. Default 536 870 912 (512 MiB). */
+  maxBytesInFlight?: number;
   /**
    * Bytes that a JSON answer may have, since whoever reads it holds it whole. Files, audio and streams of events go on at
    * the reader's pace, without an end. Default 268 435 456 (256 MiB).
@@ -66,6 +78,8 @@ export interface RouterOptions {
 
 const milliseconds = z.int().positive().max(86_400_000);
 const bytes = z.int().positive().max(2_147_483_647);
+/** Less would refuse the buffer that a body of unknown length begins with. */
+const inFlight = z.int().min(1_048_576).max(1_099_511_627_776);
 const callback = <Signature>() =>
   z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
 const entries = z.array(z.string()).readonly();
@@ -107,6 +121,9 @@ const routerOptions = z.strictObject({
   storageTimeoutMs: milliseconds.default(5_000),
   maxTeams: z.int().positive().max(10_000_000).default(10_000),
   maxBodyBytes: bytes.default(268_435_456),
+  maxJsonBytes: bytes.default(67_108_864),
+  maxTeamBytesInFlight: inFlight.default(134_217_728),
+  maxBytesInFlight: inFlight.default(536_870_912),
   maxAnswerBytes: bytes.default(268_435_456),
   maxDecodedBytes: bytes.optional(),
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),

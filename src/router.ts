@@ -1,6 +1,7 @@
 import type { OpenAI } from 'openai';
 import type { Answer } from './calls/answer.ts';
 import type { TeamChatCompletion } from './calls/chat-completion.ts';
+import type { MemoryReservation } from './calls/memory-budget.ts';
 import type { Call } from './calls/request.ts';
 import type { Caller } from './calls/resolve.ts';
 import { makeTeamClient } from './calls/team-client.ts';
@@ -276,6 +277,16 @@ export class TeamModelRouter {
    */
   dispatch(caller: Caller, call: Call): Promise<Answer> {
     return this.#rooms.dispatcher.dispatch(caller, call);
+  }
+
+  /**
+   * Opens a reservation in the budget of bytes in flight, for a server that reads bodies and writes answers itself: given to
+   * `dispatch` as `reservation`, it counts what the call holds until the server releases it.
+   *
+   * @param teamId `null`: the operator
+   */
+  reserveMemory(teamId: string | null): MemoryReservation {
+    return this.#rooms.budget.open(teamId);
   }
 
   /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */

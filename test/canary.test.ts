@@ -331,6 +331,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       encryptionKeyUsage: [() => router.encryptionKeyUsage()],
       health: [() => router.health('acme')],
       checkStorage: [() => router.checkStorage()],
+      reserveMemory: [() => router.reserveMemory('acme').release()],
       dispatch: [
         () =>
           router.dispatch(
@@ -539,6 +540,13 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       },
       no_healthy_deployment: async () => {
         for (let turn = 0; turn < 5; turn++) await ask(router, 'echo-500');
+      },
+      overloaded: async () => {
+        const full = makeRouter({ maxBytesInFlight: 1_048_576 });
+        const others = full.reserveMemory('globex');
+        others.hold(1_048_576);
+        await ask(full);
+        others.release();
       },
       draining: async () => {
         let held: (() => void) | undefined;

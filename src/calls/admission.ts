@@ -2,8 +2,9 @@ import { RouterError } from '../errors.ts';
 import type { Snapshots, TeamSnapshot } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { resolvePinned } from './pinning.ts';
-import type { ModelRequest } from './request.ts';
+import type { Call, ModelRequest } from './request.ts';
 import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
+import { refuseUnread } from './unread-body.ts';
 
 /** Resolves what a call names, and admits its caller to it. What is in memory, as nearly always, nobody waits for. */
 export class Admission {
@@ -32,6 +33,19 @@ export class Admission {
       return { team, shared: undefined };
     const shared = this.#snapshots.get(null);
     return shared instanceof Promise ? shared.then((found) => ({ team, shared: found })) : { team, shared };
+  }
+
+  /**
+   * Refuses a call before its body is read, as `refuseUnread` does.
+   *
+   * @throws RouterError also `storage_unavailable`
+   */
+  refuseUnread(directory: Directory, caller: Caller, call: Call): void {
+    try {
+      refuseUnread(directory, caller, call);
+    } catch (error) {
+      this.#unlessOutOfReach(error);
+    }
   }
 
   /**

@@ -20,8 +20,10 @@ export interface Envelope {
 }
 
 export interface BodyLimits {
-  /** Bytes that a body may have. */
+  /** Bytes that a form may have. */
   maxBodyBytes: number;
+  /** Bytes that any other body may have. */
+  maxJsonBytes: number;
   /** Bytes of a streamed form that are held back to find its model. */
   maxHeldBytes: number;
 }

@@ -10,14 +10,17 @@ import type { BodyLimits } from './content.ts';
 import { fallBack, goesOn } from './fallbacks.ts';
 import { Journey, type Passages } from './journey.ts';
 import { answerLocally } from './local.ts';
+import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { rememberMade } from './pinning.ts';
 import { ReceiptDraft } from './receipt.ts';
 import { type Reply, wholeReply } from './relay.ts';
 import { type Call, readRequest } from './request.ts';
 import { type Caller, resolve } from './resolve.ts';
+import { isUnread, openBody } from './unread-body.ts';
 
 export interface DispatcherOptions extends Passages {
   affinity: Affinity;
+  budget: MemoryBudget;
   limits: BodyLimits;
 }
 
@@ -36,10 +39,14 @@ export class Dispatcher {
     const caller = checkedCaller(given);
     const { now, reporter } = this.#options;
     const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now);
+    // What another opened, another releases.
+    const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
+    const release = call.reservation === undefined ? () => reservation.release() : undefined;
     let reply: Reply;
     try {
-      reply = await this.#reply(caller, call, receipt);
+      reply = await this.#reply(caller, call, receipt, reservation, release);
     } catch (error) {
+      release?.();
       if (call.signal?.aborted) {
         if (receipt.finish()) reporter.report(receipt.at(499, 'aborted'));
         throw call.signal.reason;
@@ -49,7 +56,10 @@ export class Dispatcher {
     }
     const { answer, open, code, tokens } = reply;
     const begun = receipt.at(answer.status, code, tokens);
-    if (!open && receipt.finish()) reporter.report(begun);
+    if (!open) {
+      release?.();
+      if (receipt.finish()) reporter.report(begun);
+    }
     try {
       addCallHeaders(answer.headers, begun);
     } catch (error) {
@@ -58,18 +68,34 @@ export class Dispatcher {
     return answer;
   }
 
-  async #reply(caller: Caller, call: Call, receipt: ReceiptDraft): Promise<Reply> {
+  async #reply(
+    caller: Caller,
+    given: Call,
+    receipt: ReceiptDraft,
+    reservation: MemoryReservation,
+    ended: (() => void) | undefined,
+  ): Promise<Reply> {
     const { admission, affinity, limits, now, reporter } = this.#options;
-    call.signal?.throwIfAborted();
+    given.signal?.throwIfAborted();
+    if (isUnread(given)) {
+      const found = admission.directory(caller);
+      admission.refuseUnread(found instanceof Promise ? await found : found, caller, given);
+    }
+    const opening = openBody(given, limits, reservation);
+    const { body, understood } = opening instanceof Promise ? await opening : opening;
+    const call = body === given.body ? given : { ...given, body };
     const read = readRequest(call, limits);
     const request = read instanceof Promise ? await read : read;
+    understood();
     try {
+      // Read anew where the body took its time: what was changed meanwhile counts.
       const found = admission.directory(caller);
       const directory = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
       const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(directory, caller, name);
       const journey = new Journey(this.#options, caller, call, request, settings, receipt, directory);
+      journey.hold(reservation, ended);
       const { outcome: first, name } = await attempt(journey, undefined);
       receipt.turnedTo(name);
       const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;

@@ -7,6 +7,7 @@ import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import type { Cancel } from './cancel.ts';
 import type { Credentials, SignedResponse } from './credentials.ts';
+import type { MemoryReservation } from './memory-budget.ts';
 import type { Gates } from './pool.ts';
 import type { ReceiptDraft } from './receipt.ts';
 import { type End, type Reply, receive } from './relay.ts';
@@ -48,6 +49,8 @@ export class Journey implements AttemptPlan {
   #directory: Directory;
   /** Whether `#directory` was read just now, for the first attempt. */
   #fresh = true;
+  #reservation: MemoryReservation | undefined;
+  #release: (() => void) | undefined;
 
   constructor(
     through: Passages,
@@ -70,6 +73,12 @@ export class Journey implements AttemptPlan {
     this.#call = call;
     this.#through = through;
     this.#directory = directory;
+  }
+
+  /** Counts what is held of answers in a reservation. @param release what is called when a streamed answer has ended */
+  hold(reservation: MemoryReservation, release: (() => void) | undefined): void {
+    this.#reservation = reservation;
+    this.#release = release;
   }
 
   /** What speaks of an account's own objects means that account. */
@@ -106,7 +115,8 @@ export class Journey implements AttemptPlan {
   ): Reply | Promise<Reply> {
     const { maxAnswerBytes } = this.#through;
     const { stream } = this.request.content;
-    return receive({ deployment, response, stream, maxAnswerBytes, cancel, ended });
+    const reservation = this.#reservation;
+    return receive({ deployment, response, stream, maxAnswerBytes, reservation, cancel, ended });
   }
 
   repeatable(): boolean {
@@ -124,6 +134,7 @@ export class Journey implements AttemptPlan {
 
   ended(end: End, status: number): void {
     const { receipt } = this;
+    this.#release?.();
     if (receipt.finish()) this.#through.reporter.report(receipt.at(status, endCode(end), end.tokens));
   }
 }

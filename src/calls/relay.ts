@@ -7,6 +7,8 @@ import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
 import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
+import { readHeld } from './held-answer.ts';
+import type { MemoryReservation } from './memory-budget.ts';
 import { Passage } from './passage.ts';
 import { isPage, type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
@@ -40,6 +42,8 @@ export interface Reception {
   stream: boolean;
   /** Bytes that a JSON answer may have. */
   maxAnswerBytes: number;
+  /** What is held of the answer is counted here. */
+  reservation: MemoryReservation | undefined;
   cancel: Cancel;
   ended: (end: End) => void;
 }
@@ -82,8 +86,9 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
   return readReply(reception, headers, kind);
 }
 
-async function refusalReply({ deployment, response }: Reception): Promise<Reply> {
+async function refusalReply({ deployment, response, reservation }: Reception): Promise<Reply> {
   const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
+  reservation?.take(bytes.byteLength);
   return errorReply(deployment, response, response.status, bytes, complete);
 }
 
@@ -115,7 +120,9 @@ function readReply(
   headers: Record<string, string>,
   kind: Kind,
 ): Reply | Promise<Reply> {
-  const read = reception.response.body.upTo(wholeBodyLimit);
+  const { response, reservation } = reception;
+  const announced = Number(headers['content-length'] ?? Number.NaN);
+  const read = readHeld(response.body, wholeBodyLimit, announced, reservation);
   if (!(read instanceof Promise)) return readWhole(reception, headers, kind, read);
   return read.then(
     (beginning) => readWhole(reception, headers, kind, beginning),

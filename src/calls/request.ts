@@ -4,6 +4,7 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
 import { type Endpoint, matchEndpoint } from './endpoints.ts';
+import type { MemoryReservation } from './memory-budget.ts';
 import { pathReferences } from './references.ts';
 import { bodyTooLarge, readStreamedContent } from './streamed-content.ts';
 
@@ -16,6 +17,18 @@ export interface Call {
   headers: { get(name: string): string | null };
   /** A body that comes in pieces is read as it is sent on, if it is a form; a JSON body is read whole first. */
   body?: string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /**
+   * Reads the body once the caller is admitted, in place of `body`. It counts the bytes that it holds; a stream that
+   * it returns is counted as it is read.
+   *
+   * @param limit bytes that the body may have
+   */
+  readBody?: (
+    limit: number,
+    reservation: MemoryReservation,
+  ) => Uint8Array | AsyncIterable<Uint8Array> | undefined | Promise<Uint8Array | undefined>;
+  /** What the call's bytes are counted in, if whoever makes the call releases it. Absent: the router does both. */
+  reservation?: MemoryReservation;
   signal?: CallSignal;
   /** The model of a call that names none. */
   defaultModel?: string;

@@ -68,6 +68,16 @@ export function namesOf(directory: Directory, caller: Caller): string[] {
   return [...names].filter((name) => mayUse(caller, name));
 }
 
+/** Whether there is any model that the caller may call. */
+export function mayCallAny(directory: Directory, caller: Caller): boolean {
+  const { team, shared } = directory;
+  if (caller.models !== undefined)
+    return caller.models.some((name) => find(directory, caller, name)?.publicName === name);
+  if (team !== undefined && team.pools.size > 0) return true;
+  for (const name of shared?.pools.keys() ?? []) if (isShared(team, caller, name)) return true;
+  return false;
+}
+
 function find({ team, shared }: Directory, caller: Caller, name: string): Pool | undefined {
   const own = team?.pools.get(name);
   if (own !== undefined) return { publicName: name, deployments: own };

@@ -1,8 +1,17 @@
 import type { IncomingMessage } from 'node:http';
+import { BodyBuffer } from '../calls/body-buffer.ts';
 import { RouterError } from '../errors.ts';
-import { Turn } from '../turn.ts';
 import type { NodeBindings } from './bindings.ts';
+import {
+  askForBody,
+  type BodyReading,
+  bodyBrokeOff,
+  bodyTooLong,
+  RequestTimeout,
+  receive,
+} from './incoming-body.ts';
 import type { HeaderReader } from './request-headers.ts';
+import type { StallWatch } from './stall-watch.ts';
 
 /** What body parsers of an application leave behind on Node's request. */
 type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
@@ -10,57 +19,80 @@ type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
 export type CallBody = Uint8Array | AsyncIterable<Uint8Array> | undefined;
 
 /**
- * The body of a request, as it came, up to `limit` bytes; `undefined` if there is none. A body that a parser has
+ * The body of a request, as it came, up to a limit; `undefined` if there is none. A body that a parser has
  * taken already is the `rawBody` that it kept, else what it made of it, written again: there duplicate keys and the
  * spelling of numbers are lost.
  *
- * @throws RouterError `request_too_large`; `invalid_request` if somebody has read the body and kept nothing of it
+ * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if somebody has read the
+ * body and kept nothing of it, if it breaks off, or if it stops
  */
 export function readBytes(
   request: Request,
   headers: HeaderReader,
   { incoming, direct }: NodeBindings,
-  limit: number,
+  reading: BodyReading,
 ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
-  checkLength(headers, limit);
+  checkLength(headers, reading.limit);
   // Whoever stands between may have put another body in the place of Node's.
-  if (incoming === undefined || direct !== true) return collect(webBody(request), limit);
-  return readIncoming(incoming, limit);
+  if (incoming === undefined || direct !== true) return collect(webBody(request), headers, reading);
+  return readIncoming(incoming, reading);
 }
 
 /** The same of Node's own request. */
-export function readIncoming(incoming: IncomingMessage, limit: number): Uint8Array | Promise<Uint8Array> {
+export function readIncoming(
+  incoming: IncomingMessage,
+  reading: BodyReading,
+): Uint8Array | Promise<Uint8Array> {
   const { rawBody } = incoming as ParsedMessage;
-  if (rawBody instanceof Uint8Array) return checked(rawBody, limit);
-  if (incoming.readableDidRead) return checked(written(incoming), limit);
-  return receive(incoming, limit);
+  if (rawBody instanceof Uint8Array) return checked(rawBody, reading);
+  if (incoming.readableDidRead) return checked(written(incoming), reading);
+  return receive(incoming, reading);
 }
 
 /**
  * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`. A
  * promise only if it has to be waited for.
  *
- * @throws RouterError as `readBytes`; the stream throws `request_too_large` where it passes `limit`
+ * @throws RouterError as `readBytes`; the stream throws `request_too_large` where it passes the limit
  */
 export function readCallBody(
   request: Request,
   headers: HeaderReader,
   bindings: NodeBindings,
-  limit: number,
-): CallBody | Promise<CallBody> {
+  reading: BodyReading,
+): CallBody | Promise<Uint8Array | undefined> {
   const contentType = headers.get('content-type');
   const stream = contentType !== null && isForm.test(contentType) && streamOf(request, bindings);
-  if (!stream) return readBytes(request, headers, bindings, limit);
-  checkLength(headers, limit);
-  return bounded(stream, limit);
+  if (!stream) return readBytes(request, headers, bindings, reading);
+  checkLength(headers, reading.limit);
+  return bounded(stream, reading.limit, reading.stalls);
 }
 
-/** @throws RouterError `invalid_request` for what does not say that it is JSON or a form */
-export function checkCallBody(body: CallBody, headers: HeaderReader): CallBody {
+/**
+ * Refuses what does not say that it is JSON or a form, before it is read if it announces its bytes.
+ *
+ * @throws RouterError `invalid_request`
+ */
+export function checkUnread(headers: HeaderReader): void {
+  if (Number(headers.get('content-length') ?? 0) > 0) checkCallType(headers);
+}
+
+/** The same for the body of a management request, which is JSON. */
+export function checkJsonUnread(headers: HeaderReader): void {
+  if (Number(headers.get('content-length') ?? 0) > 0)
+    checkContentType(headers.get('content-type'), isJson, 'application/json');
+}
+
+/** The same for the body of a call that was read. */
+export function checkCallBody<Body extends CallBody>(body: Body, headers: HeaderReader): Body | undefined {
   if (body === undefined || (body instanceof Uint8Array && body.byteLength === 0)) return undefined;
-  checkContentType(headers.get('content-type'), isJsonOrForm, 'application/json or multipart/form-data');
+  checkCallType(headers);
   return body;
+}
+
+function checkCallType(headers: HeaderReader): void {
+  checkContentType(headers.get('content-type'), isJsonOrForm, 'application/json or multipart/form-data');
 }
 
 /** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
@@ -70,7 +102,9 @@ function streamOf(
 ): AsyncIterable<Uint8Array> | undefined {
   if (incoming === undefined || direct !== true) return webBody(request);
   const taken = incoming.readableDidRead || (incoming as ParsedMessage).rawBody instanceof Uint8Array;
-  return taken ? undefined : incoming.iterator({ destroyOnReturn: false });
+  if (taken) return undefined;
+  askForBody(incoming);
+  return incoming.iterator({ destroyOnReturn: false });
 }
 
 /** @throws RouterError `invalid_request` if somebody has read it before */
@@ -79,12 +113,24 @@ function webBody(request: Request): AsyncIterable<Uint8Array> | undefined {
   return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
 }
 
-async function* bounded(stream: AsyncIterable<Uint8Array>, limit: number): AsyncGenerator<Uint8Array> {
+async function* bounded(
+  stream: AsyncIterable<Uint8Array>,
+  limit: number,
+  stalls: StallWatch,
+): AsyncGenerator<Uint8Array> {
+  const iterator = stream[Symbol.asyncIterator]();
   let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.byteLength;
-    if (size > limit) throw tooLarge(limit);
-    yield chunk;
+  try {
+    for (;;) {
+      const next = await stalls.within(Promise.resolve(iterator.next()), () => new RequestTimeout());
+      if (next.done === true) return;
+      size += next.value.byteLength;
+      if (size > limit) throw bodyTooLong(limit);
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: behind a read that has stopped it would never settle.
+    Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 
@@ -97,6 +143,16 @@ function written({ body, headers }: ParsedMessage): Uint8Array {
   throw takenBefore();
 }
 
+/** @throws RouterError `invalid_request` if somebody has read the body and kept nothing of it */
+export function checkNotTaken(request: Request, { incoming, direct }: NodeBindings): void {
+  if (incoming === undefined || direct !== true) {
+    if (request.bodyUsed) throw takenBefore();
+  } else if (incoming.readableDidRead && !((incoming as ParsedMessage).rawBody instanceof Uint8Array)) {
+    const { body } = incoming as ParsedMessage;
+    if (body === undefined || body === null) throw takenBefore();
+  }
+}
+
 function takenBefore(): RouterError {
   return new RouterError(
     'invalid_request',
@@ -104,66 +160,26 @@ function takenBefore(): RouterError {
   );
 }
 
-function brokenOff(): RouterError {
-  return new RouterError('invalid_request', 'The body of the request broke off.');
-}
-
-function checked(bytes: Uint8Array, limit: number): Uint8Array {
-  if (bytes.byteLength > limit) throw tooLarge(limit);
+function checked(bytes: Uint8Array, { limit, reservation }: BodyReading): Uint8Array {
+  if (bytes.byteLength > limit) throw bodyTooLong(limit);
+  reservation.hold(bytes.byteLength);
   return bytes;
 }
 
 async function collect(
   stream: AsyncIterable<Uint8Array> | undefined,
-  limit: number,
+  headers: HeaderReader,
+  { limit, reservation, stalls }: BodyReading,
 ): Promise<Uint8Array | undefined> {
   if (stream === undefined) return undefined;
-  const chunks: Uint8Array[] = [];
+  const announced = Number(headers.get('content-length') ?? Number.NaN);
+  const buffer = new BodyBuffer(reservation, announced >= 0 ? announced : undefined);
   try {
-    for await (const chunk of bounded(stream, limit)) chunks.push(chunk);
+    for await (const chunk of bounded(stream, limit, stalls)) buffer.push(chunk);
   } catch (error) {
-    throw RouterError.isInstance(error) ? error : brokenOff();
+    throw RouterError.isInstance(error) ? error : bodyBrokeOff();
   }
-  return Buffer.concat(chunks);
-}
-
-/** Those whose bodies came in together. */
-const requests = new Turn();
-
-/** By events: an async iteration of the same takes four times as long. */
-function receive(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const onData = (given: Buffer | string) => {
-      // Text, if somebody before had it decoded.
-      const chunk =
-        typeof given === 'string' ? Buffer.from(given, incoming.readableEncoding ?? 'utf8') : given;
-      size += chunk.length;
-      if (size <= limit) {
-        chunks.push(chunk);
-        return;
-      }
-      incoming.off('data', onData);
-      incoming.pause();
-      reject(tooLarge(limit));
-    };
-    let whole = false;
-    const onEnd = () => {
-      whole = true;
-      const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-      // Node keeps what listens until the call is over.
-      chunks.length = 0;
-      requests.end(() => resolve(bytes));
-    };
-    const onClose = () => {
-      if (!whole) reject(brokenOff());
-    };
-    // No event tells of what has ended already.
-    if (incoming.destroyed) onClose();
-    // Somebody before may have paused it.
-    else incoming.on('data', onData).on('end', onEnd).on('close', onClose).resume();
-  });
+  return buffer.whole();
 }
 
 /** @throws RouterError `invalid_request` for a body that is no JSON, or does not say that it is */
@@ -188,9 +204,5 @@ function checkContentType(contentType: string | null, form: RegExp, expected: st
 }
 
 function checkLength(headers: HeaderReader, limit: number): void {
-  if (Number(headers.get('content-length') ?? 0) > limit) throw tooLarge(limit);
-}
-
-function tooLarge(limit: number): RouterError {
-  return new RouterError('request_too_large', `The body may have ${limit} bytes at most.`);
+  if (Number(headers.get('content-length') ?? 0) > limit) throw bodyTooLong(limit);
 }

@@ -18,6 +18,7 @@ import { reply } from './reply.ts';
 import { headersOf } from './request-headers.ts';
 import { RememberingRouter } from './routing.ts';
 import { makeShortcut } from './shortcut.ts';
+import { StallWatch } from './stall-watch.ts';
 import { managementRoutes, methodsOf, openApiEntry, surface } from './surface.ts';
 
 export type { Authenticate, Authenticated } from './authenticate.ts';
@@ -43,13 +44,15 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
  * const server = await serveGateway(gateway, { port: 4000 });
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
-  const { basePath, bodyLimit, openapi, logger, masterKey, authenticate } = readGatewayOptions(options);
+  const { basePath, bodyLimit, bodyIdleMs, openapi, logger, masterKey, authenticate } =
+    readGatewayOptions(options);
+  const stalls = new StallWatch(bodyIdleMs);
   const log = new Log(logger);
   const credentialOf = keyHolder(router, masterKey);
   const session = authenticate === undefined ? undefined : sessionHolder(authenticate, masterKey, log);
   const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
   const ready = readiness(router);
-  const managed = manage(router);
+  const managed = manage(router, stalls);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
   const failed = (error: unknown): Answer => {
     const foreseen = RouterError.isInstance(error) || isLeaving(error);
@@ -96,7 +99,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
         if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
         const credential = await admit(context, permission);
         const request = { method, path: called, raw, bindings: context.env ?? {} };
-        return answerCall(router, credential, request, bodyLimit);
+        return answerCall(router, credential, request, { bodyLimit, stalls });
       });
     }
   }
@@ -120,7 +123,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   );
   // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
   if (session === undefined && options.cors === undefined)
-    giveShortcut(app.fetch, makeShortcut(router, { basePath, bodyLimit, credentialOf, failed }));
+    giveShortcut(app.fetch, makeShortcut(router, { basePath, bodyLimit, stalls, credentialOf, failed }));
   return app;
 }
 

@@ -5,15 +5,18 @@ import type { TeamModelRouter } from '../router.ts';
 import { parse } from '../validation.ts';
 import { jsonAnswer } from './answers.ts';
 import type { NodeBindings } from './bindings.ts';
-import { parseJson, readBytes } from './body.ts';
+import { checkJsonUnread, parseJson, readBytes } from './body.ts';
+import type { BodyReading } from './incoming-body.ts';
+import { reserveUntilClosed } from './openai.ts';
 import type { Credential } from './permissions.ts';
 import { limiter } from './rate-limit.ts';
 import type { Route } from './route.ts';
+import type { StallWatch } from './stall-watch.ts';
 
 const bodyLimit = 1_048_576;
 
 /** Parses a management request and hands it to its route: one method of the router. */
-export function manage(router: TeamModelRouter) {
+export function manage(router: TeamModelRouter, stalls: StallWatch) {
   const limits = new Map<Route, (teamId: string | null) => void>();
   return async (
     route: Route,
@@ -26,7 +29,28 @@ export function manage(router: TeamModelRouter) {
       throw new RouterError('team_blocked', 'This team is blocked.');
     }
     const { raw } = request;
-    const body = await bodyOf(route, raw, bindings);
+    const { outgoing } = bindings;
+    const reservation =
+      outgoing === undefined ? router.reserveMemory(teamId) : reserveUntilClosed(router, teamId, outgoing);
+    try {
+      const body = await bodyOf(route, raw, bindings, { limit: bodyLimit, reservation, stalls });
+      const answer = await run(route, credential, request, body);
+      if (answer.body instanceof Uint8Array) reservation.take(answer.body.byteLength);
+      return answer;
+    } finally {
+      // With nothing known of how the answer is written, it is whoever writes it that holds it.
+      if (outgoing === undefined) reservation.release();
+    }
+  };
+
+  async function run(
+    route: Route,
+    credential: Credential,
+    request: HonoRequest,
+    body: unknown,
+  ): Promise<Answer> {
+    const { raw } = request;
+    const teamId = credential.master ? null : credential.teamId;
     const query = route.query && parse(route.query, queryOf(raw.url));
     if (route.perMinute !== undefined) {
       const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
@@ -35,12 +59,18 @@ export function manage(router: TeamModelRouter) {
     }
     const input = { router, credential, body, query, params: request.param() };
     return jsonAnswer(200, await route.run(input as never));
-  };
+  }
 }
 
-async function bodyOf(route: Route, raw: Request, bindings: NodeBindings): Promise<unknown> {
+async function bodyOf(
+  route: Route,
+  raw: Request,
+  bindings: NodeBindings,
+  reading: BodyReading,
+): Promise<unknown> {
   if (route.body === undefined) return undefined;
-  const bytes = await readBytes(raw, raw.headers, bindings, bodyLimit);
+  checkJsonUnread(raw.headers);
+  const bytes = await readBytes(raw, raw.headers, bindings, reading);
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
 }

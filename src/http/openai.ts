@@ -2,12 +2,15 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { type CallSignal, LightSignal } from '../calls/call-signal.ts';
 import { endpoints } from '../calls/endpoints.ts';
+import type { MemoryReservation } from '../calls/memory-budget.ts';
+import type { Call } from '../calls/request.ts';
 import type { Caller } from '../calls/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { NodeBindings } from './bindings.ts';
-import { checkCallBody, readCallBody } from './body.ts';
+import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from './body.ts';
 import type { Credential, Permission } from './permissions.ts';
 import { headersOf } from './request-headers.ts';
+import type { StallWatch } from './stall-watch.ts';
 
 /** Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. */
 export interface CallRoute {
@@ -24,6 +27,13 @@ export interface CallRequest {
   path: string;
   raw: Request;
   bindings: NodeBindings;
+}
+
+/** What bounds the reading of bodies. */
+export interface BodyBounds {
+  /** Bytes that the body of a call may have. */
+  bodyLimit: number;
+  stalls: StallWatch;
 }
 
 export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
@@ -45,17 +55,44 @@ export async function answerCall(
   router: TeamModelRouter,
   credential: Credential,
   { method, path, raw, bindings }: CallRequest,
-  bodyLimit: number,
+  { bodyLimit, stalls }: BodyBounds,
 ): Promise<Answer> {
   const headers = headersOf(raw, bindings);
-  const read = readCallBody(raw, headers, bindings, bodyLimit);
-  const body = checkCallBody(read instanceof Promise ? await read : read, headers);
+  if (hasBody(method)) checkNotTaken(raw, bindings);
+  const readBody: Call['readBody'] = (limit, reservation) => {
+    checkUnread(headers);
+    const reading = { limit: Math.min(limit, bodyLimit), reservation, stalls };
+    const read = readCallBody(raw, headers, bindings, reading);
+    return read instanceof Promise
+      ? read.then((body) => checkCallBody(body, headers))
+      : checkCallBody(read, headers);
+  };
   const { url } = raw;
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const { outgoing } = bindings;
-  const signal = outgoing === undefined ? raw.signal : leaving(outgoing);
-  return await router.dispatch(callerOf(credential), { method, path, query, headers, body, signal });
+  const caller = callerOf(credential);
+  const call: Call = { method, path, query, headers };
+  if (hasBody(method)) call.readBody = readBody;
+  call.signal = outgoing === undefined ? raw.signal : leaving(outgoing);
+  if (outgoing !== undefined) call.reservation = reserveUntilClosed(router, caller.teamId, outgoing);
+  return await router.dispatch(caller, call);
+}
+
+function hasBody(method: string): boolean {
+  return method !== 'GET' && method !== 'HEAD';
+}
+
+/** Counts the bytes that a request and its answer hold until the answer is written, or its client has left. */
+export function reserveUntilClosed(
+  router: TeamModelRouter,
+  teamId: string | null,
+  outgoing: ServerResponse,
+): MemoryReservation {
+  const reservation = router.reserveMemory(teamId);
+  if (outgoing.closed || outgoing.destroyed) reservation.release();
+  else outgoing.on('close', () => reservation.release());
+  return reservation;
 }
 
 export function callerOf(credential: Credential): Caller {

@@ -11,8 +11,13 @@ export interface GatewayOptions {
   authenticate?: Authenticate | undefined;
   /** A path that everything stands under, such as `/llm`, where nobody takes it off before. */
   basePath?: string | undefined;
-  /** Bytes that the body of a call may have. Default 268 435 456 (256 MiB); a management body may have 1 MiB. */
+  /**
+   * Bytes that the body of a call may have. Default 268 435 456 (256 MiB). The router's `maxJsonBytes` bounds what is no form.
+   * A management body may have 1 MiB.
+   */
   bodyLimit?: number | undefined;
+  /** Milliseconds for which the body of a request may stop. Then the request is answered 408. Default 60 000. */
+  bodyIdleMs?: number | undefined;
   /** Which foreign pages may call: the options of Hono's CORS middleware. Default: none. */
   cors?: Parameters<typeof cors>[0];
   /** Whether `GET /openapi.json` describes the gateway. Default: no. */
@@ -36,6 +41,7 @@ const gatewayOptions = z
       .regex(/^\/[A-Za-z0-9._~/-]*$/, 'must begin with / and be plain')
       .optional(),
     bodyLimit: z.int().positive().max(2_147_483_647).default(268_435_456),
+    bodyIdleMs: z.int().positive().max(86_400_000).default(60_000),
     cors: z
       .custom<object>((value) => typeof value === 'object' && value !== null, 'must be an object')
       .optional(),

@@ -26,6 +26,8 @@ export function reply(
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
   if (direct !== true || outgoing === undefined) return toResponse({ status, headers, body });
+  // The rest of a body that stopped would be read as the next request.
+  if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
   if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
   // Somebody else may have answered in the meantime, such as a time-out of the application's.
   if (outgoing.headersSent) return alreadySent;

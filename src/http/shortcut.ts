@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
+import type { Call } from '../calls/request.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { Shortcut } from './bindings.ts';
 import { checkCallBody, readIncoming } from './body.ts';
-import { callerOf, callRoutes, leaving, noQuery } from './openai.ts';
+import { type BodyBounds, callerOf, callRoutes, leaving, noQuery, reserveUntilClosed } from './openai.ts';
 import { type Credential, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
 import { type HeaderReader, NodeHeaders } from './request-headers.ts';
 
-export interface ShortcutOptions {
+export interface ShortcutOptions extends BodyBounds {
   /** What the gateway's paths stand under. */
   basePath: string | undefined;
-  bodyLimit: number;
   credentialOf: (headers: HeaderReader) => Credential | Promise<Credential>;
   failed: (error: unknown) => Answer;
 }
@@ -27,7 +27,7 @@ const longestRestMs = 500;
  * is not plainly one of these goes through Hono.
  */
 export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions): Shortcut {
-  const { bodyLimit, credentialOf, failed } = options;
+  const { bodyLimit, stalls, credentialOf, failed } = options;
   const limit = Math.min(bodyLimit, longestBody);
   const paths = fixedPaths(options.basePath ?? '');
 
@@ -41,11 +41,26 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     try {
       const given = credentialOf(headers);
       const credential = permitted(given instanceof Promise ? await given : given, 'calls');
-      const read = readIncoming(incoming, bodyLimit);
-      const body = checkCallBody(read instanceof Promise ? await read : read, headers);
-      const signal = leaving(outgoing);
-      const request = { method: 'POST', path, query: noQuery, headers, body, signal };
-      const replied = reply(await router.dispatch(callerOf(credential), request), node);
+      const caller = callerOf(credential);
+      const request: Call = {
+        method: 'POST',
+        path,
+        query: noQuery,
+        headers,
+        readBody(most, counted) {
+          const read = readIncoming(incoming, {
+            limit: Math.min(most, bodyLimit),
+            reservation: counted,
+            stalls,
+          });
+          return read instanceof Promise
+            ? read.then((body) => checkCallBody(body, headers))
+            : checkCallBody(read, headers);
+        },
+        signal: leaving(outgoing),
+        reservation: reserveUntilClosed(router, caller.teamId, outgoing),
+      };
+      const replied = reply(await router.dispatch(caller, request), node);
       if (replied instanceof Promise) await replied;
     } catch (error) {
       await reply(failed(error), node);

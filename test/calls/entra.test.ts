@@ -6,6 +6,7 @@ import { Credentials } from '../../src/calls/credentials.ts';
 import { Dispatcher } from '../../src/calls/dispatch.ts';
 import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
+import { MemoryBudget } from '../../src/calls/memory-budget.ts';
 import { Reporter } from '../../src/calls/report.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
@@ -89,7 +90,7 @@ beforeEach(async () => {
   models = new ModelManagement(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });
   credentials = new Credentials(transports, now);
   const affinity = new Affinity(storage, { affinityTtlMs: 60_000 });
-  const limits = { maxBodyBytes: 1_000_000, maxHeldBytes: 1_000_000 };
+  const limits = { maxBodyBytes: 1_000_000, maxJsonBytes: 1_000_000, maxHeldBytes: 1_000_000 };
   dispatcher = new Dispatcher({
     gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
     admission: new Admission(snapshots, affinity),
@@ -97,6 +98,7 @@ beforeEach(async () => {
     transports,
     credentials,
     affinity,
+    budget: new MemoryBudget({ maxBytesInFlight: 10_000_000, maxTeamBytesInFlight: 10_000_000 }),
     limits,
     maxAnswerBytes: 1_000_000,
     random: () => 0,
