@@ -72,7 +72,8 @@ async function longSecrets(arena: Arena): Promise<string> {
   let headers = 32;
   for (; headers > 0; headers /= 2) {
     const extra: Record<string, string> = {};
-    for (let at = 0; at < headers; at++) extra[`x-secret-${at}`] = `${at}${'a'.repeat(8_000)}`;
+    for (let at = 0; at < headers; at++)
+      extra[`x-secret-${at}`] = `${'a'.repeat(4_000)}${at}${'a'.repeat(4_000)}`;
     const { status } = await arena.model('hostile', 'model', 'alike-250000-100000', { extra_headers: extra });
     if (status < 300) break;
   }

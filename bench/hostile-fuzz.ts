@@ -56,7 +56,9 @@ const errorShapes: Shape[] = ['error', 'alike', 'slashes', 'percents'].map((kind
     const extra: Record<string, string> = {};
     for (let at = 0; at < 6; at++)
       extra[`x-secret-${at}`] =
-        kind === 'alike' ? `${at}${'a'.repeat(8_000)}` : `${at}${'abcdefgh'.repeat(1000)}`;
+        kind === 'alike'
+          ? `${'a'.repeat(4_000)}${at}${'a'.repeat(4_000)}`
+          : `${at}${'abcdefgh'.repeat(1000)}`;
     await arena.model('hostile', 'model', `${kind}-${size}-65536`, { extra_headers: extra });
     const key = await arena.key('hostile');
     for (let at = 0; at < 10; at++) await arena.chat(key, '{"model":"model","messages":[]}');
