@@ -1,4 +1,4 @@
-/** Attacks by one team's request, its provider's answer, or its stored data; the letters are those of the list of kinds in docs/limits.md. */
+/** Attacks by one team's request, its provider's answer, or its stored data. */
 import type { Arena, Attack } from './hostile-arena.ts';
 
 const mebibyte = 1_048_576;
