@@ -83,9 +83,14 @@ export class Admission {
   }
 }
 
-function admitted(pool: Pool, request: ModelRequest): Pool {
-  const shared = pool.deployments.some(({ teamId }) => teamId === null);
-  const reason = shared ? request.content.stateful() : undefined;
-  if (reason !== undefined) throw new RouterError('stateful_on_shared', reason);
-  return pool;
+/** Of shared deployments only those that may serve the call. */
+function admitted(pool: Pool, { content }: ModelRequest): Pool {
+  const { deployments } = pool;
+  const [first] = deployments;
+  if (first === undefined || first.teamId !== null) return pool;
+  const serving = deployments.filter((deployment) => content.stateful(deployment) === undefined);
+  if (serving.length === deployments.length) return pool;
+  const refused = serving.length === 0 ? content.stateful(first) : undefined;
+  if (refused !== undefined) throw refused;
+  return { ...pool, deployments: serving };
 }

@@ -1,12 +1,12 @@
-import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { asBuffer } from './answer.ts';
-import { carriesModel, type Endpoint, keepsAnswer, statefulReason } from './endpoints.ts';
+import { carriesModel, type Endpoint } from './endpoints.ts';
 import { type FormBody, readFormModel } from './form-body.ts';
-import { type BodyScan, scanBody, writeBody } from './json-body.ts';
-import { bodyReferences } from './references.ts';
+import { type BodyScan, readJsonBody, writeBody } from './json-body.ts';
 import type { Call, Content } from './request.ts';
+import { sharedShape } from './shared-fields.ts';
+import { keepsAnswer, type ReadBody, statefulReason } from './stateful.ts';
 
 /** What is known of a call before its body is read. */
 export interface Envelope {
@@ -55,12 +55,21 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
   };
 }
 
-/** A body that is held whole. @throws RouterError `invalid_request` if its top level cannot be read */
-export function readContent(body: string | Uint8Array, envelope: Envelope): Content {
+/**
+ * A body that is held whole; a promise if it is long JSON, which is read in several turns of the event loop.
+ *
+ * @throws RouterError `invalid_request` if it cannot be read
+ */
+export function readContent(body: string | Uint8Array, envelope: Envelope): Content | Promise<Content> {
   const { endpoint, method, contentType } = envelope;
   if (body.length === 0) return emptyContent(endpoint, method);
   const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
-  if (!isForm(contentType)) return new JsonContent(bytes, endpoint);
+  if (!isForm(contentType)) {
+    const read = readJsonBody(bytes, sharedShape(endpoint.id));
+    return read instanceof Promise
+      ? read.then((scan) => new JsonContent(bytes, scan, endpoint))
+      : new JsonContent(bytes, read, endpoint);
+  }
   return formContent(readFormModel(bytes, contentType), bytes, contentType, envelope);
 }
 
@@ -101,35 +110,33 @@ class JsonContent implements Content {
   readonly name: string | undefined;
   readonly stream: boolean;
   readonly contentType = 'application/json';
-  readonly #bytes: Buffer;
-  readonly #scan: BodyScan;
+  readonly #body: ReadBody;
   readonly #endpoint: Endpoint;
 
-  constructor(bytes: Buffer, endpoint: Endpoint) {
-    if (!isUtf8(bytes)) throw new RouterError('invalid_request', 'The body is not UTF-8.');
-    this.#bytes = bytes;
+  constructor(bytes: Buffer, scan: BodyScan, endpoint: Endpoint) {
+    this.#body = { bytes, scan };
     this.#endpoint = endpoint;
-    this.#scan = scanBody(bytes);
     // A fine-tuning job names the provider's base model, not one of the team's.
-    this.name = endpoint.model === 'provider' ? undefined : this.#scan.model?.value;
-    this.stream = this.#scan.stream;
+    this.name = endpoint.model === 'provider' ? undefined : scan.model?.value;
+    this.stream = scan.stream;
   }
 
-  stateful(): string | undefined {
-    return readStateful(this.#endpoint, this.#bytes, this.#scan);
+  stateful(deployment: Deployment): RouterError | undefined {
+    return statefulReason(this.#endpoint, this.#body, deployment);
   }
 
   bodyFor({ target, params }: Deployment): Buffer | Buffer[] {
-    if (!carriesModel(this.#endpoint)) return this.#bytes;
-    return writeBody(this.#bytes, this.#scan, target.model, params.extra_body);
+    const { bytes, scan } = this.#body;
+    if (!carriesModel(this.#endpoint)) return bytes;
+    return writeBody(bytes, scan, target.model, params.extra_body);
   }
 
-  references(): string[] {
-    return bodyReferences(this.#bytes);
+  references(): readonly string[] {
+    return this.#body.scan.references;
   }
 
   keeps(): boolean {
-    return keepsAnswer(this.#endpoint, this.#bytes, this.#scan);
+    return keepsAnswer(this.#endpoint, this.#body);
   }
 
   repeatable(): boolean {
@@ -137,12 +144,4 @@ class JsonContent implements Content {
   }
 
   release(): void {}
-}
-
-function readStateful(endpoint: Endpoint, body: Buffer, scan: BodyScan): string | undefined {
-  try {
-    return statefulReason(endpoint, body, scan);
-  } catch {
-    throw new RouterError('invalid_request', 'The body is not valid JSON.');
-  }
 }

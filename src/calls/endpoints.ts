@@ -1,5 +1,4 @@
 import { type Endpoint, endpoints } from './endpoint-table.ts';
-import { type BodyScan, literal, membersOf } from './json-body.ts';
 
 export { type Endpoint, endpoints } from './endpoint-table.ts';
 
@@ -84,67 +83,4 @@ function decodeSegment(segment: string): string | undefined {
 /** Whether the body says which model it is for, so that the deployment's own is put in its place. */
 export function carriesModel({ model }: Endpoint): boolean {
   return model === 'json' || model === 'json_optional' || model === 'form';
-}
-
-/** Fields by which a stateless call would touch what lies in the provider's account. */
-const accountFields = ['previous_response_id', 'conversation', 'prompt', 'background'] as const;
-
-/** Fields, at whatever depth, by which a request points into the provider's account. */
-const references = new Set(['file_id', 'file_ids', 'vector_store_ids', 'container', 'container_id']);
-
-/** Whether the provider keeps the answer: a response unless it is told not to, a completion if it is told to. */
-export function keepsAnswer(endpoint: Endpoint, body: Buffer, scan: BodyScan): boolean {
-  const store = literal(body, scan.keys.get('store'));
-  return endpoint.id === 'chat.completions.create' ? store === 'true' : store !== 'false';
-}
-
-/** Why a call may not go to a shared deployment, where it would read or leave something in the operator's account. */
-export function statefulReason(endpoint: Endpoint, body?: Buffer, scan?: BodyScan): string | undefined {
-  const refused = (what: string) =>
-    `${what} stays in the provider's account; a shared model serves stateless calls only.`;
-  if (endpoint.stateful) return refused(`${endpoint.method} ${endpoint.path}`);
-  if (body === undefined || scan === undefined) return undefined;
-  const store = literal(body, scan.keys.get('store'));
-  if (endpoint.id === 'responses.create' && store !== 'false')
-    return refused('A response without "store": false');
-  if (store !== undefined && store !== 'false' && store !== 'null')
-    return refused('What is stored ("store")');
-  if (endpoint.id.startsWith('responses.')) {
-    for (const field of accountFields) {
-      const value = literal(body, scan.keys.get(field));
-      if (value !== undefined && value !== 'null' && value !== 'false') return refused(`"${field}"`);
-    }
-  }
-  return pointsIntoAccount(body) ? refused('A reference to a stored object') : undefined;
-}
-
-function pointsIntoAccount(body: Buffer): boolean {
-  // Only in a valid text are the keys what they seem.
-  if (holdsBareId(JSON.parse(body.toString('utf8')))) return true;
-  for (const { key, value } of membersOf(body)) {
-    if (references.has(key) && value !== 'null') return true;
-    if (key === 'type' && value?.startsWith('"') && JSON.parse(value) === 'item_reference') return true;
-  }
-  return false;
-}
-
-/** What may stand beside an id without saying what the object is. */
-const silent = new Set(['id', 'type', 'status']);
-
-/**
- * Whether there is an object of which nothing is sent but its id: an item of an earlier response, whose type may be left
- * out, an image of it, a spoken answer. The provider takes the rest from its account.
- */
-function holdsBareId(body: unknown): boolean {
-  const open: unknown[] = [body];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (typeof value !== 'object' || value === null) continue;
-    const entries = Object.entries(value).filter(([, inner]) => inner !== null);
-    if (typeof (value as { id?: unknown }).id === 'string' && entries.every(([key]) => silent.has(key)))
-      return true;
-    // In `metadata` an id is the caller's own.
-    for (const [key, inner] of entries) if (key !== 'metadata') open.push(inner);
-  }
-  return false;
 }

@@ -1,79 +1,102 @@
+import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
-import {
-  closeBrace,
-  colon,
-  comma,
-  openBrace,
-  openBracket,
-  quote,
-  skipSpace,
-  stringAt,
-  stringEnd,
-  unreadable,
-  valueEnd,
-} from './json-bytes.ts';
+import type { Shape } from './body-shape.ts';
+import { isLiteral, quote, stringAt } from './json-bytes.ts';
+import { BodyReader, type MemberSpan } from './json-reader.ts';
+import { JsonScanner } from './json-scanner.ts';
+import { nextTurn } from './scan-turns.ts';
 
-/** Where the top-level values of a JSON object stand among its bytes. Nothing below them is parsed. */
+export { forbiddenKeys } from './json-reader.ts';
+
+/** What the router has to know of a JSON body: where its top-level values stand, and what decides where it may go. */
 export interface BodyScan {
-  model?: { value: string; start: number; end: number };
+  /** Where the model stands, and which one; `undefined`: null is written there, which names none. */
+  model?: { value: string | undefined; start: number; end: number };
   /** Whether `stream` is the literal `true`. */
   stream: boolean;
-  /** Spans of the top-level values: [start, end). */
-  keys: ReadonlyMap<string, readonly [start: number, end: number]>;
+  keys: ReadonlyMap<string, MemberSpan>;
   /** The index after the opening brace. */
   open: number;
+  /** The ids of objects in the provider's account that it speaks of. */
+  references: readonly string[];
+  /** Paths of the fields that a shared deployment has to judge; `unlisted`: there are more. */
+  listed: ReadonlySet<string>;
+  unlisted: boolean;
 }
 
-/** Where a call goes and with which key is the router's to say, never the body's. */
-export const forbiddenKeys = new Set([
-  'api_key',
-  'api_base',
-  'base_url',
-  'api_version',
-  'custom_llm_provider',
-  'litellm_params',
-]);
+const none: readonly string[] = [];
+const noFields: ReadonlySet<string> = new Set();
+
+/** Bytes that are read in one turn of the event loop. */
+export const sliceBytes = 131_072;
 
 /** A body longer than this is not copied for the sake of its model: what comes behind it is sent as it lies there. */
 const copiedBytes = 65_536;
 
 /**
- * Scans a JSON body for its top-level keys. Its bytes are never made a text: numbers and escapes stay as they were
- * written, and a long prompt costs hardly more than a short one.
+ * Reads a JSON body in one pass. Its bytes are never made a text: numbers and escapes stay as they were written, and a
+ * long prompt costs hardly more than a short one. Returns a promise for a body that takes more than one turn.
  *
  * @param bytes UTF-8
- * @throws RouterError `invalid_request` if it is no object, or a top-level key stands twice or is forbidden
+ * @param shape the fields that are known to be stateless
+ * @throws RouterError `invalid_request` if it is no object, nested too deeply, has too many members, or a top-level key
+ * stands twice or is forbidden
  */
-export function scanBody(bytes: Buffer): BodyScan {
-  const keys = new Map<string, readonly [number, number]>();
-  const open = expect(bytes, skipSpace(bytes, 0), openBrace);
-  let at = skipSpace(bytes, open);
-  if (bytes[at] !== closeBrace) {
-    for (;;) {
-      const keyEnd = stringEnd(bytes, at);
-      const key = stringAt(bytes, at, keyEnd);
-      if (key === undefined) throw unreadable();
-      if (keys.has(key)) throw refusal(`${shown(key)} stands twice in the body.`, key);
-      if (forbiddenKeys.has(key)) throw refusal(`${key} may not be set by a call.`, key);
-      const start = skipSpace(bytes, expect(bytes, skipSpace(bytes, keyEnd), colon));
-      const end = valueEnd(bytes, start);
-      keys.set(key, [start, end]);
-      at = skipSpace(bytes, end);
-      if (bytes[at] === closeBrace) break;
-      at = skipSpace(bytes, expect(bytes, at, comma));
-    }
+export function readJsonBody(bytes: Buffer, shape: Shape | undefined): BodyScan | Promise<BodyScan> {
+  if (bytes.length > sliceBytes) return readInSlices(bytes, shape);
+  checkUtf8(bytes, 0, bytes.length);
+  return scanBody(bytes, shape);
+}
+
+/** Reads a body in one turn, however long it is. */
+export function scanBody(bytes: Buffer, shape?: Shape): BodyScan {
+  const reader = new BodyReader(bytes, shape);
+  new JsonScanner(bytes, reader).run(bytes.length);
+  return scanOf(bytes, reader);
+}
+
+async function readInSlices(bytes: Buffer, shape: Shape | undefined): Promise<BodyScan> {
+  const reader = new BodyReader(bytes, shape);
+  const scanner = new JsonScanner(bytes, reader);
+  for (let start = 0, at = 0; start < bytes.length; start = at) {
+    await nextTurn();
+    at = boundary(bytes, start + sliceBytes);
+    checkUtf8(bytes, start, at);
+    scanner.run(at);
   }
-  if (skipSpace(bytes, at + 1) !== bytes.length) throw unreadable();
-  const stream = literal(bytes, keys.get('stream')) === 'true';
+  return scanOf(bytes, reader);
+}
+
+/** The last index up to `at` where a character begins. */
+function boundary(bytes: Buffer, at: number): number {
+  if (at >= bytes.length) return bytes.length;
+  for (let back = 0; back < 4; back++) if (((bytes[at - back] as number) & 0xc0) !== 0x80) return at - back;
+  return at;
+}
+
+function checkUtf8(bytes: Buffer, start: number, end: number): void {
+  if (!isUtf8(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)))
+    throw new RouterError('invalid_request', 'The body is not UTF-8.');
+}
+
+function scanOf(bytes: Buffer, reader: BodyReader): BodyScan {
+  const { keys, listed, unlisted } = reader;
   const model = keys.get('model');
-  return model === undefined
-    ? { stream, keys, open }
-    : { model: readModel(bytes, model), stream, keys, open };
+  const scan: BodyScan = {
+    stream: isTrue(bytes, keys.get('stream')),
+    keys,
+    open: reader.firstMember,
+    references: reader.references?.ids ?? none,
+    listed: listed ?? noFields,
+    unlisted,
+  };
+  if (model !== undefined) scan.model = readModel(bytes, model);
+  return scan;
 }
 
 /**
  * The same bytes with another model, and with what the body lacks of `extra` in front of everything else; a long body
- * in two pieces.
+ * in pieces.
  */
 export function writeBody(
   bytes: Buffer,
@@ -84,6 +107,16 @@ export function writeBody(
   const added = membersOfExtra(scan, scan.model === undefined ? { model, ...extra } : extra);
   const { start, end } = scan.model ?? { start: scan.open, end: scan.open };
   const written = scan.model === undefined ? '' : JSON.stringify(model);
+  if (start > copiedBytes) {
+    const between = bytes.subarray(scan.open, start);
+    return [
+      bytes.subarray(0, scan.open),
+      Buffer.from(added),
+      between,
+      Buffer.from(written),
+      bytes.subarray(end),
+    ];
+  }
   const kept = bytes.length > copiedBytes ? end : bytes.length;
   const copy = Buffer.allocUnsafe(
     kept - (end - start) + Buffer.byteLength(added) + Buffer.byteLength(written),
@@ -104,52 +137,18 @@ function membersOfExtra(scan: BodyScan, extra: Record<string, unknown> | undefin
   return scan.keys.size === 0 ? members : `${members},`;
 }
 
-/**
- * Every key of a valid JSON text, at whatever depth, with the text of its value if that is a scalar. Unlike the
- * outcome of `JSON.parse` it shows a key that stands twice twice, and one with escapes as what it is, which V8
- * does not always do.
- *
- * @see https://github.com/nodejs/node/issues/63785
- */
-export function* membersOf(bytes: Buffer): Generator<{ key: string; value: string | undefined }> {
-  for (let start = bytes.indexOf(quote); start !== -1; ) {
-    const end = stringEnd(bytes, start);
-    const after = skipSpace(bytes, end);
-    if (bytes[after] === colon) {
-      const at = skipSpace(bytes, after + 1);
-      const nested = bytes[at] === openBrace || bytes[at] === openBracket;
-      const key = stringAt(bytes, start, end);
-      if (key === undefined) throw unreadable();
-      yield { key, value: nested ? undefined : bytes.toString('utf8', at, valueEnd(bytes, at)) };
-    }
-    start = bytes.indexOf(quote, end);
-  }
+export function isTrue(bytes: Buffer, span: MemberSpan | undefined): boolean {
+  return span !== undefined && isLiteral(bytes, span[0], span[1], 'true');
 }
 
-/** The text of a top-level value, if there is one. */
-export function literal(
-  bytes: Buffer,
-  span: readonly [start: number, end: number] | undefined,
-): string | undefined {
-  return span === undefined ? undefined : bytes.toString('utf8', span[0], span[1]);
+export function isFalse(bytes: Buffer, span: MemberSpan | undefined): boolean {
+  return span !== undefined && isLiteral(bytes, span[0], span[1], 'false');
 }
 
-function readModel(bytes: Buffer, [start, end]: readonly [number, number]): NonNullable<BodyScan['model']> {
-  if (bytes[start] !== quote) throw refusal('model must be a string.', 'model');
-  const value = stringAt(bytes, start, end);
-  if (value === undefined) throw refusal('model is not a valid string.', 'model');
-  return { value, start, end };
-}
-
-function expect(bytes: Buffer, at: number, byte: number): number {
-  if (bytes[at] !== byte) throw unreadable();
-  return at + 1;
-}
-
-function shown(key: string): string {
-  return JSON.stringify(key.slice(0, 64));
-}
-
-function refusal(message: string, param: string): RouterError {
-  return new RouterError('invalid_request', message, { param: param.slice(0, 64) });
+function readModel(bytes: Buffer, [start, end]: MemberSpan): NonNullable<BodyScan['model']> {
+  if (isLiteral(bytes, start, end, 'null')) return { value: undefined, start, end };
+  const value = bytes[start] === quote ? stringAt(bytes, start, end) : undefined;
+  if (value !== undefined) return { value, start, end };
+  const message = bytes[start] === quote ? 'model is not a valid string.' : 'model must be a string.';
+  throw new RouterError('invalid_request', message, { param: 'model' });
 }

@@ -1,3 +1,6 @@
+import { stringAt } from './json-bytes.ts';
+import { type KnownName, knownName } from './json-names.ts';
+
 /** The keys by which a body speaks of objects in the provider's account, the most telling first. */
 const keys = [
   'previous_response_id',
@@ -10,38 +13,44 @@ const keys = [
   'file_ids',
 ] as const;
 
-/** How all of them end. Cheap to look for, and nearly always the end of it: a long prompt is not made a text. */
-const endings = ['_id"', '_ids"', '_file"', '"conversation"'];
-
-/** A key that is written with escapes is not found: then no account is preferred. */
-const mentions = new RegExp(`"(?:${keys.join('|')})"\\s*:\\s*["{[]`);
-
 /** How many objects of one call are looked up. */
 const most = 8;
+/** Bytes of an id with every character written as an escape. */
+const maxIdBytes = 3_074;
+
+const ranks = new Map(keys.map((key, rank) => [knownName(key).id, rank]));
+
+export const referenceNames: readonly string[] = keys;
+
+/** Returns how telling a key is: 0 is the most; -1: it speaks of no object. */
+export function referenceRank({ id }: KnownName): number {
+  return ranks.get(id) ?? -1;
+}
 
 /** The ids of the objects that a path speaks of. Items of a conversation are known by the conversation alone. */
 export function pathReferences(params: Record<string, string>): string[] {
   return Object.entries(params).flatMap(([name, value]) => (name === 'item_id' ? [] : [value]));
 }
 
-/** The ids of the objects that a JSON body speaks of, at whatever depth. */
-export function bodyReferences(body: Buffer): string[] {
-  if (!endings.some((ending) => body.includes(ending))) return [];
-  const text = body.toString('utf8');
-  if (!mentions.test(text)) return [];
-  const found = new Map<string, number>();
-  const open: unknown[] = [parsed(text)];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (typeof value !== 'object' || value === null) continue;
-    for (const [key, inner] of Object.entries(value)) {
-      const rank = (keys as readonly string[]).indexOf(key);
-      if (rank !== -1) for (const id of idsIn(inner)) found.set(id, Math.min(rank, found.get(id) ?? rank));
-      open.push(inner);
-    }
+/** The ids of the objects that a JSON body speaks of, at whatever depth; of each key the first few. */
+export class ReferenceList {
+  /** By rank. */
+  #found: string[][] | undefined;
+
+  /** Adds the string between the quotation marks at `start` and `end - 1`. */
+  add(bytes: Buffer, start: number, end: number, rank: number): void {
+    if (end - start <= 2 || end - start > maxIdBytes) return;
+    this.#found ??= keys.map(() => []);
+    const ids = this.#found[rank];
+    if (ids === undefined || ids.length === most) return;
+    const id = stringAt(bytes, start, end);
+    if (id !== undefined && id !== '' && id.length <= 512 && !ids.includes(id)) ids.push(id);
   }
-  const byRank = [...found].sort(([, left], [, right]) => left - right);
-  return byRank.slice(0, most).map(([id]) => id);
+
+  /** Returns the most telling ids. */
+  get ids(): readonly string[] {
+    return this.#found === undefined ? [] : [...new Set(this.#found.flat())].slice(0, most);
+  }
 }
 
 /** The ids of the objects that an answer, or the first event of one, says were made. */
@@ -60,13 +69,4 @@ function idsIn(value: unknown): string[] {
   if (typeof value === 'string') return value === '' || value.length > 512 ? [] : [value];
   if (Array.isArray(value)) return value.filter((item) => typeof item === 'string').flatMap(idsIn);
   return typeof value === 'object' && value !== null ? idsIn((value as { id?: unknown }).id ?? '') : [];
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The provider's to judge.
-    return undefined;
-  }
 }

@@ -46,12 +46,12 @@ export interface Content {
   name: string | undefined;
   stream: boolean;
   contentType: string | null;
-  /** Why a shared deployment may not serve it: the answer would stay in the operator's account. */
-  stateful(): string | undefined;
+  /** The error if this shared deployment may not serve it: it would leave or read something in the operator's account. */
+  stateful(deployment: Deployment): RouterError | undefined;
   /** A list is one body in pieces. */
   bodyFor(deployment: Deployment): RequestBody | undefined;
   /** The ids of objects in the provider's account that it speaks of. */
-  references(): string[];
+  references(): readonly string[];
   /** Whether the provider keeps what the call makes, as far as the body decides it. */
   keeps(): boolean;
   /** Whether the body can be sent again: not once a stream that was not held whole has begun to be read. */
@@ -73,12 +73,13 @@ export interface ModelRequest {
 }
 
 /** The ids of the objects in the provider's account that a call speaks of, by its path or its body. */
-export function referencesOf({ params, content }: ModelRequest): string[] {
-  return [...pathReferences(params), ...content.references()];
+export function referencesOf({ params, content }: ModelRequest): readonly string[] {
+  const named = pathReferences(params);
+  return named.length === 0 ? content.references() : [...named, ...content.references()];
 }
 
 /**
- * Reads a call; a promise only if its body is a stream.
+ * Reads a call; a promise only if its body is a stream, or long.
  *
  * @throws RouterError `not_found` for a path that is no OpenAI call, `invalid_request` for a body without a readable
  * top level, `request_too_large`
@@ -102,7 +103,8 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
   if (!isStream(body)) {
     const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
     if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
-    return request(readContent(body, envelope));
+    const content = readContent(body, envelope);
+    return content instanceof Promise ? content.then(request) : request(content);
   }
   return readStreamedContent(body, envelope, limits, signal).then(request);
 }

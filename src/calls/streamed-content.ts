@@ -11,10 +11,11 @@ import {
   plain,
   readContent,
 } from './content.ts';
-import { carriesModel, statefulReason } from './endpoints.ts';
+import { carriesModel } from './endpoints.ts';
 import { formOf, written } from './form-body.ts';
 import { FormScanner, type FormToken } from './form-scanner.ts';
 import type { Content } from './request.ts';
+import { statefulReason } from './stateful.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** A form that ends by here is held whole, so that it can be tried again. */

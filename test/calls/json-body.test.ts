@@ -347,14 +347,9 @@ test.each([
   expect(refusalOf(text)).toMatchObject({ code: 'invalid_request', status: 400 });
 });
 
-test.each(['1', 'null', '["mine"]', '{"name":"mine"}', 'true'])(
+test.each(['1', '["mine"]', '{"name":"mine"}', 'true'])(
   'a model that is no string is refused: %s',
   (model) => {
     expect(refusalOf(`{"model":${model}}`)).toMatchObject({ code: 'invalid_request', param: 'model' });
   },
 );
-
-test('a body nested as deep as it likes is read without recursion', () => {
-  const deep = `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)},"model":"mine"}`;
-  expect(scanText(deep).model?.value).toBe('mine');
-});

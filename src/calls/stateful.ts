@@ -1,0 +1,54 @@
+import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
+import type { Endpoint } from './endpoint-table.ts';
+import { type BodyScan, isFalse, isTrue } from './json-body.ts';
+import { isProviderField } from './provider-fields.ts';
+
+const statelessOnly = 'A shared model serves stateless calls only.';
+
+/** A JSON body as it was read. */
+export interface ReadBody {
+  bytes: Buffer;
+  scan: BodyScan;
+}
+
+/** Whether the provider keeps the answer: a response unless it is told not to, a completion if it is told to. */
+export function keepsAnswer(endpoint: Endpoint, { bytes, scan }: ReadBody): boolean {
+  const store = scan.keys.get('store');
+  return endpoint.id === 'chat.completions.create' ? isTrue(bytes, store) : !isFalse(bytes, store);
+}
+
+/**
+ * Returns the error of a call that may not go to a shared deployment, because it would read or leave something in the
+ * operator's account, or because a field of its body is not known not to.
+ */
+export function statefulReason(
+  endpoint: Endpoint,
+  body?: ReadBody,
+  deployment?: Pick<Deployment, 'target' | 'params'>,
+): RouterError | undefined {
+  if (endpoint.stateful)
+    return refusal(`${endpoint.method} ${endpoint.path} reads or leaves objects in the provider's account.`);
+  if (body === undefined) return undefined;
+  const { bytes, scan } = body;
+  if (endpoint.id === 'responses.create' && !isFalse(bytes, scan.keys.get('store')))
+    return refusal('A response without "store": false stays in the provider\'s account.', 'store');
+  for (const path of scan.listed) {
+    if (!isAllowed(path, deployment))
+      return refusal(`${JSON.stringify(path)} is not known to be stateless with this value.`, path);
+  }
+  return scan.unlisted
+    ? refusal('The body has too many fields that are not known to be stateless.')
+    : undefined;
+}
+
+function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params'> | undefined): boolean {
+  if (deployment === undefined) return false;
+  const { target } = deployment;
+  return isProviderField(target.provider, path);
+}
+
+function refusal(message: string, param?: string): RouterError {
+  const details = param === undefined ? {} : { param };
+  return new RouterError('stateful_on_shared', `${message} ${statelessOnly}`, details);
+}
