@@ -4,20 +4,17 @@
  *
  * npm run bench:hostile -- [--without-before] [--before <commit>] [--only <text>] [--without-fuzz]
  */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { buildBefore } from './before.ts';
 import { Arena, type Attack, type Damage } from './hostile-arena.ts';
 import { processAttacks } from './hostile-attacks.ts';
 import { type SilentDns, silentDns } from './hostile-dns.ts';
 import { fuzzShapes, measure } from './hostile-fuzz.ts';
 import { startProviders } from './hostile-provider.ts';
 import { starvation } from './hostile-starvation.ts';
+import { script } from './http-contenders.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 /** The last commit before the bounds. */
 const unbounded = '22ce012';
 /** Milliseconds after which an attack is given up. */
@@ -37,8 +34,8 @@ const { values } = parseArgs({
   },
 });
 
-const here = join(root, '.bench/hostile-gateway.js');
-const old = values['without-before'] ? undefined : buildBefore(values.before);
+const here = script('hostile-gateway');
+const old = values['without-before'] ? undefined : buildBefore(values.before, ['hostile-gateway']);
 const providers = await startProviders();
 const dns = await silentDns();
 let failed = false;
@@ -63,7 +60,7 @@ try {
     }
     const names = silent ? dns : undefined;
     if (old !== undefined)
-      print(`${item.padEnd(4)}${name}`, 'before', await strike(old.gateway, attack, names));
+      print(`${item.padEnd(4)}${name}`, 'before', await strike(old.script('hostile-gateway'), attack, names));
     const now = await strike(here, attack, names);
     const broken = now.lost !== undefined || now.longestBlockMs > allowedMs || now.peakBytes > maxPeakBytes;
     failed ||= broken;
@@ -108,22 +105,4 @@ async function fuzz(allowedMs: number): Promise<void> {
         `block ${longestBlockMs.toFixed(0)} ms, peak ${(peakBytes / 1_048_576).toFixed(0)} MB ${lost ?? ''}`,
     );
   }
-}
-
-/** The same gateway process over an older commit's sources. */
-function buildBefore(commit: string): { gateway: string; remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), 'team-model-router-before-'));
-  const git = (...words: string[]) => execFileSync('git', words, { cwd: root, stdio: 'ignore' });
-  git('worktree', 'add', '--detach', folder, commit);
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  copyFileSync(join(root, 'bench/hostile-gateway.ts'), join(folder, 'bench/hostile-gateway.ts'));
-  const output = ['--no-config', '--format', 'esm', '--out-dir', '.bench', '--silent'];
-  execFileSync('npx', ['tsup', 'bench/hostile-gateway.ts', ...output], { cwd: folder });
-  return {
-    gateway: join(folder, '.bench/hostile-gateway.js'),
-    remove: () => {
-      git('worktree', 'remove', '--force', folder);
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
 }
