@@ -1,3 +1,4 @@
+import { JoinedChunks } from '../egress/joined-chunks.ts';
 import type { ResponseBody } from '../egress/response-body.ts';
 import { type ErrorBody, RouterError } from '../errors.ts';
 
@@ -43,9 +44,14 @@ export function discard({ body }: Answer): void {
 
 /** The whole body. */
 export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return chunks.length === 1 && chunks[0] ? asBuffer(chunks[0]) : Buffer.concat(chunks);
+  const joined = new JoinedChunks();
+  for await (const chunk of body) joined.push(asBuffer(chunk));
+  return wholeOf(joined.takeAll());
+}
+
+/** The same bytes in one piece. */
+export function wholeOf(chunks: readonly Buffer[]): Buffer {
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
 
 /** What an answer begins with, up to some bytes more than `limit`, and no more of it; nothing if it broke off. */
@@ -55,7 +61,7 @@ export async function readUpTo(
 ): Promise<{ bytes: Buffer; complete: boolean }> {
   try {
     const { chunks, complete } = await body.upTo(limit);
-    return { bytes: Buffer.concat(chunks), complete };
+    return { bytes: wholeOf(chunks), complete };
   } catch {
     return { bytes: Buffer.alloc(0), complete: true };
   } finally {

@@ -19,14 +19,14 @@ export interface Course {
 export class Passage implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
   readonly #course: Course;
-  readonly #ready: Uint8Array[] = [];
+  readonly #ready: Uint8Array[];
   #ended = false;
   #failure: { error: unknown } | undefined;
 
   constructor(source: ResponseBody, course: Course, head: readonly Uint8Array[] = []) {
     this.#source = source;
     this.#course = course;
-    this.#ready.push(...head);
+    this.#ready = [...head];
     source.whenBroken(() => this.#breakOff());
   }
 

@@ -1,3 +1,5 @@
+import { JoinedChunks } from './joined-chunks.ts';
+
 /** What holds the flow of a body back, and what ends it. */
 export interface Valve {
   pause(): void;
@@ -13,22 +15,16 @@ export interface Beginning {
   complete: boolean;
 }
 
-/**
- * What Node takes from its pool of small buffers. Longer ones have memory of their own, which the allocator may give back to
- * the system each time: that makes a stream cost twice as much.
- */
-const longestJoined = Buffer.poolSize / 2 - 1;
 /** Bytes that may lie here before the provider is held back. */
 const highWaterMark = 65_536;
 
-/**
- * The body of a provider's answer as it comes in: whoever does not take it holds the provider back. It stands where a
- * stream of Node's could, and costs less.
- */
+/** Buffers the body of a provider's answer. A consumer that does not take it holds the provider back. */
 export class ResponseBody implements AsyncIterable<Buffer> {
   readonly #valve: Valve;
-  #chunks: Buffer[] = [];
+  readonly #chunks = new JoinedChunks();
   #size = 0;
+  /** Bytes above which the provider is held back. */
+  #mark = highWaterMark;
   #paused = false;
   #finished = false;
   #error: unknown;
@@ -50,20 +46,11 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     return this.#error;
   }
 
-  /** The next bytes that are here: many small pieces cost whoever passes them on more than to join some of them. */
+  /** Returns the next bytes that are here. */
   take(): Buffer | undefined {
-    const [first] = this.#chunks;
-    if (first === undefined) return undefined;
-    let size = first.length;
-    let count = 1;
-    for (; count < this.#chunks.length; count++) {
-      const joined = size + (this.#chunks[count]?.length ?? 0);
-      if (joined > longestJoined) break;
-      size = joined;
-    }
-    const taken = this.#chunks.splice(0, count);
-    if (this.#chunks.length === 0) this.#flow();
-    return count === 1 ? first : Buffer.concat(taken, size);
+    const chunk = this.#chunks.take();
+    if (chunk !== undefined && this.#chunks.length === 0) this.#flow();
+    return chunk;
   }
 
   /** Until there is more to take, or it is over. */
@@ -72,7 +59,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
       this.#wake = resolve;
     });
     const changed = this.#changed;
-    this.#flow();
+    if (this.#chunks.length === 0) this.#flow();
     return changed;
   }
 
@@ -89,27 +76,26 @@ export class ResponseBody implements AsyncIterable<Buffer> {
    * @throws what broke it off
    */
   upTo(limit: number): Beginning | Promise<Beginning> {
-    if (!this.#finished || this.#error !== undefined || this.#size > limit) return this.#upTo(limit);
-    const chunks = this.#chunks;
-    const size = this.#size;
-    this.#chunks = [];
-    this.#flow();
-    return { chunks, size, complete: true };
+    if (!this.#finished || this.#error !== undefined) return this.#upTo(limit);
+    return this.#takeAll(this.#size <= limit);
   }
 
   async #upTo(limit: number): Promise<Beginning> {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
-        chunks.push(chunk);
-        size += chunk.length;
-        if (size > limit) return { chunks, size, complete: false };
-      } else if (!this.over) await this.changed();
-      else if (this.#error === undefined) return { chunks, size, complete: true };
-      else throw this.#error;
+    this.#mark = Math.max(limit + 1, highWaterMark);
+    while (!this.#finished && this.#size <= limit) {
+      if (this.#size < this.#mark) this.#open();
+      await this.changed();
     }
+    this.#mark = highWaterMark;
+    if (this.#error !== undefined && this.#size <= limit) throw this.#error;
+    return this.#takeAll(this.#finished && this.#size <= limit);
+  }
+
+  /** @param complete whether that is all of the body */
+  #takeAll(complete: boolean): Beginning {
+    const beginning = { chunks: this.#chunks.takeAll(), size: this.#size, complete };
+    this.#flow();
+    return beginning;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
@@ -128,7 +114,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
 
   /** Nobody reads on: the provider's connection is closed, unless it has sent all. */
   destroy(): void {
-    this.#chunks.length = 0;
+    this.#chunks.takeAll();
     this.#size = 0;
     if (this.#finished) return;
     const error = new Error('Nobody reads this answer any more.');
@@ -137,10 +123,10 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   }
 
   push(chunk: Buffer): void {
-    if (this.#finished) return;
-    this.#chunks.push(chunk);
+    if (this.#finished || chunk.length === 0) return;
     this.#size += chunk.length;
-    if (this.#size >= highWaterMark && !this.#paused) {
+    this.#chunks.push(chunk);
+    if (this.#size >= this.#mark && !this.#paused) {
       this.#paused = true;
       this.#valve.pause();
     }
@@ -164,6 +150,10 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   /** Nothing lies here any more. */
   #flow(): void {
     this.#size = 0;
+    this.#open();
+  }
+
+  #open(): void {
     if (!this.#paused) return;
     this.#paused = false;
     this.#valve.resume();
