@@ -1,0 +1,169 @@
+/** What a provider's error answer says, in the forms that providers use. */
+export interface ErrorWords {
+  shape: 'json' | 'page' | 'text' | 'none';
+  /** It says by its form that it is an error, whatever its status. */
+  failed: boolean;
+  /** Values of `code`, `type`, `status` and the like, in lower case without punctuation: `insufficientquota`. */
+  codes: ReadonlySet<string>;
+  /** The messages, in lower case, without addresses, at most `maxWords` characters. */
+  words: string;
+  /** The first message as it is, at most `maxMessage` characters. Absent if the answer has none. */
+  message?: string;
+}
+
+/** Bytes of an answer that are looked at. JSON that is longer is not parsed. */
+const maxBytes = 65_536;
+const maxTextBytes = 2_048;
+const maxWords = 4_096;
+const maxMessage = 1_024;
+const maxNodes = 128;
+const maxDepth = 8;
+const maxEvents = 8;
+
+const codeKeys: ReadonlySet<string> = new Set([
+  '__type',
+  'code',
+  'error_code',
+  'error_type',
+  'errorcode',
+  'errortype',
+  'kind',
+  'name',
+  'reason',
+  'status',
+  'type',
+]);
+/** Never `input` and the like, where providers repeat what the caller wrote. */
+const wordKeys: ReadonlySet<string> = new Set([
+  'cause',
+  'description',
+  'detail',
+  'details',
+  'error',
+  'error_description',
+  'error_message',
+  'error_msg',
+  'errormessage',
+  'errors',
+  'faultstring',
+  'message',
+  'msg',
+  'quotaid',
+  'raw',
+  'reason',
+  'status_msg',
+  'title',
+]);
+/** What an error lies in, besides the keys of `wordKeys`. */
+const containerKeys: ReadonlySet<string> = new Set([
+  'base_resp',
+  'body',
+  'data',
+  'fault',
+  'inner_error',
+  'innererror',
+  'metadata',
+  'response',
+  'violations',
+]);
+
+const nothing: ErrorWords = { shape: 'none', failed: false, codes: new Set(), words: '' };
+
+/** Reads an error answer. Looks at a bounded part of it, and never throws. */
+export function errorWords(body: Uint8Array): ErrorWords {
+  if (body.length === 0) return nothing;
+  const bytes = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, maxBytes));
+  const text = bytes.toString('utf8').trim();
+  if (text === '') return nothing;
+  if (/^(<!--|<!doctype|<\?xml|<html|<head|<body)/i.test(text))
+    return { shape: 'page', failed: true, codes: new Set(), words: '' };
+  const values = body.length > maxBytes ? [] : valuesIn(text);
+  if (values.length > 0) return readValues(values);
+  const beginning = bytes.toString('utf8', 0, maxTextBytes).trim();
+  return { shape: 'text', failed: false, codes: new Set(), words: plainWords(beginning) };
+}
+
+/** A JSON text, or the data of the first server-sent events. */
+function valuesIn(text: string): unknown[] {
+  const whole = parsed(text);
+  if (whole !== undefined) return [whole];
+  const values: unknown[] = [];
+  for (const line of text.split(/\r\n|\n|\r/)) {
+    if (!line.startsWith('data:')) continue;
+    const value = parsed(line.slice('data:'.length));
+    if (value !== undefined) values.push(value);
+    if (values.length === maxEvents) break;
+  }
+  return values;
+}
+
+function parsed(text: string): object | string | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'string' || (typeof value === 'object' && value !== null) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readValues(values: readonly unknown[]): ErrorWords {
+  const codes = new Set<string>();
+  const messages: string[] = [];
+  const open = values.map((value) => ({ key: 'error', value, depth: 0 }));
+  // Breadth first: the outer message is the provider's own, an inner one may be that of a server behind it.
+  for (let next = 0; next < open.length && next < maxNodes; next++) {
+    const { key, value, depth } = open[next] ?? { key: '', value: undefined, depth: 0 };
+    if (typeof value === 'string' || typeof value === 'number') {
+      if (codeKeys.has(key) || (key === 'error' && !String(value).includes(' ')))
+        codes.add(squashed(String(value)));
+      if (wordKeys.has(key) && typeof value === 'string' && value !== '') messages.push(value);
+    } else if (Array.isArray(value)) {
+      for (const item of value.slice(0, 16))
+        if (depth < maxDepth) open.push({ key, value: item, depth: depth + 1 });
+    } else if (typeof value === 'object' && value !== null && depth < maxDepth) {
+      for (const [name, inner] of Object.entries(value).slice(0, 32)) {
+        const known = name.toLowerCase();
+        if (codeKeys.has(known) || wordKeys.has(known) || containerKeys.has(known))
+          open.push({ key: known, value: inner, depth: depth + 1 });
+      }
+    }
+  }
+  codes.delete('');
+  const [message] = messages;
+  const words = plainWords(messages.map((each) => each.slice(0, maxWords)).join('. '));
+  return {
+    shape: 'json',
+    failed: values.some(isError),
+    codes,
+    words,
+    ...(message !== undefined && { message: message.slice(0, maxMessage) }),
+  };
+}
+
+function isError(value: unknown): boolean {
+  // Gemini answers with an array that holds the error.
+  const outer: unknown = Array.isArray(value) ? value[0] : value;
+  if (typeof outer !== 'object' || outer === null) return false;
+  const { error, object, type } = outer as Record<string, unknown>;
+  const empty = error === undefined || error === null || error === '' || error === false;
+  return !empty || object === 'error' || type === 'error' || type === 'response.failed';
+}
+
+function squashed(text: string): string {
+  return text
+    .slice(0, 128)
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '');
+}
+
+/** An address may hold any word, such as that of a page about rate limits. */
+function plainWords(text: string): string {
+  return text
+    .slice(0, maxWords)
+    .toLowerCase()
+    .replace(/https?:\/\/\S+/g, ' ')
+    .replace(/[\u2018\u2019]/g, "'")
+    .replace(/[`"]/g, '')
+    .replace(/[\s_]+/g, ' ')
+    .trim();
+}
