@@ -4,6 +4,7 @@ import { discard } from './answer.ts';
 import type { CallSettings } from './call-settings.ts';
 import type { CallSignal } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
+import type { HealthSignal, RetryDecision } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
 import type { Gates } from './pool.ts';
 import type { End, Reply } from './relay.ts';
@@ -21,11 +22,8 @@ export interface AttemptRecord {
   milliseconds: number;
 }
 
-/** `again`: may go better anywhere; `elsewhere`: at another deployment only; `final`: it is the caller's own doing. */
-type Prospect = 'done' | 'again' | 'elsewhere' | 'final';
-
 /** How an attempt ended: the provider answered, or could not be asked. */
-export type Outcome = { prospect: Prospect; deployment?: Deployment } & (
+export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
   | { reply: Reply }
   | { error: RouterError }
 );
@@ -50,9 +48,6 @@ export interface AttemptWatcher {
   /** The body of an answer that was still to come has ended. */
   ended(end: End, status: number): void;
 }
-
-/** What an outcome means for the deployment. */
-type Verdict = 'succeeded' | 'alive' | 'failed' | 'limited' | 'neutral';
 
 /**
  * One attempt, and what the deployment's health is told of it. The caller's own abort, and a time-out that the caller
@@ -92,31 +87,31 @@ export class Attempt {
       reply = received instanceof Promise ? await received : received;
       cancel.inTime();
       this.#status = reply.status;
-      const { reason, prospect, verdict } = judgeStatus(reply.status, this.#inPool);
+      const reason = reasonOf(reply.status);
       this.#note(reply.status, reason);
-      this.#settle(reply.open ? 'alive' : verdict, reason, reply.retryAfterMs);
+      this.#settle(reply.open ? 'responsive' : this.#signalOf(reply), reason, reply.retryAfterMs);
       if (!reply.open) this.#release();
-      return { deployment, reply, prospect };
+      return { deployment, reply, decision: reply.judged?.decision ?? 'success' };
     } catch (error) {
       this.#release();
       if (reply !== undefined) discard(reply.answer);
       response?.body.destroy();
       if (this.#watcher.signal?.aborted || !RouterError.isInstance(error)) {
         this.#note(499, 'aborted');
-        this.#settle('neutral', 'aborted');
+        this.#settle('ignored', 'aborted');
         throw error;
       }
       this.#note(error.status, error.code);
-      const { prospect, verdict } = judgeError(error.code, cancel.aborted && callers);
-      this.#settle(verdict, error.code, undefined, isConnectFault(error));
-      return { deployment, error, prospect };
+      const { decision, signal } = classifyError(error.code, cancel.aborted && callers);
+      this.#settle(signal, error.code, undefined, isConnectFault(error));
+      return { deployment, error, decision };
     }
   }
 
   readonly #ended = (end: End): void => {
     this.#release();
-    if (end.error !== undefined) this.#settle('failed', end.error.code);
-    else if (!end.left) this.#settle('succeeded', 'ok');
+    if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
+    else if (!end.left) this.#settle('success', 'ok');
     this.#watcher.ended(end, this.#status);
   };
 
@@ -131,15 +126,21 @@ export class Attempt {
     this.#watcher.attempted({ deploymentId, model, status, reason, milliseconds });
   }
 
-  #settle(verdict: Verdict, reason: string, retryAfterMs?: number, unprovoked = false): void {
+  /** A rejected key cools a deployment only where a sibling can serve instead. */
+  #signalOf({ judged }: Reply): HealthSignal {
+    if (judged === undefined) return 'success';
+    return judged.meaning === 'key_rejected' && !this.#inPool ? 'responsive' : judged.signal;
+  }
+
+  #settle(signal: HealthSignal, reason: string, retryAfterMs?: number, unprovoked = false): void {
     const { gates, settings, teamId } = this.#watcher;
     const { health } = gates;
     const deployment = this.#deployment;
-    if (verdict === 'succeeded') health.succeeded(deployment, teamId);
-    else if (verdict === 'alive') health.alive(deployment, teamId);
-    else if (verdict === 'neutral') health.released(deployment, teamId);
+    if (signal === 'success') health.succeeded(deployment, teamId);
+    else if (signal === 'responsive') health.alive(deployment, teamId);
+    else if (signal === 'ignored') health.released(deployment, teamId);
     else {
-      const throttled = verdict === 'limited';
+      const throttled = signal === 'throttled';
       const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
       health.failed(deployment, teamId, failure, settings.cooldownOf(deployment));
     }
@@ -164,26 +165,20 @@ function tooLate(): RouterError {
   return new RouterError('provider_timeout', 'The provider did not answer in time.');
 }
 
-function judgeStatus(
-  status: number,
-  inPool: boolean,
-): { reason: AttemptRecord['reason']; prospect: Prospect; verdict: Verdict } {
-  if (status < 400) return { reason: 'ok', prospect: 'done', verdict: 'succeeded' };
-  if (status === 429) return { reason: 'rate_limited', prospect: 'again', verdict: 'limited' };
-  if (status >= 500) return { reason: 'failed', prospect: 'again', verdict: 'failed' };
-  if (status === 408) return { reason: 'rejected', prospect: 'again', verdict: 'failed' };
-  if (status === 409) return { reason: 'rejected', prospect: 'again', verdict: 'alive' };
-  if (status === 401)
-    return { reason: 'rejected', prospect: 'elsewhere', verdict: inPool ? 'failed' : 'alive' };
-  if (status === 403 || status === 404)
-    return { reason: 'rejected', prospect: 'elsewhere', verdict: 'alive' };
-  return { reason: 'rejected', prospect: 'final', verdict: 'alive' };
+function reasonOf(status: number): AttemptRecord['reason'] {
+  if (status < 400) return 'ok';
+  if (status === 429) return 'rate_limited';
+  return status >= 500 ? 'failed' : 'rejected';
 }
 
-function judgeError(code: RouterErrorCode, callersTime: boolean): { prospect: Prospect; verdict: Verdict } {
+/** @param callersTime the time that the caller or its team has set is over, which says nothing of the deployment */
+function classifyError(
+  code: RouterErrorCode,
+  callersTime: boolean,
+): { decision: RetryDecision; signal: HealthSignal } {
   if (code === 'provider_unreachable' || code === 'provider_timeout')
-    return { prospect: 'again', verdict: callersTime ? 'neutral' : 'failed' };
+    return { decision: 'retry', signal: callersTime ? 'ignored' : 'failure' };
   const own =
     code === 'egress_denied' || code === 'credential_unreadable' || code === 'provider_authentication_failed';
-  return { prospect: own ? 'elsewhere' : 'final', verdict: 'neutral' };
+  return { decision: own ? 'retry-other' : 'fail', signal: 'ignored' };
 }

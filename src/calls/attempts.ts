@@ -21,9 +21,8 @@ const longestBackoffMs = 8_000;
 const retryAfterClampMs = 10_000;
 
 /**
- * Attempts at one pool, all of them before the first byte of an answer: 408, 409, 429, 5xx, connection faults and
- * time-outs go to a deployment that was not tried yet, else, after a pause, to any again; 401, 403 and 404 only to one
- * that was not tried.
+ * Attempts at one pool, all of them before the first byte of an answer. What may go better anywhere (`retry`) goes to a deployment
+ * that was not tried yet, else, after a pause, to any again. `retry-other` goes only to one that was not tried.
  *
  * @param fallback the name to go on to; `undefined`: the call's own
  * @throws RouterError what `resolve` throws; the signal's reason
@@ -54,13 +53,13 @@ export async function attempt(
     const last = outcome?.deployment;
     if (outcome === undefined || last === undefined)
       return {
-        outcome: { prospect: 'elsewhere', error: exhausted(deployments, plan.gates, plan.teamId) },
+        outcome: { decision: 'retry-other', error: exhausted(deployments, plan.gates, plan.teamId) },
         name,
       };
     answered = { outcome, name };
-    const { prospect } = outcome;
+    const { decision } = outcome;
     const enough = turn >= mostRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
-    if (prospect === 'done' || prospect === 'final' || enough) return answered;
+    if (decision === 'success' || decision === 'fail' || enough) return answered;
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
     if (untriedOf(deployments, tried, plan.gates, plan.teamId).length > 0) {
       plan.settings.countRetry(last);
@@ -69,7 +68,7 @@ export async function attempt(
     const pause = pauseBefore(turn, outcome, plan.random);
     // After a pause that outlasts the call's time there is nothing left to try.
     const late = pause >= plan.settings.limitOf(last).milliseconds;
-    if (prospect === 'elsewhere' || late) return answered;
+    if (decision === 'retry-other' || late) return answered;
     plan.settings.countRetry(last);
     await plan.wait(pause);
   }

@@ -6,6 +6,7 @@ import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
 import { addCallHeaders } from './call-headers.ts';
 import { CallSettings } from './call-settings.ts';
+import { adviseAgainstRetries } from './client-retries.ts';
 import type { BodyLimits } from './content.ts';
 import { rememberMade } from './created-ids.ts';
 import { fallBack, goesOn } from './fallbacks.ts';
@@ -61,6 +62,7 @@ export class Dispatcher {
       if (receipt.finish()) reporter.report(begun);
     }
     try {
+      adviseAgainstRetries(reply, begun.attempts.length);
       addCallHeaders(answer.headers, begun);
     } catch (error) {
       reporter.unforeseen(receipt, error);

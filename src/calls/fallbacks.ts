@@ -33,8 +33,8 @@ export async function fallBack(journey: Journey, first: Outcome, own: string): P
 }
 
 /** Whether another model may do better. */
-export function goesOn({ prospect }: Outcome): boolean {
-  return prospect === 'again' || prospect === 'elsewhere';
+export function goesOn({ decision }: Outcome): boolean {
+  return decision === 'retry' || decision === 'retry-other';
 }
 
 /** A name that is gone, and a storage that cannot be reached, take nothing away from the first answer. */

@@ -8,6 +8,7 @@ const passed = new Set([
   'x-request-id',
   'retry-after',
   'retry-after-ms',
+  'x-should-retry',
 ]);
 const passedPrefixes = /^(openai-|x-ratelimit-)./;
 

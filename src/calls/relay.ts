@@ -5,6 +5,7 @@ import type { Deployment } from '../teams/deployment.ts';
 import { type Answer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
+import { type Classification, classifyAnswer } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
 import { EventWatch } from './event-watch.ts';
 import { readHeld } from './held-answer.ts';
@@ -31,6 +32,8 @@ export interface Reply {
   tokens?: Tokens | undefined;
   /** The error's, if it is the router's own. */
   code?: string | undefined;
+  /** What the provider's answer means. Absent for a success. */
+  judged?: Classification;
   /** The body is still to come: nothing can be tried again. */
   open: boolean;
 }
@@ -151,7 +154,8 @@ function readWhole(
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
   if (failure !== undefined) return errorReply(deployment, response, failure, bytes);
-  if (stream) throw unreachable(deployment, 'was asked for a stream of events and answered with JSON');
+  if (stream)
+    return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
   return wholeReply(answer, undefined, usage);
@@ -188,6 +192,12 @@ export function wholeReply(answer: Answer, code?: string, tokens?: Tokens): Repl
   return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
 }
 
+/** A whole answer that cannot be handed over. Asking again would be paid again, and would be answered alike. */
+function paidReply(error: RouterError): Reply {
+  const judged: Classification = { meaning: 'unknown', decision: 'fail', signal: 'responsive' };
+  return { ...wholeReply(errorAnswer(error), error.code), status: error.status, judged };
+}
+
 function open(answer: Answer): Reply {
   return { ...wholeReply(answer), open: true };
 }
@@ -201,6 +211,9 @@ function errorReply(
 ): Reply {
   const { headers: given } = response;
   const asked = retryAfterMs(given);
+  // Under a success, `status` is no more than what stands for a failure, unless the error tells its own.
+  const own = status === 502 ? response.status : status;
+  const judged = classifyAnswer({ status: own, headers: given, body: bytes });
   if (status === 401) {
     const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
     const message = `The provider rejected the stored credential (${shownKey}) of ${shown(deployment)}.`;
@@ -209,6 +222,7 @@ function errorReply(
       ...wholeReply(errorAnswer(error, { provider_status: status }), error.code),
       status,
       retryAfterMs: asked,
+      judged,
     };
   }
   const redactor = redactorOf({ deployment, response });
@@ -216,7 +230,7 @@ function errorReply(
   const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
   for (const [name, value] of Object.entries(passed)) headers[name] = redactor.text(value);
   const body = redactor.bytes(bytes, complete);
-  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked };
+  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked, judged };
 }
 
 /** Replaces what the provider was sent and must not be shown, if it repeats it. */

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { type AttemptPlan, attempt } from '../../src/calls/attempts.ts';
 import { CallSettings } from '../../src/calls/call-settings.ts';
+import { classifyAnswer } from '../../src/calls/classify-answer.ts';
 import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
 import { retryAfterMs } from '../../src/calls/passed-headers.ts';
 import { wholeReply } from '../../src/calls/relay.ts';
 import { ResponseBody } from '../../src/egress/response-body.ts';
 import type { Deployment } from '../../src/teams/deployment.ts';
+
+const refusal = JSON.stringify({ error: { message: 'no' } });
 
 const deployment = (id: string) =>
   ({ id, publicName: 'm', params: {}, teamId: 'acme' }) as unknown as Deployment;
@@ -45,6 +48,7 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
     receive: (_, { status, headers }) => ({
       ...wholeReply({ status, headers: {}, body: null }),
       retryAfterMs: retryAfterMs(headers),
+      judged: classifyAnswer({ status, headers, body: Buffer.from(status < 400 ? '' : refusal) }),
     }),
     gates: { health: new Health(now), limits: new Limits(now) },
     settings: new CallSettings(call, settings, now, 0),
@@ -100,12 +104,15 @@ describe('the pause before an attempt at the same deployment', () => {
 });
 
 describe('an answer of the provider', () => {
-  it.each([408, 409, 429, 500, 502, 503, 504])('%i is tried again at the same deployment', async (status) => {
-    expect((await played({ answers: [[status], [200]], retries: 2 })).asked).toBe('aa');
-    expect((await played({ answers: [[status]], retries: 2 })).asked).toBe('aaa');
-  });
+  it.each([408, 409, 425, 429, 498, 500, 502, 503, 504, 529])(
+    '%i is tried again at the same deployment',
+    async (status) => {
+      expect((await played({ answers: [[status], [200]], retries: 2 })).asked).toBe('aa');
+      expect((await played({ answers: [[status]], retries: 2 })).asked).toBe('aaa');
+    },
+  );
 
-  it.each([401, 403, 404])(
+  it.each([401, 402, 403, 404, 405, 418])(
     '%i is tried at each sibling once, and never again at the same',
     async (status) => {
       expect((await played({ answers: [[status]], retries: 9 })).asked).toBe('a');
@@ -115,7 +122,7 @@ describe('an answer of the provider', () => {
     },
   );
 
-  it.each([400, 402, 413, 415, 422])('%i is final', async (status) => {
+  it.each([400, 413, 415, 422])('%i is final', async (status) => {
     expect((await played({ ids: ['a', 'b'], answers: [[status]], retries: 9 })).asked).toHaveLength(1);
   });
 

@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Answer, generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+
+interface Recorded {
+  id: string;
+  status: number;
+  content_type: string | null;
+  body: string;
+  retry_elsewhere: boolean;
+}
+
+const path = fileURLToPath(new URL('../fixtures/provider-answers.json', import.meta.url));
+// What an event of a stream tells comes after the caller has seen the answer begin.
+const recorded = (JSON.parse(readFileSync(path, 'utf8')) as Recorded[]).filter(
+  ({ status, body }) => status !== 200 || body.startsWith('{'),
+);
+
+let provider: RecordingProvider;
+let router: TeamModelRouter;
+let first: { status: number; type: string; body: string };
+
+beforeAll(async () => {
+  provider = await recordingProvider((request, response) => {
+    if (String(request.body).includes('"model":"first"')) {
+      response.writeHead(first.status, { 'content-type': first.type }).end(first.body);
+    } else sendJson(response, 200, { id: 'chatcmpl-1', object: 'chat.completion', choices: [] });
+  });
+  router = new TeamModelRouter({
+    storage: memoryStorage(),
+    encryptionKeys: [generateEncryptionKey()],
+    egress: { allow: [provider.url] },
+    random: () => 0,
+  });
+});
+
+afterAll(async () => {
+  await router.close();
+  await provider.close();
+});
+
+let teams = 0;
+let team: string;
+const add = (model_name: string, model: string, order: number) =>
+  router.addModel(team, {
+    model_name,
+    litellm_params: {
+      model: `openai/${model}`,
+      api_key: 'sk-0123456789abcdef',
+      api_base: provider.url,
+      order,
+    },
+  });
+
+beforeEach(() => {
+  team = `team-${teams++}`;
+});
+
+const ask = (model: string, more: object = {}): Promise<Answer> =>
+  router.dispatch(
+    { teamId: team },
+    {
+      method: 'POST',
+      path: '/chat/completions',
+      query: new URLSearchParams(),
+      headers: new Headers({ 'content-type': 'application/json' }),
+      body: JSON.stringify({ model, messages: [], ...more }),
+    },
+  );
+
+const isJson = (text: string) => /^\s*[[{]/.test(text);
+
+describe('a recorded answer of a provider', () => {
+  it.each(recorded.map((answer) => [answer.id, answer] as const))('%s', async (_, answer) => {
+    const { status, body, content_type, retry_elsewhere } = answer;
+    first = { status, body, type: content_type ?? (isJson(body) ? 'application/json' : 'text/html') };
+    await add('pool', 'first', 1);
+    await add('pool', 'second', 2);
+    await add('falls-back', 'first', 1);
+    await add('backup', 'second', 1);
+    await router.updateTeam(team, {
+      settings: { fallbacks: [{ 'falls-back': ['backup'] }], num_retries: 1 },
+    });
+    const before = provider.requests.length;
+    expect((await ask('pool')).status === 200).toBe(retry_elsewhere);
+    expect(provider.requests.length - before).toBe(retry_elsewhere ? 2 : 1);
+    expect((await ask('falls-back')).status === 200).toBe(retry_elsewhere);
+  });
+});
+
+describe('an answer that is paid for was asked for again, and cooled the only deployment', () => {
+  it.each<[how: string, body: object, stream: boolean]>([
+    ['JSON in place of a stream', { id: 'chatcmpl-1', choices: [{ message: { content: 'paid' } }] }, true],
+    ['invalid_request_error under a 200', { error: { message: 'no', type: 'invalid_request_error' } }, false],
+    ['the same for a stream', { error: { message: 'no', type: 'invalid_request_error' } }, true],
+    ['a refused prompt under a 200', { error: { message: 'no', code: 'content_filter' } }, false],
+    ['a long prompt under a 200', { error: 'This model has a maximum context length of 8 tokens' }, false],
+    ['the status of a bad request as the code', { error: { message: 'no', code: 400 } }, false],
+  ])('%s', async (_, body, stream) => {
+    first = { status: 200, type: 'application/json', body: JSON.stringify(body) };
+    await add('m', 'first', 1);
+    const before = provider.requests.length;
+    for (let call = 1; call <= 4; call++) {
+      const answer = await ask('m', { stream });
+      expect(answer.status).toBeGreaterThanOrEqual(400);
+      expect(provider.requests.length - before).toBe(call);
+    }
+    expect((await router.health(team)).deployments).toMatchObject([{ state: 'closed', failures: 0 }]);
+  });
+});
