@@ -29,12 +29,25 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     const { fastify, draining } = more ?? none;
     return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
-  return (incoming, outgoing, more) => {
-    followConnection(incoming, outgoing);
+  const handle: NodeListener = (incoming, outgoing, more) => {
     const answered = shortcutOf(gateway.fetch)?.(incoming, outgoing);
     if (answered !== undefined) return answered;
     if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
     return listener(incoming, outgoing);
+  };
+  return (incoming, outgoing, more) => {
+    const turn = followConnection(incoming, outgoing);
+    if (turn === undefined) return handle(incoming, outgoing, more);
+    const { url } = incoming;
+    return turn.then(() => {
+      if (outgoing.destroyed) return;
+      // A mount gives the request its own URL back once the listener has been called.
+      const { url: mounted } = incoming;
+      if (url !== undefined) incoming.url = url;
+      const handled = handle(incoming, outgoing, more);
+      if (mounted !== undefined) incoming.url = mounted;
+      return handled;
+    });
   };
 }
 

@@ -1,28 +1,75 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** The answers that wait on each connection for those before them. */
-const waiting = new WeakMap<Socket, Set<ServerResponse>>();
+/** Requests of one connection that are worked on at a time: the one whose answer is written, and those behind it. */
+const maxAtOnce = 32;
+
+/** The requests of a connection whose answers wait for those before them. */
+interface Line {
+  answers: Set<ServerResponse>;
+  /** Begin the requests that are not worked on yet. */
+  deferred: (() => void)[];
+  /** How many of `answers` are worked on. */
+  begun: number;
+}
+
+const lines = new WeakMap<Socket, Line>();
 
 /**
  * Has an answer that waits behind another one, since its client did not wait, hear of its connection's end: Node tells only
- * the one that is being written, and the others' calls would go on for nobody.
+ * the one that is being written, and the others' calls would go on for nobody. Beyond a number of them a request waits
+ * before it is worked on, and no more are read from its connection.
+ *
+ * @returns what the request has to wait for, if it has to
  */
-export function followConnection({ socket }: IncomingMessage, outgoing: ServerResponse): void {
-  if (outgoing.socket !== null) return;
-  const queue = waiting.get(socket) ?? watched(socket);
-  queue.add(outgoing);
-  outgoing.once('socket', () => queue.delete(outgoing));
+export function followConnection(
+  { socket }: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> | undefined {
+  if (outgoing.socket !== null) return undefined;
+  const line = lines.get(socket) ?? newLine(socket);
+  line.answers.add(outgoing);
+  let begun = line.begun < maxAtOnce - 1 && line.deferred.length === 0;
+  if (begun) line.begun += 1;
+  outgoing.once('socket', () => {
+    line.answers.delete(outgoing);
+    if (begun) line.begun -= 1;
+    beginNext(line);
+    if (line.deferred.length === 0) socket.resume();
+  });
+  if (begun) return undefined;
+  socket.pause();
+  return new Promise((resolve) => {
+    line.deferred.push(() => {
+      begun = true;
+      line.begun += 1;
+      resolve();
+    });
+  });
 }
 
-function watched(socket: Socket): Set<ServerResponse> {
-  const queue = new Set<ServerResponse>();
-  waiting.set(socket, queue);
+function beginNext(line: Line): void {
+  while (line.begun < maxAtOnce - 1) {
+    const begin = line.deferred.shift();
+    if (begin === undefined) return;
+    begin();
+  }
+}
+
+function newLine(socket: Socket): Line {
+  const line: Line = { answers: new Set(), deferred: [], begun: 0 };
+  lines.set(socket, line);
+  // Node resumes it for the body of each request.
+  socket.on('resume', () => {
+    if (line.deferred.length > 0) socket.pause();
+  });
   socket.once('close', () => {
-    for (const outgoing of queue) {
+    for (const outgoing of line.answers) {
       outgoing.destroy();
       outgoing.emit('close');
     }
+    // They see that their answers are destroyed.
+    for (const begin of line.deferred.splice(0)) begin();
   });
-  return queue;
+  return line;
 }

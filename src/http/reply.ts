@@ -2,9 +2,13 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
 import type { NodeBindings } from './bindings.ts';
+import { breakOff, cutOffStalled, drained, heldByReader } from './reader.ts';
 
-/** Milliseconds for which a reader may take nothing of an answer that waits for it. */
-const longestStallMs = 120_000;
+/**
+ * Bytes that are written at a time: an answer that is larger is written as its reader takes it, so that a reader that
+ * takes some of it can be told from one that takes nothing.
+ */
+const longestWrite = 65_536;
 
 /** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
 const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
@@ -25,16 +29,40 @@ export function reply(
   // A hostile provider answers on the application's own origin.
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
-  if (direct !== true || outgoing === undefined) return toResponse({ status, headers, body });
+  if (direct !== true || outgoing === undefined)
+    return toResponse(webAnswer(status, headers, body, outgoing));
   // The rest of a body that stopped would be read as the next request.
   if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
   if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
   // Somebody else may have answered in the meantime, such as a time-out of the application's.
   if (outgoing.headersSent) return alreadySent;
-  if (body !== null) headers['content-length'] = String(body.byteLength);
+  if (body !== null) {
+    headers['content-length'] = String(body.byteLength);
+    if (body.byteLength > longestWrite) return stream(status, headers, slicesOf(body), outgoing);
+  }
   outgoing.writeHead(status, headers);
   outgoing.end(body ?? undefined);
+  if (outgoing.writableLength > 0) cutOffStalled(outgoing);
   return alreadySent;
+}
+
+/** An answer that somebody else writes, whose reader is watched as far as that is possible. */
+function webAnswer(
+  status: number,
+  headers: Record<string, string>,
+  body: Answer['body'],
+  outgoing: ServerResponse | undefined,
+): Answer {
+  if (body !== null && !(body instanceof Uint8Array))
+    return { status, headers, body: heldByReader(body, outgoing) };
+  outgoing?.once('prefinish', () => {
+    if (outgoing.writableLength > 0) cutOffStalled(outgoing);
+  });
+  return { status, headers, body };
+}
+
+async function* slicesOf(body: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < body.byteLength; at += longestWrite) yield body.subarray(at, at + longestWrite);
 }
 
 async function stream(
@@ -66,25 +94,10 @@ async function pipe(body: AsyncIterable<Uint8Array>, outgoing: ServerResponse): 
       if (!outgoing.write(chunk)) await drained(outgoing);
     }
     outgoing.end();
+    if (outgoing.writableLength > 0) cutOffStalled(outgoing);
   } catch {
-    outgoing.destroy();
+    await breakOff(outgoing);
   } finally {
     clearImmediate(head);
   }
-}
-
-/** Until the reader has taken what was written, or has left; one that takes nothing for too long is cut off. */
-function drained(outgoing: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = () => {
-      clearTimeout(timer);
-      outgoing.off('drain', settle).off('close', settle);
-      resolve();
-    };
-    const timer = setTimeout(() => {
-      outgoing.destroy();
-      settle();
-    }, longestStallMs);
-    outgoing.on('drain', settle).on('close', settle);
-  });
 }
