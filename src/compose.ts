@@ -10,7 +10,9 @@ import { Reporter } from './calls/report.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TeamHealth, teamHealth } from './calls/team-health.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
+import type { RefusedHost } from './egress/connector.ts';
 import { compilePolicy } from './egress/guard.ts';
+import { connectionSlots, makeNames } from './egress/limits.ts';
 import { Transport } from './egress/transport.ts';
 import { Log, outline } from './log.ts';
 import { type RouterOptions, readOptions } from './options.ts';
@@ -55,9 +57,16 @@ export function compose(given: RouterOptions): Rooms {
     team: compilePolicy(options.egress.allow, { ports }),
     shared: compilePolicy(options.egress.allow, { ports, allowShared }),
   };
+  const way = {
+    ...options.transport,
+    // A team's calls to its own deployments and to shared ones count together.
+    slots: connectionSlots(options.transport),
+    names: makeNames(options.transport),
+    onRefused: (host: RefusedHost) => log.write('warn', host, 'host refused'),
+  };
   const transports = {
-    team: new Transport({ policy: policies.team, ...options.transport }),
-    shared: new Transport({ policy: policies.shared, ...options.transport }),
+    team: new Transport({ policy: policies.team, ...way }),
+    shared: new Transport({ policy: policies.shared, ...way }),
   };
   const ring = new KeyRing(options.encryptionKeys);
   const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure) => {

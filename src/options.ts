@@ -27,8 +27,21 @@ export interface RouterOptions {
     ca?: string | undefined;
     /** Your own look-up of names, called as `dns.lookup` is with `all`; what it answers is judged like any other. */
     lookup?: Lookup | undefined;
+    /**
+     * `dns`, the default: names are looked up at the name servers, after the hosts file. `system`: by the system's own `getaddrinfo`,
+     * for names that only it knows (mDNS, NIS). It uses libuv's threads, so one team's unanswered names can delay every team.
+     */
+    resolver?: 'dns' | 'system' | undefined;
     /** Milliseconds to look a host up, connect, and agree on TLS. Default 10 000. */
     connectTimeoutMs?: number | undefined;
+    /** Connections to providers of all teams together. Default 2 048. */
+    maxConnections?: number | undefined;
+    /** Connections to providers that one team's calls use at the same time, to shared deployments too. Default 256. */
+    maxConnectionsPerTeam?: number | undefined;
+    /** Calls of one team that wait for a connection; more are refused with `rate_limit_exceeded`. Default 256. */
+    maxQueuedPerTeam?: number | undefined;
+    /** Milliseconds that a call waits for a connection before it is refused with `rate_limit_exceeded`. Default 10 000. */
+    queueTimeoutMs?: number | undefined;
   };
   /** Default `implicit`: a team's first model, or key, makes its record. `explicit`: an unknown team is refused. */
   teams?: 'implicit' | 'explicit';
@@ -80,6 +93,7 @@ const milliseconds = z.int().positive().max(86_400_000);
 const bytes = z.int().positive().max(2_147_483_647);
 /** Less would refuse the buffer that a body of unknown length begins with. */
 const inFlight = z.int().min(1_048_576).max(1_099_511_627_776);
+const count = z.int().min(0).max(1_000_000);
 const callback = <Signature>() =>
   z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
 const entries = z.array(z.string()).readonly();
@@ -112,7 +126,12 @@ const routerOptions = z.strictObject({
       ports: z.array(z.int().min(1).max(65_535)).readonly().optional(),
       ca: z.string().refine(isCertificate, 'must be certificates in PEM').optional(),
       lookup: callback<Lookup>().optional(),
+      resolver: z.enum(['dns', 'system']).optional(),
       connectTimeoutMs: milliseconds.optional(),
+      maxConnections: count.min(1).optional(),
+      maxConnectionsPerTeam: count.min(1).optional(),
+      maxQueuedPerTeam: count.optional(),
+      queueTimeoutMs: milliseconds.optional(),
     })
     .optional(),
   teams: z.enum(['implicit', 'explicit']).default('implicit'),
@@ -135,19 +154,19 @@ const routerOptions = z.strictObject({
 
 /** Checks the options and fills in the defaults. */
 export function readOptions(given: RouterOptions) {
-  const { egress, maxDecodedBytes, ...options } = parse(routerOptions, given);
+  const { egress = {}, maxDecodedBytes, ...options } = parse(routerOptions, given);
+  const { allow, allowShared, ports, ...transport } = egress;
   return {
     ...options,
-    egress: {
-      allow: egress?.allow ?? [],
-      allowShared: egress?.allowShared ?? [],
-      ports: egress?.ports ?? [443],
-    },
-    transport: {
-      ...(maxDecodedBytes === undefined ? {} : { maxDecodedBytes }),
-      ...(egress?.ca === undefined ? {} : { ca: egress.ca }),
-      ...(egress?.lookup === undefined ? {} : { lookup: egress.lookup }),
-      ...(egress?.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: egress.connectTimeoutMs }),
-    },
+    egress: { allow: allow ?? [], allowShared: allowShared ?? [], ports: ports ?? [443] },
+    transport: defined({ ...transport, maxDecodedBytes }),
   };
+}
+
+/** Without the fields that are `undefined`. */
+function defined<Fields extends object>(
+  fields: Fields,
+): { [Field in keyof Fields]: Exclude<Fields[Field], undefined> } {
+  const kept = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(kept) as { [Field in keyof Fields]: Exclude<Fields[Field], undefined> };
 }

@@ -14,6 +14,7 @@ const harmless = new Set([
   'node:crypto',
   'node:diagnostics_channel',
   'node:events',
+  'node:os',
   'node:path',
   'node:stream',
   'node:timers/promises',
@@ -25,10 +26,12 @@ const harmless = new Set([
 
 /** Everything else: which file may take what of which module, and why no way out comes of it but through egress/. */
 const stated: [module: string, files: RegExp, names: string[], why: string][] = [
-  ['undici', /^egress\//, ['Agent', 'Pool', 'buildConnector'], 'the one way out'],
+  ['undici', /^egress\//, ['Client', 'buildConnector', 'errors'], 'the one way out'],
   ['node:net', /^egress\//, ['BlockList', 'isIP'], 'judges addresses, and opens nothing'],
   ['node:tls', /^egress\//, ['rootCertificates'], 'a list'],
   ['node:dns', /^egress\//, ['lookup'], 'its answers are judged before they are dialled'],
+  ['node:dns/promises', /^egress\//, ['Resolver'], 'its answers are judged before they are dialled'],
+  ['node:fs/promises', /^egress\/system-files\.ts$/, ['open'], 'the hosts file and resolv.conf'],
   ['node:http', /^http\/node\.ts$/, ['createServer'], 'takes connections, and opens none'],
   ['@hono/node-server', /^http\/node\.ts$/, ['getRequestListener'], 'answers requests'],
   ['hono', /^http\/gateway\.ts$/, ['Hono'], 'answers requests'],

@@ -18,8 +18,10 @@ export interface AttemptRecord {
   status: number;
   /** `ok`, `rate_limited` (429), `rejected` (another 4xx), `failed` (5xx), `aborted`, or the error's code. */
   reason: 'ok' | 'rate_limited' | 'rejected' | 'failed' | 'aborted' | RouterErrorCode;
-  /** Until the answer began, or failed. */
+  /** Until the answer began, or failed, without `queuedMs`. */
   milliseconds: number;
+  /** Milliseconds that it waited for a connection, before the provider was asked; absent if it did not wait. */
+  queuedMs?: number;
 }
 
 /** How an attempt ended: the provider answered, or could not be asked. */
@@ -77,11 +79,10 @@ export class Attempt {
   async outcome(): Promise<Outcome> {
     const deployment = this.#deployment;
     const cancel = this.#cancel;
-    const { milliseconds, callers } = this.#watcher.settings.limitOf(deployment);
     let response: SignedResponse | undefined;
     let reply: Reply | undefined;
     try {
-      cancel.within(milliseconds, tooLate);
+      cancel.within(() => this.#watcher.settings.limitOf(deployment), tooLate);
       response = await this.#watcher.send(deployment, cancel);
       const received = this.#watcher.receive(deployment, response, cancel, this.#ended);
       reply = received instanceof Promise ? await received : received;
@@ -102,7 +103,7 @@ export class Attempt {
         throw error;
       }
       this.#note(error.status, error.code);
-      const { decision, signal } = classifyError(error.code, cancel.aborted && callers);
+      const { decision, signal } = classifyError(error.code, cancel.aborted && cancel.callers);
       this.#settle(signal, error.code, undefined, isConnectFault(error));
       return { deployment, error, decision };
     }
@@ -122,8 +123,11 @@ export class Attempt {
 
   #note(status: number, reason: AttemptRecord['reason']): void {
     const { id: deploymentId, publicName: model } = this.#deployment;
-    const milliseconds = this.#watcher.now() - this.#startedAt;
-    this.#watcher.attempted({ deploymentId, model, status, reason, milliseconds });
+    const { queuedMs } = this.#cancel;
+    const milliseconds = Math.max(0, this.#watcher.now() - this.#startedAt - queuedMs);
+    const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds };
+    if (queuedMs > 0) record.queuedMs = queuedMs;
+    this.#watcher.attempted(record);
   }
 
   /** A rejected key cools a deployment only where a sibling can serve instead. */
@@ -153,6 +157,8 @@ const connectFaults: ReadonlySet<unknown> = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  'ESERVFAIL',
+  'ETIMEOUT',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
@@ -161,8 +167,11 @@ function isConnectFault({ cause }: RouterError): boolean {
   return connectFaults.has((cause as { code?: unknown } | undefined)?.code);
 }
 
-function tooLate(): RouterError {
-  return new RouterError('provider_timeout', 'The provider did not answer in time.');
+function tooLate(queued: boolean): RouterError {
+  const message = queued
+    ? "The call's time was over while it waited for a connection."
+    : 'The provider did not answer in time.';
+  return new RouterError('provider_timeout', message);
 }
 
 function reasonOf(status: number): AttemptRecord['reason'] {

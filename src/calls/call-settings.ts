@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { TeamSettings } from '../teams/snapshots.ts';
+import type { AttemptLimit } from './cancel.ts';
 import type { CooldownPolicy } from './circuit.ts';
 import type { Call } from './request.ts';
 
@@ -66,14 +67,18 @@ export class CallSettings {
    * The time until the first byte that is left: a deployment's `timeout` bounds an attempt, the call's all of them. At a
    * shared deployment a call's own time counts only up to what holds without it.
    */
-  limitOf({ params, teamId }: Deployment): { milliseconds: number; callers: boolean } {
+  limitOf({ params, teamId }: Deployment): AttemptLimit {
     const own = params.timeout === undefined ? defaults.timeoutMs : params.timeout * 1000;
     const most = Math.max(own, defaults.timeoutMs);
     const asked = this.#timeoutMs ?? most;
     const whole = teamId === null ? Math.min(asked, most) : asked;
     const left = Math.max(1, whole - (this.#now() - this.#startedAt));
     const callers = this.#timeoutMs !== undefined && left < own;
-    return { milliseconds: Math.min(own, left, longestTimeoutMs), callers };
+    return {
+      milliseconds: Math.min(own, left, longestTimeoutMs),
+      left: Math.min(left, longestTimeoutMs),
+      callers,
+    };
   }
 
   /** A shared deployment cools by the defaults: no team's settings decide for the others. */

@@ -1,4 +1,4 @@
-import type { Transport, TransportResponse } from '../egress/transport.ts';
+import type { QueueListener, Transport, TransportResponse } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import { type EntraPost, requestEntraToken } from '../providers/entra.ts';
 import { TokenCache } from '../providers/token-cache.ts';
@@ -33,6 +33,7 @@ export class Credentials {
    *
    * @param content whether the request can be made again
    * @param signal until when a token is waited for
+   * @param queue hears that the request for a token waits for a connection
    * @throws RouterError what `send` throws, and `credential_unreadable`, `provider_authentication_failed`,
    * `provider_unreachable`, `provider_timeout`
    */
@@ -41,13 +42,17 @@ export class Credentials {
     send: (secrets: Secrets) => Promise<TransportResponse>,
     content: { repeatable(): boolean } = anew,
     signal?: CallSignal,
+    queue?: QueueListener,
   ): Promise<SignedResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
     if (clientSecret === undefined) return send(secrets);
     const key = JSON.stringify([deployment.teamId, deployment.id, deployment.secretVersion]);
     const token = async () =>
-      untilAborted(Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret))), signal);
+      untilAborted(
+        Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret, queue))),
+        signal,
+      );
     return this.#signed(key, token, (azure_ad_token) => send({ ...secrets, azure_ad_token }), content);
   }
 
@@ -67,7 +72,7 @@ export class Credentials {
     return { ...(await send(second)), token: second };
   }
 
-  #ask({ teamId, target, params }: Deployment, clientSecret: string) {
+  #ask({ teamId, target, params }: Deployment, clientSecret: string, queue: QueueListener | undefined) {
     const transport = teamId === null ? this.#transports.shared : this.#transports.team;
     const { tenant_id: tenantId, client_id: clientId } = params;
     if (tenantId === undefined || clientId === undefined) {
@@ -76,7 +81,11 @@ export class Credentials {
         'A stored client_secret lacks its tenant_id or client_id.',
       );
     }
-    return requestEntraToken(postVia(transport), { tenantId, clientId, clientSecret }, target.base);
+    return requestEntraToken(
+      postVia(transport, teamId, queue),
+      { tenantId, clientId, clientSecret },
+      target.base,
+    );
   }
 }
 
@@ -86,13 +95,16 @@ function entraSecret({ target }: Deployment, secrets: Secrets): string | undefin
   return own === undefined && target.protocol !== 'openai' ? secrets.client_secret : undefined;
 }
 
-function postVia(transport: Transport): EntraPost {
+/** A token counts as its deployment's owner's: many teams may wait for the one of a shared deployment. */
+function postVia(transport: Transport, team: string | null, queue: QueueListener | undefined): EntraPost {
   return async (url, form) => {
     const { status, body } = await transport.request({
       method: 'POST',
       url,
       headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
       body: form,
+      team,
+      queue,
       headersTimeoutMs: timeoutMs,
       bodyTimeoutMs: timeoutMs,
     });

@@ -104,7 +104,7 @@ export class Journey implements AttemptPlan {
   }
 
   send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse> {
-    return send(this.#through, deployment, this.#call, this.request, cancel);
+    return send(this.#through, deployment, this.#call, this.request, cancel, this.teamId);
   }
 
   receive(

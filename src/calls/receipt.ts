@@ -27,8 +27,10 @@ export interface Receipt {
   firstByteMs: number;
   /** Until its answer ended. */
   milliseconds: number;
-  /** The part of `firstByteMs` that was the router's own: neither the provider's nor a pause between attempts. */
+  /** The part of `firstByteMs` that was the router's own: neither the provider's, nor a pause between attempts, nor `queuedMs`. */
   overheadMs: number;
+  /** The part of `firstByteMs` that the call waited for a connection, because its team, or the router, used all it may. */
+  queuedMs: number;
 }
 
 /** A receipt in the making. */
@@ -42,6 +44,7 @@ export class ReceiptDraft {
   #requestedModel: string | undefined;
   #deployment: Deployment | undefined;
   #elsewhereMs = 0;
+  #queuedMs = 0;
   #firstByteMs: number | undefined;
   #finished = false;
 
@@ -65,6 +68,7 @@ export class ReceiptDraft {
     this.turnedTo(record.model);
     this.#attempts.push(record);
     this.#elsewhereMs += record.milliseconds;
+    if (record.queuedMs !== undefined) this.#queuedMs += record.queuedMs;
   }
 
   paused(milliseconds: number): void {
@@ -99,7 +103,8 @@ export class ReceiptDraft {
       status,
       firstByteMs: this.#firstByteMs,
       milliseconds,
-      overheadMs: Math.max(0, this.#firstByteMs - this.#elsewhereMs),
+      overheadMs: Math.max(0, this.#firstByteMs - this.#elsewhereMs - this.#queuedMs),
+      queuedMs: this.#queuedMs,
     };
     if (this.#requestedModel !== undefined) receipt.requestedModel = this.#requestedModel;
     if (deployment !== undefined) {

@@ -24,13 +24,15 @@ export function send(
   call: Call,
   request: ModelRequest,
   cancel: Cancel,
+  teamId: string | null,
 ): Promise<SignedResponse> {
   const transport = deployment.teamId === null ? transports.shared : transports.team;
   return credentials.use(
     deployment,
-    (secrets) => sendWith(transport, secrets, deployment, call, request, cancel),
+    (secrets) => sendWith(transport, secrets, deployment, call, request, cancel, teamId),
     request.content,
     call.signal,
+    cancel,
   );
 }
 
@@ -42,6 +44,7 @@ function sendWith(
   call: Call,
   request: ModelRequest,
   cancel: Cancel,
+  teamId: string | null,
 ): Promise<TransportResponse> {
   const { target, params } = deployment;
   const { content } = request;
@@ -59,6 +62,8 @@ function sendWith(
     headers,
     body: content.bodyFor(deployment),
     signal: cancel,
+    team: teamId,
+    queue: cancel,
     // `cancel` keeps the time: undici's own begins only when a connection is free.
     headersTimeoutMs: 0,
     bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,

@@ -61,6 +61,7 @@ export async function testDeployment(
           ...probe.body,
           model: deployment.target.model,
         }),
+        team: deployment.teamId,
         headersTimeoutMs: timeoutMs,
         bodyTimeoutMs: timeoutMs,
       }),

@@ -41,6 +41,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #controller: Controller | undefined;
   #body: ResponseBody | undefined;
   #informational = 0;
+  /** Closes what the request waits for, as long as undici has not begun it. */
+  #abandon: ((error: Error) => void) | undefined;
+  #ended: (() => void) | undefined;
 
   constructor(signal: CancelSignal | undefined, maxDecodedBytes: number) {
     this.#signal = signal;
@@ -51,6 +54,28 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
     signal?.addEventListener('abort', this.#leave);
     if (signal?.aborted) this.#leave();
+  }
+
+  /** How to give the request up if its caller leaves while it waits for a slot. */
+  waits(abandon: () => void): void {
+    this.#abandon = abandon;
+  }
+
+  /**
+   * The request is handed to a connection.
+   *
+   * @param abandon closes the connection while it is being made
+   * @param ended is called once, in whichever way the exchange ends
+   */
+  begins(abandon: (error: Error) => void, ended: () => void): void {
+    this.#abandon = abandon;
+    this.#ended = ended;
+  }
+
+  /** Ends an exchange that never began. */
+  refuse(error: unknown): void {
+    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#reject(error);
   }
 
   onRequestStart(controller: Controller): void {
@@ -78,12 +103,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     this.#signal?.removeEventListener('abort', this.#leave);
     this.#body?.end();
+    this.#end();
   }
 
   onResponseError(_: Controller, error: Error): void {
     this.#signal?.removeEventListener('abort', this.#leave);
     if (this.#body !== undefined) this.#body.fail(error);
     else this.#reject(this.#signal?.aborted ? this.#signal.reason : translate(error));
+    this.#end();
+  }
+
+  #end(): void {
+    const ended = this.#ended;
+    this.#ended = undefined;
+    ended?.();
   }
 
   /** At once, even if undici has no connection yet that it could close. */
@@ -91,14 +124,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const reason = this.#signal?.reason;
     this.#body?.fail(reason);
     this.#reject(reason);
-    this.#controller?.abort(asError(reason));
+    if (this.#controller === undefined) this.#abandon?.(asError(reason));
+    else this.#controller.abort(asError(reason));
   };
 }
 
 function translate(error: unknown): RouterError {
   if (RouterError.isInstance(error)) return error;
   const code = (error as { code?: unknown } | null)?.code;
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT') {
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'ETIMEOUT') {
     return new RouterError('provider_timeout', 'The provider did not answer in time.', { cause: error });
   }
   if (code === 'UND_ERR_INVALID_ARG')

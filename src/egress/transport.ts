@@ -1,17 +1,25 @@
 import type { Readable } from 'node:stream';
-import { Agent, type Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import { RouterError } from '../errors.ts';
-import { type ConnectorOptions, denied, guardedConnector } from './connector.ts';
+import { Connections } from './connections.ts';
+import { type ConnectorOptions, denied } from './connector.ts';
 import { type CancelSignal, Exchange, type TransportResponse } from './exchange.ts';
-import { destinationOf } from './guard.ts';
+import { type ConnectionLimits, connectionSlots, makeNames } from './limits.ts';
+import type { SlotWaiter, TeamKey, TeamSlots } from './team-slots.ts';
 
 export type { CancelSignal, TransportResponse } from './exchange.ts';
 
-export interface TransportOptions extends ConnectorOptions {
-  /** Connections to one origin at a time. Default 256. */
-  maxConnections?: number;
+export interface TransportOptions extends ConnectorOptions, ConnectionLimits {
+  /** Counts the requests in flight. Default: this transport's own. */
+  slots?: TeamSlots;
   /** Bytes that an answer may unpack to, if the provider packed it unasked. Default 67 108 864 (64 MiB). */
   maxDecodedBytes?: number;
+}
+
+/** Hears that a request waits for a slot: that time is not the provider's. */
+export interface QueueListener {
+  queued(): void;
+  dequeued(): void;
 }
 
 /** One that comes in pieces is read once, as it is sent; a list of pieces is there already. */
@@ -24,6 +32,9 @@ export interface TransportRequest {
   headers: Record<string, string>;
   body?: RequestBody | undefined;
   signal?: CancelSignal | undefined;
+  /** The team that calls, whose share of the connections is used. Default `null`, the operator. */
+  team?: TeamKey;
+  queue?: QueueListener | undefined;
   /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
   headersTimeoutMs: number;
   /** Between two chunks of the body. */
@@ -33,8 +44,6 @@ export interface TransportRequest {
 /** Origins judged already, by what is known of them without DNS. */
 const rememberedOrigins = 1000;
 
-/** What the headers of one answer may weigh. */
-const maxHeaderBytes = 32_768;
 const maxDecodedBytes = 67_108_864;
 
 /**
@@ -42,33 +51,29 @@ const maxDecodedBytes = 67_108_864;
  * every address judged again when it connects.
  */
 export class Transport {
-  readonly #agent: Agent;
+  readonly #connections: Connections;
+  readonly #slots: TeamSlots;
   readonly #options: TransportOptions;
   readonly #allowedOrigins = new Set<string>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
-    this.#agent = new Agent({
-      factory: (origin, poolOptions) => this.#pool(new URL(origin), poolOptions),
-      connections: options.maxConnections ?? 256,
-      pipelining: 1,
-      keepAliveTimeout: 30_000,
-      keepAliveMaxTimeout: 60_000,
-      maxHeaderSize: maxHeaderBytes,
-    });
+    this.#slots = options.slots ?? connectionSlots(options);
+    const names = options.names ?? makeNames(options);
+    this.#connections = new Connections(this.#slots.total, { ...options, names });
   }
 
   /**
-   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`, `draining`
-   * once it is closed; with the signal's own reason if it aborts. Not an async function: every call would wait a turn more.
+   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`,
+   * `rate_limit_exceeded` or `overloaded` if there is no connection for it, `draining` once it is closed; with the signal's own reason if it aborts. Not an async function: every call would wait a turn more.
    */
   request(request: TransportRequest): Promise<TransportResponse> {
-    const { method, url, headers, body, signal, headersTimeoutMs, bodyTimeoutMs } = request;
+    const { method, url, headers, body, signal, team = null, headersTimeoutMs, bodyTimeoutMs } = request;
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     try {
       // undici would say that the provider cannot be reached, and the call would be tried again.
-      if (this.#agent.destroyed) throw new RouterError('draining', 'The router is closed.');
+      if (this.#connections.closed) throw closed();
       this.#check(origin);
     } catch (error) {
       return Promise.reject(error);
@@ -76,24 +81,61 @@ export class Transport {
     headers['accept-encoding'] = 'identity';
     if (Array.isArray(body)) headers['content-length'] = String(sizeOf(body));
     const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
-    this.#agent.dispatch(
-      {
-        origin,
-        path: pathStart === -1 ? '/' : url.slice(pathStart),
-        method: method as Dispatcher.HttpMethod,
-        headers,
-        // undici sends whatever can be iterated, though its types know of Node's streams only.
-        body: (body ?? null) as string | Uint8Array | Readable | null,
-        headersTimeout: headersTimeoutMs,
-        bodyTimeout: bodyTimeoutMs,
-      },
-      exchange,
-    );
+    if (signal?.aborted) return exchange.response;
+    const options: Dispatcher.DispatchOptions = {
+      origin,
+      path: pathStart === -1 ? '/' : url.slice(pathStart),
+      method: method as Dispatcher.HttpMethod,
+      headers,
+      // undici sends whatever can be iterated, though its types know of Node's streams only.
+      body: (body ?? null) as string | Uint8Array | Readable | null,
+      headersTimeout: headersTimeoutMs,
+      bodyTimeout: bodyTimeoutMs,
+    };
+    if (this.#slots.tryTake(team)) this.#send(origin, options, exchange, team);
+    else this.#wait(origin, options, exchange, team, request.queue);
     return exchange.response;
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    const closing = this.#connections.close();
+    this.#slots.refuseAll(closed());
+    await closing;
+  }
+
+  /** The request holds a slot, which is given back when its exchange ends. */
+  #send(origin: string, options: Dispatcher.DispatchOptions, exchange: Exchange, team: TeamKey): void {
+    const connection = this.#connections.take(origin, team);
+    exchange.begins(
+      (error) => void connection.close(error),
+      () => this.#slots.release(team),
+    );
+    connection.dispatch(options, exchange);
+  }
+
+  #wait(
+    origin: string,
+    options: Dispatcher.DispatchOptions,
+    exchange: Exchange,
+    team: TeamKey,
+    queue: QueueListener | undefined,
+  ): void {
+    const waiter: SlotWaiter = {
+      granted: () => {
+        queue?.dequeued();
+        this.#send(origin, options, exchange, team);
+      },
+      refused: (error) => {
+        queue?.dequeued();
+        exchange.refuse(error);
+      },
+    };
+    exchange.waits(() => {
+      this.#slots.leave(team, waiter);
+      queue?.dequeued();
+    });
+    queue?.queued();
+    this.#slots.wait(team, waiter);
   }
 
   #check(origin: string): void {
@@ -102,12 +144,10 @@ export class Transport {
     if (this.#allowedOrigins.size >= rememberedOrigins) this.#allowedOrigins.clear();
     this.#allowedOrigins.add(origin);
   }
+}
 
-  #pool(origin: URL, options: object): Pool {
-    const destination = destinationOf(origin);
-    if (destination === undefined) throw denied();
-    return new Pool(origin, { ...options, connect: guardedConnector(destination, this.#options) });
-  }
+function closed(): RouterError {
+  return new RouterError('draining', 'The router is closed.');
 }
 
 function sizeOf(pieces: readonly Uint8Array[]): number {
