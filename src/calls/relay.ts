@@ -2,7 +2,7 @@ import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
 import type { Redactor } from '../redact/redactor.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { type Answer, errorAnswer, readUpTo } from './answer.ts';
+import { type Answer, asBuffer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
 import { type Classification, classifyAnswer } from './classify-answer.ts';
@@ -69,7 +69,7 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
     throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
-  const headers = passHeaders(response.headers);
+  const headers = redactorOf(reception).coverHeaders(passHeaders(response.headers));
   if (status === 204 || status === 205) {
     response.body.destroy();
     return wholeReply({ status, headers, body: null });
@@ -97,11 +97,22 @@ async function refusalReply({ deployment, response, reservation }: Reception): P
 
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {
   const redactor = redactorOf(reception);
-  const watch = new EventWatch((events, told) => (told ? redactor.bytes(events) : redactor.cover(events)));
+  const covered = redactor.stream(true);
+  const watch = new EventWatch((events) => redactor.bytes(events));
+  const watchAll = (chunks: readonly Uint8Array[], out: Uint8Array[]) => {
+    for (const chunk of chunks) watch.push(chunk, out);
+  };
   const tokens = () => usageIn(watch.tail());
   const body = new Passage(reception.response.body, {
-    push: (chunk, out) => watch.push(chunk, out),
+    push(chunk, out) {
+      const safe: Uint8Array[] = [];
+      covered.push(asBuffer(chunk), safe);
+      watchAll(safe, out);
+    },
     end(out) {
+      const rest: Uint8Array[] = [];
+      covered.flush(rest);
+      watchAll(rest, out);
       const error = watch.end(out);
       reception.ended({ ...(error === undefined ? {} : { error }), tokens: tokens() });
     },
@@ -148,7 +159,7 @@ function readWhole(
   }
   if (!complete) return openReply(reception, headers, kind, chunks);
   const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-  const answer: Answer = { status: response.status, headers, body: bytes };
+  const answer: Answer = { status: response.status, headers, body: redactorOf(reception).cover(bytes) };
   if (kind !== 'json') return wholeReply(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
@@ -169,20 +180,28 @@ function openReply(
   head: readonly Buffer[],
 ): Reply {
   let left = kind === 'json' ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
-  for (const chunk of head) left -= chunk.byteLength;
+  const covered = redactorOf(reception).stream(false);
+  const safeHead: Uint8Array[] = [];
+  for (const chunk of head) {
+    left -= chunk.byteLength;
+    covered.push(chunk, safeHead);
+  }
   const body = new Passage(
     reception.response.body,
     {
       push(chunk, out) {
         left -= chunk.byteLength;
         if (left < 0) throw tooLong(reception);
-        out.push(chunk);
+        covered.push(asBuffer(chunk), out);
       },
-      end: () => reception.ended({}),
+      end(out) {
+        covered.flush(out);
+        reception.ended({});
+      },
       broken: (error) => broken(reception, error),
       left: () => reception.ended({ left: true }),
     },
-    head,
+    safeHead,
   );
   return open({ status: reception.response.status, headers, body });
 }

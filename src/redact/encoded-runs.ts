@@ -73,7 +73,7 @@ function forEachRun(
   for (let place = first; place < end; place++) {
     const value = values[bytes[place] ?? 0] ?? outside;
     if (value < skipped) {
-      if (escaped[place] === 1 && isBreak(text, values, place)) continue;
+      if (escaped[place] !== 0 && isBreak(text, values, place)) continue;
       if (count === 0) start = place;
       count++;
     } else if (value === outside && count > 0) {
@@ -88,7 +88,7 @@ function forEachRun(
 function isBreak({ bytes, escaped }: Unescaped, values: Uint8Array, place: number): boolean {
   const byte = bytes[place] ?? 0;
   if (values[byte] === skipped) return true;
-  return escaped[place] === 1 && values === base64Value && (byte === 0x6e || byte === 0x72);
+  return escaped[place] !== 0 && values === base64Value && (byte === 0x6e || byte === 0x72);
 }
 
 function decodeRun(

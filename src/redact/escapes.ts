@@ -5,6 +5,7 @@ const backslash = 0x5c;
 const percent = 0x25;
 const ampersand = 0x26;
 const semicolon = 0x3b;
+const numberSign = 0x23;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const [lowerU, upperU, lowerX] = [0x75, 0x55, 0x78];
@@ -13,13 +14,17 @@ const [lowerU, upperU, lowerX] = [0x75, 0x55, 0x78];
 export const longestEscape = 18;
 
 /** Of HTML's names those for ASCII. Every other name is for a character beyond it. */
-const named: Record<string, string> = {
-  amp: '&', AMP: '&', lt: '<', LT: '<', gt: '>', GT: '>', quot: '"', QUOT: '"', apos: "'", Tab: '\t',
-  NewLine: '\n', excl: '!', num: '#', dollar: '$', percnt: '%', lpar: '(', rpar: ')', ast: '*', midast: '*',
-  plus: '+', comma: ',', period: '.', sol: '/', colon: ':', semi: ';', equals: '=', quest: '?', commat: '@',
-  lsqb: '[', lbrack: '[', bsol: '\\', rsqb: ']', rbrack: ']', Hat: '^', lowbar: '_', UnderBar: '_', grave: '`',
-  DiacriticalGrave: '`', lcub: '{', lbrace: '{', verbar: '|', vert: '|', VerticalLine: '|', rcub: '}', rbrace: '}',
-}; // biome-ignore format: a table
+const namesOfAscii = `
+  ! excl   " quot QUOT   # num   $ dollar   % percnt   & amp AMP   ' apos   ( lpar   ) rpar
+  * ast midast   + plus   , comma   . period   / sol   : colon   ; semi   < lt LT   = equals   > gt GT   ? quest
+  @ commat   [ lsqb lbrack   \\ bsol   ] rsqb rbrack   ^ Hat   _ lowbar UnderBar   \` grave DiacriticalGrave
+  { lcub lbrace   | verbar vert VerticalLine   } rcub rbrace`;
+const named = new Map<string, number>([
+  ['Tab', 0x09],
+  ['NewLine', 0x0a],
+]);
+for (const [, character = '', names = ''] of namesOfAscii.matchAll(/([!-/:-@[-`{-~])((?: \w+)+)/g))
+  for (const name of names.trim().split(' ')) named.set(name, character.charCodeAt(0));
 
 /** The value of a hexadecimal digit, plus 1; 0 for every other byte. */
 export const hexDigit: Uint8Array = new Uint8Array(256);
@@ -35,7 +40,7 @@ export interface Unescaped {
   /** Where each byte begins and ends in what was read. */
   from: Uint32Array;
   to: Uint32Array;
-  /** 1 where a backslash stood before. */
+  /** 1 after a backslash, 2 after one that was an escape itself, else 0. */
   escaped: Uint8Array;
   /** Where a run of backslashes at the end begins; -1 if there is none. */
   openRun: number;
@@ -57,6 +62,7 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
   const escaped = new Uint8Array(input.length);
   let length = 0;
   let openRun = -1;
+  let runWasEscaped = false;
   let changed = false;
   // Up to this length what was appended may complete an escape.
   let checkedTo = 0;
@@ -66,6 +72,7 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
     for (;;) {
       if (value === backslash) {
         if (openRun < 0) openRun = start;
+        runWasEscaped ||= start < at;
         changed = true;
         break;
       }
@@ -85,8 +92,9 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
         escaped[length] = 0;
       } else {
         from[length] = openRun;
-        escaped[length] = 1;
+        escaped[length] = runWasEscaped ? 2 : 1;
         openRun = -1;
+        runWasEscaped = false;
         checkedTo = length + longestEscape;
       }
       length++;
@@ -97,6 +105,8 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
       value = escapeValue(bytes, length - size, length);
       length -= size;
       start = from[length] ?? 0;
+      // `\u{5c}\u{75}`: the backslash that was an escape belongs to what the next escape stands for.
+      if (escaped[length] === 2) openRun = start;
       changed = true;
     }
   }
@@ -116,10 +126,10 @@ function escapeSize(bytes: Uint8Array, escaped: Uint8Array, length: number): num
 function hexSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
   if (length < 3 || hexDigit[bytes[length - 2] ?? 0] === 0) return 0;
   const mark = bytes[length - 3];
-  if (mark === percent || (mark === lowerX && escaped[length - 3] === 1)) return 3;
-  if (length >= 5 && bytes[length - 5] === lowerU && escaped[length - 5] === 1)
+  if (mark === percent || (mark === lowerX && escaped[length - 3] !== 0)) return 3;
+  if (length >= 5 && bytes[length - 5] === lowerU && escaped[length - 5] !== 0)
     return areHex(bytes, length - 4, length - 2) ? 5 : 0;
-  if (length >= 9 && bytes[length - 9] === upperU && escaped[length - 9] === 1)
+  if (length >= 9 && bytes[length - 9] === upperU && escaped[length - 9] !== 0)
     return areHex(bytes, length - 8, length - 2) ? 9 : 0;
   return 0;
 }
@@ -132,13 +142,14 @@ function areHex(bytes: Uint8Array, start: number, end: number): boolean {
 function entitySize(bytes: Uint8Array, length: number): number {
   for (let size = 3; size <= longestEscape && size <= length; size++) {
     const byte = bytes[length - size] ?? 0;
-    if (byte === ampersand) {
-      const text = ascii(bytes, length - size, length);
-      return /^&(#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]*);$/.test(text) ? size : 0;
-    }
-    if (byte === semicolon || byte === 0x20) return 0;
+    if (byte === ampersand) return size;
+    if (!isNamePart(byte) && byte !== numberSign) return 0;
   }
   return 0;
+}
+
+function isNamePart(byte: number): boolean {
+  return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a);
 }
 
 /** `\u{1f600}` */
@@ -147,7 +158,7 @@ function bracedSize(bytes: Uint8Array, escaped: Uint8Array, length: number): num
     const byte = bytes[length - size] ?? 0;
     if (byte === openBrace) {
       const at = length - size - 1;
-      return size > 2 && bytes[at] === lowerU && escaped[at] === 1 ? size + 1 : 0;
+      return size > 2 && bytes[at] === lowerU && escaped[at] !== 0 ? size + 1 : 0;
     }
     if (hexDigit[byte] === 0) return 0;
   }
@@ -160,13 +171,13 @@ function escapeValue(bytes: Uint8Array, start: number, end: number): number {
     return inAscii(Number.parseInt(ascii(bytes, start + (braced ? 2 : 1), braced ? end - 1 : end), 16));
   }
   const name = ascii(bytes, start + 1, end - 1);
-  if (/^#[xX]/.test(name)) return inAscii(Number.parseInt(name.slice(2), 16));
-  if (name.startsWith('#')) return inAscii(Number(name.slice(1)));
-  return (Object.hasOwn(named, name) ? named[name]?.charCodeAt(0) : undefined) ?? notAscii;
+  if (!name.startsWith('#')) return named.get(name) ?? notAscii;
+  const isHex = name[1] === 'x' || name[1] === 'X';
+  return inAscii(isHex ? Number.parseInt(name.slice(2), 16) : Number.parseInt(name.slice(1), 10));
 }
 
 function inAscii(code: number): number {
-  return code < notAscii ? code : notAscii;
+  return code >= 0 && code < notAscii ? code : notAscii;
 }
 
 function ascii(bytes: Uint8Array, start: number, end: number): string {

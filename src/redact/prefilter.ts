@@ -7,6 +7,8 @@ const longestWindow = 10;
 const reach = 40;
 /** After so many places that only look like a secret, reading on costs more than the search itself. */
 const mostCandidates = 8;
+/** Bytes that one character takes at most, three levels of escapes deep. */
+const longestForm = 16;
 
 const [percent, ampersand, backslash, zero] = [0x25, 0x26, 0x5c, 0x30];
 
@@ -23,18 +25,25 @@ export class Prefilter {
   readonly #anchors = new Map<number, Buffer[]>();
   readonly #length: number;
 
-  /** `undefined` if a secret has too few letters and digits in a row. */
-  static of(secrets: readonly string[]): Prefilter | undefined {
+  /** Bytes from a secret's first one to the end of its anchors, in the longest form. */
+  readonly reach: number;
+
+  /** `null` if a secret has too few letters and digits in a row. */
+  static of(secrets: readonly string[]): Prefilter | null {
     const anchors: string[] = [];
+    let reach = 0;
     for (const secret of secrets) {
-      const own = anchorsOf(secret);
-      if (own === undefined) return undefined;
+      const windows = windowsOf(secret);
+      const own = windows && anchorsOf(windows.map(({ window }) => window));
+      if (own === undefined) return null;
       anchors.push(...own);
+      for (const { window, at } of windows ?? []) reach = Math.max(reach, at + window.length);
     }
-    return new Prefilter(anchors);
+    return new Prefilter(anchors, reach * longestForm);
   }
 
-  private constructor(anchors: readonly string[]) {
+  private constructor(anchors: readonly string[], reach: number) {
+    this.reach = reach;
     this.#length = anchors.reduce((least, { length }) => Math.min(least, length), longestWindow);
     let size = 2048;
     while (size < 65_536 && size < 256 * anchors.length) size *= 2;
@@ -76,11 +85,13 @@ export class Prefilter {
   }
 }
 
+interface Window {
+  window: string;
+  at: number;
+}
+
 /** One of them is in every text that holds the secret without escaping its letters and digits. */
-function anchorsOf(secret: string): string[] | undefined {
-  const windows = windowsOf(secret);
-  if (windows === undefined) return undefined;
-  const [first, second] = windows;
+function anchorsOf([first = '', second = '']: readonly string[]): string[] | undefined {
   const hex = Buffer.from(first).toString('hex').slice(0, longestWindow);
   const anchors = [first, hex, hex.toUpperCase()];
   for (const window of [first, second]) {
@@ -93,8 +104,8 @@ function anchorsOf(secret: string): string[] | undefined {
   return anchors;
 }
 
-function windowsOf(secret: string): [string, string] | undefined {
-  const found: { window: string; at: number }[] = [];
+function windowsOf(secret: string): Window[] | undefined {
+  const found: Window[] = [];
   for (const { 0: run, index } of secret.matchAll(/[A-Za-z0-9]{6,}/g)) {
     // A run that is long enough for two gives two.
     const half = run.length >= 2 * shortestWindow ? Math.min(longestWindow, run.length >> 1) : run.length;
@@ -104,8 +115,7 @@ function windowsOf(secret: string): [string, string] | undefined {
   const windows = found.filter(({ window }) => window.length >= shortestWindow);
   for (const [index, first] of windows.entries()) {
     const second = windows[index + 1];
-    if (second !== undefined && second.at + longestWindow - first.at <= reach)
-      return [first.window, second.window];
+    if (second !== undefined && second.at + longestWindow - first.at <= reach) return [first, second];
   }
   return undefined;
 }
@@ -122,19 +132,22 @@ function base64Anchor(window: string, before: number): string | undefined {
 /** Whether a letter, a digit or the beginning of another escape is written as an escape. */
 function hasEscapedLetters(bytes: Buffer): boolean {
   // Most texts have none of them, and a native search of each is faster than one loop.
-  const first = [bytes.indexOf(percent), bytes.indexOf(ampersand), bytes.indexOf('\\u00', 0, 'latin1')];
+  const first = [bytes.indexOf(percent), bytes.indexOf(ampersand), bytes.indexOf('\\u', 0, 'latin1')];
   let at = Math.min(...first.map((found) => (found < 0 ? bytes.length : found)));
   for (; at < bytes.length; at++) {
     const byte = bytes[at];
     if (byte === percent && isTelling(hexAt(bytes, at + 1))) return true;
     if (byte === ampersand && isEntity(bytes, at)) return true;
-    if (byte === backslash && isUnicodeEscape(bytes, at) && isTelling(hexAt(bytes, at + 4))) return true;
+    if (byte === backslash && isUnicodeEscape(bytes, at)) return true;
   }
   return false;
 }
 
+/** `\u0073`, `\u{73}`: of a letter, or of what begins another escape. */
 function isUnicodeEscape(bytes: Buffer, at: number): boolean {
-  return bytes[at + 1] === 0x75 && bytes[at + 2] === zero && bytes[at + 3] === zero;
+  if (bytes[at + 1] !== 0x75) return false;
+  if (bytes[at + 2] === 0x7b) return true;
+  return bytes[at + 2] === zero && bytes[at + 3] === zero && isTelling(hexAt(bytes, at + 4));
 }
 
 /** `&#115;`, `&amp;#115;`, `&percnt;73`: a number, or a name that may begin another escape. */

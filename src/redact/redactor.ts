@@ -1,3 +1,4 @@
+import { CoveredStream, covered } from './covered-stream.ts';
 import { redactCredentials } from './credential-patterns.ts';
 import { Prefilter } from './prefilter.ts';
 import { type Scan, SecretMatcher } from './secret-matcher.ts';
@@ -10,13 +11,6 @@ export interface Secret {
   /** It is replaced in successful answers too, because no ordinary text holds it by chance. */
   inAnswers: boolean;
 }
-
-/** Bytes that take the place of a secret in successful answers: as many as it had, so that lengths stay right. */
-const cover = 0x2a;
-/** A beginning of a secret that is longer than this is none: the longest secret in the longest form is shorter. */
-const longestHeld = 131_072;
-
-const empty: Buffer = Buffer.alloc(0);
 
 /** Replaces one deployment's secrets in what its provider says. Made once, and what it looks with when it is first used. */
 export class Redactor {
@@ -58,9 +52,38 @@ export class Redactor {
     return this.#mayHold(bytes) ? covered(bytes, this.#forAnswers().scan(bytes).marks) : bytes;
   }
 
-  /** The same for an answer that comes in chunks, wherever they are cut. */
-  stream(): CoveredStream {
-    return new CoveredStream((bytes) => this.#forAnswers().scan(bytes), this.#inAnswers.length > 0);
+  /** The same for headers that are passed on. Returns `headers` itself if none holds a secret. */
+  coverHeaders(headers: Record<string, string>): Record<string, string> {
+    const names = Object.keys(headers);
+    // A line break is in no value, and parts no secret from its letters.
+    const values = Buffer.from(names.map((name) => headers[name]).join('\n'), 'latin1');
+    const safe = this.cover(values);
+    if (safe === values) return headers;
+    const lines = safe.toString('latin1').split('\n');
+    return Object.fromEntries(names.map((name, index) => [name, lines[index] ?? '']));
+  }
+
+  /**
+   * The same for an answer that comes in chunks, wherever they are cut.
+   *
+   * @param events the answer is a stream of events: nothing is held back after the blank line that ends one
+   */
+  stream(events: boolean): CoveredStream {
+    const whole = {
+      cover: (bytes: Buffer) => this.cover(bytes),
+      scan: (bytes: Buffer) => this.#scanChunk(bytes),
+    };
+    return new CoveredStream(whole, { events, active: this.#inAnswers.length > 0 });
+  }
+
+  /** Where the prefilter finds nothing, only the end can matter: a secret may begin there. */
+  #scanChunk(bytes: Buffer): Scan {
+    const matcher = this.#forAnswers();
+    const reach = this.#prefilterOf()?.reach ?? bytes.length;
+    if (bytes.length <= reach || this.#mayHold(bytes)) return matcher.scan(bytes);
+    const end = matcher.scan(bytes.subarray(-reach));
+    if (end.marks !== undefined) return matcher.scan(bytes);
+    return { marks: undefined, openFrom: bytes.length - reach + end.openFrom };
   }
 
   #all(): SecretMatcher {
@@ -76,9 +99,14 @@ export class Redactor {
 
   #mayHold(bytes: Buffer): boolean {
     if (this.#inAnswers.length === 0) return false;
+    return this.#prefilterOf()?.mayHold(bytes) ?? true;
+  }
+
+  /** `null`: these secrets cannot do with one. */
+  #prefilterOf(): Prefilter | null {
     if (this.#prefilter === undefined)
-      this.#prefilter = Prefilter.of(this.#inAnswers.map(({ value }) => value)) ?? null;
-    return this.#prefilter === null || this.#prefilter.mayHold(bytes);
+      this.#prefilter = Prefilter.of(this.#inAnswers.map(({ value }) => value));
+    return this.#prefilter;
   }
 
   #replace(bytes: Buffer, marks: Uint8Array | undefined): Buffer {
@@ -93,73 +121,4 @@ export class Redactor {
     }
     return Buffer.concat(parts);
   }
-}
-
-/** Holds back what may be the beginning of a secret, and nothing else. */
-export class CoveredStream {
-  readonly #scan: (bytes: Buffer) => Scan;
-  readonly #active: boolean;
-  #held: Buffer = empty;
-  /** What of it belongs to a secret that began before it. */
-  #heldMarks: Uint8Array | undefined;
-  #waiting: Buffer[] = [];
-  #waitingSize = 0;
-
-  constructor(scan: (bytes: Buffer) => Scan, active: boolean) {
-    this.#scan = scan;
-    this.#active = active;
-  }
-
-  /** Puts into `out` what may be passed on. */
-  push(chunk: Buffer, out: Uint8Array[]): void {
-    if (!this.#active) {
-      out.push(chunk);
-      return;
-    }
-    this.#waiting.push(chunk);
-    this.#waitingSize += chunk.length;
-    // What is held is read again only with half as much more: else small chunks would cost its length each.
-    if (this.#waitingSize * 2 < this.#held.length) return;
-    const heldMarks = this.#heldMarks;
-    const bytes = this.#take();
-    const { marks, openFrom } = this.#scan(bytes);
-    const end = Math.max(openFrom, bytes.length - longestHeld);
-    const all = joined(marks, heldMarks, bytes.length);
-    this.#held = bytes.subarray(end);
-    this.#heldMarks = all?.subarray(end);
-    if (end > 0) out.push(covered(bytes.subarray(0, end), all));
-  }
-
-  /** The answer has ended: nothing can complete what is held. */
-  flush(out: Uint8Array[]): void {
-    const heldMarks = this.#heldMarks;
-    const bytes = this.#take();
-    if (bytes.length === 0) return;
-    out.push(covered(bytes, joined(this.#scan(bytes).marks, heldMarks, bytes.length)));
-  }
-
-  #take(): Buffer {
-    const [only] = this.#waiting;
-    const one = this.#held.length === 0 && this.#waiting.length === 1 ? only : undefined;
-    const bytes = one ?? Buffer.concat([this.#held, ...this.#waiting]);
-    this.#held = empty;
-    this.#heldMarks = undefined;
-    this.#waiting = [];
-    this.#waitingSize = 0;
-    return bytes;
-  }
-}
-
-function joined(marks: Uint8Array | undefined, held: Uint8Array | undefined, length: number) {
-  if (held === undefined || held.every((mark) => mark === 0)) return marks;
-  const all = marks ?? new Uint8Array(length);
-  for (const [at, mark] of held.entries()) all[at] ||= mark;
-  return all;
-}
-
-function covered(bytes: Buffer, marks: Uint8Array | undefined): Buffer {
-  if (marks === undefined) return bytes;
-  const copy = Buffer.from(bytes);
-  for (let at = 0; at < copy.length; at++) if (marks[at] !== 0) copy[at] = cover;
-  return copy;
 }

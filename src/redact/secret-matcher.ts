@@ -142,12 +142,18 @@ function firstOpener({ bytes, length, escaped }: Unescaped): number {
   for (let at = Math.max(0, length - longestEscape); at < length; at++) {
     const byte = bytes[at];
     if (byte === 0x25 || byte === 0x26) return at;
-    if (escaped[at] === 1 && (byte === 0x75 || byte === 0x55 || byte === 0x78)) return at;
+    if (escaped[at] !== 0 && (byte === 0x75 || byte === 0x55 || byte === 0x78)) return at;
   }
   return length;
 }
 
 function add({ starts, ends, secrets }: Places, start: number, end: number, secret = 0): void {
+  const last = ends.length - 1;
+  // A secret that repeats itself is found anew at each byte.
+  if (last >= 0 && secrets[last] === secret && start >= (starts[last] ?? 0) && start < (ends[last] ?? 0)) {
+    ends[last] = end;
+    return;
+  }
   starts.push(start);
   ends.push(end);
   secrets.push(secret);
