@@ -9,6 +9,7 @@ import { MemoryBudget } from './calls/memory-budget.ts';
 import { Reporter } from './calls/report.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TeamHealth, teamHealth } from './calls/team-health.ts';
+import { notAllowed } from './calls/test-answer.ts';
 import { type TestResult, testDeployment } from './calls/test-call.ts';
 import type { RefusedHost } from './egress/connector.ts';
 import { compilePolicy } from './egress/guard.ts';
@@ -117,6 +118,16 @@ export function compose(given: RouterOptions): Rooms {
     teams: options.teams,
     checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),
   });
+  // A range of addresses that the operator allows is not for a team to read its way through.
+  const exceptions = [...options.egress.allow, ...allowShared];
+  const withoutExceptions = compilePolicy([], { ports });
+  const mayQuote = ({ target }: Deployment): boolean => {
+    const { host, hostname, href } = new URL(target.base);
+    const named = exceptions.some((entry) =>
+      [host, hostname].includes(entry.replace(/^https?:\/\//i, '').toLowerCase()),
+    );
+    return named || withoutExceptions.checkUrl(new URL(href)) === undefined;
+  };
   return {
     teams: new TeamManagement(registry, storage),
     models,
@@ -127,10 +138,10 @@ export function compose(given: RouterOptions): Rooms {
     storage,
     async testModel(teamId, model, actor) {
       const prepared = await models.prepareTest(teamId, model, actor);
-      if (prepared === undefined) return { status: 'address_not_allowed' };
+      if (prepared === undefined) return notAllowed;
       const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
       const transport = teamId === null ? transports.shared : transports.team;
-      return testDeployment(transport, credentials, deployment);
+      return testDeployment(transport, credentials, deployment, mayQuote(deployment));
     },
     async health(teamId) {
       return teamHealth(gates.health, await snapshots.get(teamId));

@@ -7,7 +7,7 @@ export interface ErrorWords {
   codes: ReadonlySet<string>;
   /** The messages, in lower case, without addresses, at most `maxWords` characters. */
   words: string;
-  /** The first message as it is, at most `maxMessage` characters. Absent if the answer has none. */
+  /** The first message as it is. Absent if there is none, or a longer one than `maxMessage`: a cut could hide a secret. */
   message?: string;
 }
 
@@ -136,7 +136,7 @@ function readValues(values: readonly unknown[]): ErrorWords {
     failed: values.some(isError),
     codes,
     words,
-    ...(message !== undefined && { message: message.slice(0, maxMessage) }),
+    ...(message !== undefined && message.length <= maxMessage && { message }),
   };
 }
 

@@ -285,7 +285,9 @@ function broken(
 function brokenOff(deployment: Deployment, error: unknown, cancel: Cancel): unknown {
   if (cancel.aborted) return cancel.reason;
   if (RouterError.isInstance(error)) return error;
-  if ((error as { code?: unknown }).code === 'UND_ERR_BODY_TIMEOUT') {
+  const { code } = error as { code?: unknown };
+  if (code === 'UND_ERR_DESTROYED') return new RouterError('draining', 'The router is closed.');
+  if (code === 'UND_ERR_BODY_TIMEOUT') {
     return new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
   }
   return unreachable(deployment, 'broke off its answer');

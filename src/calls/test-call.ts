@@ -4,17 +4,29 @@ import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Credentials } from './credentials.ts';
 import { endpoints } from './endpoints.ts';
+import { readTestAnswer, testFailure } from './test-answer.ts';
 
-/** How a test call went; never in the other side's words, since a tenant could read a network with them. */
+/** How a test call went. */
 export interface TestResult {
+  /** `unknown`: the provider answered, and its answer does not tell whether the model can be called. */
   status:
     | 'ok'
     | 'key_rejected'
+    | 'no_credit'
+    | 'rate_limited'
     | 'deployment_not_found'
     | 'api_version_rejected'
     | 'unreachable'
     | 'timed_out'
-    | 'address_not_allowed';
+    | 'address_not_allowed'
+    | 'unknown';
+  /** What it means and what to do, in the router's own words. */
+  message: string;
+  /**
+   * The provider's own words, redacted, at most 512 characters. Only from a JSON error of a host that is public or that the
+   * operator named, because a team could read a network with the words of others.
+   */
+  provider_message?: string;
 }
 
 const timeoutMs = 15_000;
@@ -36,11 +48,16 @@ const probes: Record<string, { endpoint: string; body: Record<string, unknown> }
   audio_transcription: { endpoint: 'audio.transcriptions.create', body: {} },
 };
 
-/** Makes one call to a deployment and says how it went. */
+/**
+ * Makes one call to a deployment and says how it went.
+ *
+ * @param mayQuote the provider's words may be shown
+ */
 export async function testDeployment(
   transport: Transport,
   credentials: Credentials,
   deployment: Deployment,
+  mayQuote = false,
 ): Promise<TestResult> {
   const probe = probes[deployment.mode ?? 'chat'];
   const endpoint = endpoints.find(({ id }) => id === probe?.endpoint);
@@ -68,25 +85,8 @@ export async function testDeployment(
     );
     const { chunks } = await response.body.upTo(readLimit);
     response.body.destroy();
-    return { status: judge(response.status, Buffer.concat(chunks).toString('utf8')) };
+    return readTestAnswer(deployment, response, Buffer.concat(chunks), mayQuote);
   } catch (error) {
-    return { status: judgeFailure(error) };
+    return testFailure(error);
   }
-}
-
-function judge(status: number, text: string): TestResult['status'] {
-  if (status === 401 || status === 403) return 'key_rejected';
-  const version = /api[-_ ]?version/i.test(text);
-  if ((status === 400 || status === 404) && version) return 'api_version_rejected';
-  if (status === 404) return 'deployment_not_found';
-  if (status === 408 || status === 504) return 'timed_out';
-  return status >= 500 || (status >= 300 && status < 400) ? 'unreachable' : 'ok';
-}
-
-function judgeFailure(error: unknown): TestResult['status'] {
-  if (RouterError.isInstance(error) && error.code === 'egress_denied') return 'address_not_allowed';
-  if (RouterError.isInstance(error) && error.code === 'provider_timeout') return 'timed_out';
-  if (RouterError.isInstance(error) && error.code === 'provider_authentication_failed') return 'key_rejected';
-  if (RouterError.isInstance(error) && error.code !== 'provider_unreachable') throw error;
-  return 'unreachable';
 }

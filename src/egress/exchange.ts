@@ -137,6 +137,7 @@ function translate(error: unknown): RouterError {
   }
   if (code === 'UND_ERR_INVALID_ARG')
     return new RouterError('invalid_request', 'A header of this call cannot be sent.');
+  if (code === 'UND_ERR_DESTROYED') return new RouterError('draining', 'The router is closed.');
   const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
   return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`, {
     cause: error,

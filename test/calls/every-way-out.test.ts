@@ -41,7 +41,7 @@ const stepping = vi.hoisted(
       ),
 );
 
-vi.mock('../../src/redact.ts', stepping('redaction'));
+vi.mock('../../src/redact/credential-patterns.ts', stepping('redaction'));
 vi.mock('../../src/calls/passed-headers.ts', stepping('answer headers'));
 vi.mock('../../src/calls/usage.ts', stepping('usage'));
 vi.mock('../../src/calls/call-headers.ts', stepping('call headers'));
