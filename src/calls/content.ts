@@ -1,8 +1,9 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { asBuffer } from './answer.ts';
+import { boundaryOf, formContentType, isForm } from './content-type.ts';
 import { carriesModel, type Endpoint } from './endpoints.ts';
-import { type FormBody, readFormModel } from './form-body.ts';
+import { type FormBody, readFormModel, readLongFormModel } from './form-body.ts';
 import { type BodyScan, readJsonBody, writeBody } from './json-body.ts';
 import type { Call, Content } from './request.ts';
 import { sharedShape } from './shared-fields.ts';
@@ -17,6 +18,10 @@ export interface Envelope {
   given: string | undefined;
   /** The model that the path names, which wins. */
   pathModel: string | undefined;
+  /** The model of a call that names none. */
+  defaultModel: string | undefined;
+  /** Bytes that a streamed body was announced to have. */
+  length: number | undefined;
 }
 
 export interface BodyLimits {
@@ -32,12 +37,17 @@ export function isStream(body: NonNullable<Call['body']>): body is AsyncIterable
   return typeof body !== 'string' && !(body instanceof Uint8Array);
 }
 
-export function isForm(contentType: string | null): contentType is string {
-  return contentType?.toLowerCase().startsWith('multipart/form-data') ?? false;
-}
-
 /** What holds for every body that is held whole, and, of its objects, for every body that is not JSON. */
-export const plain = { references: () => [], keeps: () => true, repeatable: () => true, release: () => {} };
+export const plain = {
+  references: () => [],
+  keeps: () => true,
+  lengthFor: () => undefined,
+  repeatable: () => true,
+  release: () => {},
+};
+
+/** Above this size a form is scanned in slices. */
+const longForm = 262_144;
 
 /** The content of a call without a body. @throws RouterError `invalid_request` if it needs one */
 export function emptyContent(endpoint: Endpoint, method: string): Content {
@@ -56,7 +66,7 @@ export function emptyContent(endpoint: Endpoint, method: string): Content {
 }
 
 /**
- * A body that is held whole; a promise if it is long JSON, which is read in several turns of the event loop.
+ * A body that is held whole; a promise if it is long, because then it is read in several turns of the event loop.
  *
  * @throws RouterError `invalid_request` if it cannot be read
  */
@@ -70,39 +80,22 @@ export function readContent(body: string | Uint8Array, envelope: Envelope): Cont
       ? read.then((scan) => new JsonContent(bytes, scan, endpoint))
       : new JsonContent(bytes, read, endpoint);
   }
-  return formContent(readFormModel(bytes, contentType), bytes, contentType, envelope);
+  const content = (form: FormBody) => formContent(form, boundaryOf(contentType), envelope);
+  if (bytes.length > longForm) return readLongFormModel(bytes, contentType).then(content);
+  return content(readFormModel(bytes, contentType));
 }
 
 /** A form that is held whole. */
-export function formContent(
-  form: FormBody,
-  bytes: Uint8Array,
-  contentType: string,
-  envelope: Envelope,
-): Content {
-  const { endpoint } = envelope;
+export function formContent(form: FormBody, boundary: string, { endpoint }: Envelope): Content {
   const named = carriesModel(endpoint);
-  if (named) checkNamed(envelope, form.model);
   return {
     name: named ? form.model : undefined,
     stream: false,
-    contentType,
+    contentType: formContentType(boundary),
     stateful: () => statefulReason(endpoint),
-    bodyFor: (deployment) => (named ? form.replace(deployment.target.model) : bytes),
+    bodyFor: ({ target }) => (named ? form.pieces(target.model) : form.bytes),
     ...plain,
   };
-}
-
-/**
- * A form's model may come behind a file that is on its way to the provider already: what names it earlier has to say
- * the same.
- *
- * @throws RouterError `invalid_request` if it does not
- */
-export function checkNamed({ given, pathModel }: Envelope, model: string | undefined): void {
-  if (pathModel !== undefined || given === undefined || model === undefined || model === given) return;
-  const message = 'The form names another model than ?model= or the header x-team-model.';
-  throw new RouterError('invalid_request', message, { param: 'model' });
 }
 
 /** A JSON body, in which nothing but the model's name is changed. */
@@ -138,6 +131,8 @@ class JsonContent implements Content {
   keeps(): boolean {
     return keepsAnswer(this.#endpoint, this.#body);
   }
+
+  lengthFor(): undefined {}
 
   repeatable(): boolean {
     return true;

@@ -1,19 +1,28 @@
+import { writeFormData } from './form-data.ts';
 import type { Call } from './request.ts';
 
+export interface FetchBody {
+  body?: Call['body'];
+  contentType?: string;
+  /** Bytes of a body that comes in pieces, if they are known. */
+  length?: number;
+}
+
 /**
- * The body of a fetch: text and bytes as they are, anything else as a stream, with the content type that comes with
- * its form.
+ * Reads the body of a fetch: text and bytes as they are, any other body as a stream. A form and a Blob have a content type
+ * and a length of their own.
  */
-export function readBody(body: unknown): { body?: Call['body']; contentType?: string } {
+export function readBody(body: unknown): FetchBody {
   if (body === undefined || body === null) return {};
   if (typeof body === 'string' || body instanceof Uint8Array || isIterable(body)) return { body };
-  // FormData gets its boundary, a Blob its type, from the one who knows how.
+  if (body instanceof FormData) return writeFormData(body);
   const response = new Response(body as ConstructorParameters<typeof Response>[0]);
   const contentType = response.headers.get('content-type');
   const stream = response.body as AsyncIterable<Uint8Array> | null;
   return {
     ...(stream === null ? {} : { body: stream }),
     ...(contentType === null ? {} : { contentType }),
+    ...(body instanceof Blob ? { length: body.size } : {}),
   };
 }
 

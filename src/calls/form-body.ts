@@ -1,36 +1,81 @@
 import { FormScanner, type FormToken } from './form-scanner.ts';
 
-/** A multipart body in which the model was found, if it names one. */
+/** A form that is held in memory. */
 export interface FormBody {
+  /** The value of the field `model`, if the form has one. */
   model?: string;
-  /** The same bytes with another model; with one put at the end, if none was named. */
-  replace: (model: string) => Uint8Array;
+  /** The form as it came. */
+  bytes: Buffer;
+  /** Returns the same bytes with another model, or with a field `model` added at the end. */
+  replace: (model: string) => Buffer;
+  /** Returns the same as `replace`, in pieces of the form's own bytes. */
+  pieces: (model: string) => Buffer[];
 }
 
+/** Bytes of a form that is scanned in one go. */
+const sliceBytes = 262_144;
+
 /**
- * Finds the field `model` in a multipart body that is held in memory. Only its bytes are ever changed.
+ * Finds the field `model` in a form that is held in memory.
  *
- * @throws RouterError `invalid_request` if the form cannot be read, or a field is forbidden or names the model twice
+ * @throws RouterError `invalid_request` if the form is malformed, or a field is forbidden or names the model twice
  */
 export function readFormModel(body: Uint8Array, contentType: string): FormBody {
   const scanner = new FormScanner(contentType);
-  const tokens = [...scanner.feed(body)];
+  const spans = new FormSpans();
+  for (const token of scanner.feed(body)) spans.add(token);
   scanner.end();
-  return formOf(scanner, tokens);
+  return formOf(scanner, spans, body);
 }
 
-/** The form that these tokens are, all of them. */
-export function formOf(scanner: FormScanner, tokens: readonly FormToken[]): FormBody {
+/** Does the same for a long form, in slices, so that other work gets its turn between them. */
+export async function readLongFormModel(body: Uint8Array, contentType: string): Promise<FormBody> {
+  const scanner = new FormScanner(contentType);
+  const spans = new FormSpans();
+  for (let at = 0; at < body.length; at += sliceBytes) {
+    for (const token of scanner.feed(body.subarray(at, at + sliceBytes))) spans.add(token);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  scanner.end();
+  return formOf(scanner, spans, body);
+}
+
+/** Where the field `model` and the end of a form are. */
+export class FormSpans {
+  length = 0;
+  model: { start: number; end: number } | undefined;
+  close = 0;
+
+  add({ kind, bytes }: FormToken): void {
+    const end = this.length + bytes.length;
+    if (kind === 'model') this.model = { start: this.length, end };
+    else if (kind === 'close') this.close = this.length;
+    this.length = end;
+  }
+}
+
+/** The form whose scan is complete. */
+export function formOf({ model, boundary }: FormScanner, spans: FormSpans, body: Uint8Array): FormBody {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const { start, end } = spans.model ?? { start: spans.close, end: spans.close };
+  const written = (next: string) => (model === undefined ? modelPart(boundary, next) : Buffer.from(next));
+  const pieces = (next: string) => [bytes.subarray(0, start), written(next), bytes.subarray(end)];
   return {
-    ...(scanner.model === undefined ? {} : { model: scanner.model }),
-    replace: (model) => Buffer.concat(tokens.flatMap((token) => written(scanner, token, model))),
+    ...(model === undefined ? {} : { model }),
+    bytes,
+    pieces,
+    replace: (next) => Buffer.concat(pieces(next)),
   };
 }
 
-/** A token as the provider gets it: with its own model, which stands at the end of a form that names none. */
+/** Writes a token for the provider, with the provider's own name of the model. */
 export function written(scanner: FormScanner, { kind, bytes }: FormToken, model: string): Buffer[] {
   if (kind === 'model') return [Buffer.from(model)];
-  if (kind === 'data' || scanner.model !== undefined) return [bytes];
-  const head = '\r\nContent-Disposition: form-data; name="model"\r\n\r\n';
-  return [Buffer.from(`${head}${model}\r\n--${scanner.boundary}`), bytes];
+  if (kind !== 'close' || scanner.model !== undefined) return [bytes];
+  return [modelPart(scanner.boundary, model), bytes];
+}
+
+/** The last part of a form that names no model, with the delimiter after it. It belongs before the closing hyphens. */
+export function modelPart(boundary: string, model: string): Buffer {
+  return Buffer.from(`\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n--${boundary}`);
 }

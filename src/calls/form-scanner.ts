@@ -1,91 +1,107 @@
 import { RouterError } from '../errors.ts';
 import { asBuffer } from './answer.ts';
-import { forbiddenKeys } from './json-body.ts';
+import { boundaryOf } from './content-type.ts';
+import { readFieldName, readModelValue } from './form-head.ts';
 
 /**
- * A piece of a form: bytes that stay as they are, the whole value of the field `model`, or the two hyphens that end
- * the form. Put together again they are the form.
+ * A piece of a form. The pieces joined together are the form. `model` is the whole value of the field `model`, `gap` the
+ * blank line before that value, and `close` the two hyphens that end the form.
  */
 export interface FormToken {
-  kind: 'data' | 'model' | 'close';
+  kind: 'data' | 'gap' | 'model' | 'close';
   bytes: Buffer;
 }
 
 const maxParts = 1000;
-const longestHead = 16_384;
-const longestModel = 4096;
+const maxHeadBytes = 8192;
+/** Bytes of all heads together: reading them is the only work that is done byte by byte. */
+const maxHeadsBytes = 524_288;
+const maxModelBytes = 4096;
+/** Line breaks after the end of a form. */
+const maxEpilogueBytes = 64;
 
 /**
- * Takes a multipart form apart as its bytes come in, wherever they are cut. It holds back no more than a part's
- * head, the model's value, or what may become a delimiter.
+ * Splits a multipart form into tokens while its bytes arrive, wherever they are cut. Holds back at most the head of a
+ * part, the value of the field `model`, or the beginning of a delimiter. The work per byte does not depend on how small
+ * the chunks are.
+ *
+ * A delimiter is CRLF, two hyphens, the boundary, and CRLF. A boundary at the start of a line is rejected if a lone LF or
+ * CR is before it, because Werkzeug accepts both and Go the LF of a preamble.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7578
+ * @see https://www.rfc-editor.org/rfc/rfc2046#section-5.1.1
  */
 export class FormScanner {
-  /** The value of the field `model`, once it was seen. */
+  /** The value of the field `model`, once it was read. */
   model: string | undefined;
   readonly boundary: string;
-  readonly #delimiter: Buffer;
-  #step: 'first' | 'delimited' | 'head' | 'body' | 'model' | 'closed' = 'first';
-  #pending: Buffer = Buffer.alloc(0);
-  #atStart = false;
+  readonly #dashed: Buffer;
+  #step: 'preamble' | 'delimited' | 'head' | 'body' | 'model' | 'closed' = 'preamble';
+  readonly #pending = new PendingBytes();
+  /** Whether no byte of the form or of the part's body was passed on yet. */
+  #atStart = true;
   #named = false;
   #parts = 0;
+  #headsBytes = 0;
+  #epilogueBytes = 0;
 
-  /** @throws RouterError `invalid_request` if the content type has no boundary */
+  /** @throws RouterError `invalid_request` if the content type has no usable boundary */
   constructor(contentType: string) {
     this.boundary = boundaryOf(contentType);
-    this.#delimiter = Buffer.from(`\r\n--${this.boundary}`);
+    this.#dashed = Buffer.from(`--${this.boundary}`);
   }
 
-  /** @throws RouterError `invalid_request` if the form cannot be read, or a field is forbidden or names the model twice */
+  /** @throws RouterError `invalid_request` if the form is malformed, or a field is forbidden or names the model twice */
   *feed(chunk: Uint8Array): Generator<FormToken> {
-    // Nearly every chunk of a file: what was held back is no delimiter, and nothing needs to be copied.
-    if (this.#step === 'body' && this.#isPast(chunk)) {
+    const bytes = asBuffer(chunk);
+    // Fast path of a file's chunks: no delimiter begins in the bytes that were held back, so the chunk is not copied.
+    if (this.#step === 'body' && this.#seamIsClear(bytes)) {
       this.#atStart = false;
       yield* this.#pass(this.#pending.length);
     }
-    this.#pending = this.#pending.length === 0 ? asBuffer(chunk) : Buffer.concat([this.#pending, chunk]);
+    this.#pending.append(bytes);
     for (let more = true; more && this.#pending.length > 0; ) more = yield* this.#advance();
   }
 
   /** @throws RouterError `invalid_request` if the form has not ended */
   end(): void {
-    if (this.#step !== 'closed') throw unreadable();
+    if (this.#step !== 'closed') throw malformedForm('it does not end with its closing delimiter');
+    if (this.#epilogueBytes % 2 === 1) throw malformedForm('something follows its closing delimiter');
   }
 
-  /** Whether no delimiter begins in what was held back. */
-  #isPast(chunk: Uint8Array): boolean {
-    const { length } = this.#delimiter;
-    if (this.#pending.length === 0 || this.#pending.length >= length || chunk.length < length) return false;
-    return !Buffer.concat([this.#pending, chunk.subarray(0, length)]).includes(this.#delimiter);
+  #seamIsClear(chunk: Buffer): boolean {
+    const held = this.#pending.bytes;
+    const { length } = this.#dashed;
+    if (this.#atStart || held.length === 0 || held.length > length + 2 || chunk.length < length + 2)
+      return false;
+    return !Buffer.concat([held, chunk.subarray(0, length + 2)]).includes(this.#dashed);
   }
 
-  /** One step on; whether there may be another one without more bytes. */
+  /** Makes one step. Returns whether another one may be possible without more bytes. */
   *#advance(): Generator<FormToken, boolean> {
-    if (this.#step === 'closed') return yield* this.#pass(this.#pending.length);
-    if (this.#step === 'first') return yield* this.#first();
-    if (this.#step === 'delimited') return yield* this.#delimited();
-    return this.#step === 'head' ? yield* this.#head() : yield* this.#content();
-  }
-
-  *#first(): Generator<FormToken, boolean> {
-    const first = this.#delimiter.subarray(2);
-    const seen = this.#pending.subarray(0, first.length);
-    if (!seen.equals(first.subarray(0, seen.length))) throw unreadable();
-    if (seen.length < first.length) return false;
-    this.#step = 'delimited';
-    return yield* this.#pass(first.length);
+    switch (this.#step) {
+      case 'delimited':
+        return yield* this.#delimited();
+      case 'head':
+        return yield* this.#head();
+      case 'model':
+        return yield* this.#model();
+      case 'closed':
+        return yield* this.#epilogue();
+      default:
+        return yield* this.#content();
+    }
   }
 
   *#delimited(): Generator<FormToken, boolean> {
-    if (this.#pending.length < 2) return false;
-    const next = this.#pending.toString('latin1', 0, 2);
+    const { bytes } = this.#pending;
+    if (bytes.length < 2) return false;
+    const next = bytes.toString('latin1', 0, 2);
     if (next === '--') {
       this.#step = 'closed';
       return yield* this.#pass(2, 'close');
     }
-    if (next !== '\r\n') throw unreadable();
+    if (next !== '\r\n') throw malformedForm('its boundary is followed by something else than a line break');
     if (++this.#parts > maxParts) {
       throw new RouterError('invalid_request', `A form may have ${maxParts} parts at most.`);
     }
@@ -94,84 +110,157 @@ export class FormScanner {
   }
 
   *#head(): Generator<FormToken, boolean> {
-    const end = this.#pending.indexOf('\r\n\r\n');
-    if (end === -1 ? this.#pending.length > longestHead : end > longestHead) throw unreadable();
-    if (end === -1) return false;
-    // A part without a head: what looks like one is its content.
-    if (this.#pending.toString('latin1', 0, 2) === '\r\n') throw unreadable();
-    const name = nameOf(this.#pending.toString('utf8', 0, end));
-    if (forbiddenKeys.has(name)) throw refusal(`${name} may not be set by a call.`, name);
-    if (name === 'model' && this.#named) throw refusal('model stands twice in the form.', 'model');
+    const end = this.#pending.find('\r\n\r\n');
+    const size = end ?? this.#pending.length;
+    if (size > maxHeadBytes || this.#headsBytes + size > maxHeadsBytes) {
+      throw malformedForm('the headers of its parts are too long');
+    }
+    if (end === undefined) return false;
+    const head = this.#pending.bytes.subarray(0, end);
+    this.#headsBytes += end;
+    if (head.includes(this.#dashed)) throw boundaryInside();
+    const name = readFieldName(head);
+    if (name === 'model' && this.#named) {
+      throw new RouterError('invalid_request', 'The form has the field model twice.', { param: 'model' });
+    }
     this.#named ||= name === 'model';
     this.#step = name === 'model' ? 'model' : 'body';
     this.#atStart = true;
-    // The line break that ends the head could also begin a delimiter.
+    // The blank line stays, because the CRLF of a delimiter may be its own.
     return yield* this.#pass(end + 2);
   }
 
+  /** The preamble, or the body of a part. */
   *#content(): Generator<FormToken, boolean> {
-    const at = this.#pending.indexOf(this.#delimiter);
-    // Some parsers would see an empty part here, others the delimiter as its content.
-    if (at === 0 && this.#atStart) throw unreadable();
-    if (this.#step === 'model') return yield* this.#modelValue(at);
-    if (at === -1) {
-      const safe = this.#pending.length - this.#delimiter.length + 1;
-      if (safe <= 0) return false;
-      this.#atStart = false;
-      yield* this.#pass(safe);
-      return false;
+    const at = this.#delimiterAt();
+    if (at !== undefined) {
+      this.#step = 'delimited';
+      return yield* this.#pass(at + this.#dashed.length);
     }
-    this.#step = 'delimited';
-    return yield* this.#pass(at + this.#delimiter.length);
+    // What may become a delimiter, with the line break before it.
+    const safe = this.#pending.length - this.#dashed.length - 1;
+    if (safe <= 0) return false;
+    this.#atStart = false;
+    yield* this.#pass(safe);
+    return false;
   }
 
-  *#modelValue(at: number): Generator<FormToken, boolean> {
-    const length = at === -1 ? this.#pending.length - this.#delimiter.length : at;
-    if (length - 2 > longestModel) throw refusal('model is too long.', 'model');
-    if (at === -1) return false;
-    yield* this.#pass(2);
-    this.model = this.#pending.toString('utf8', 0, at - 2);
-    yield* this.#pass(at - 2, 'model');
+  *#model(): Generator<FormToken, boolean> {
+    const at = this.#delimiterAt();
+    const longest = maxModelBytes + (at === undefined ? this.#dashed.length + 4 : 4);
+    if ((at ?? this.#pending.length) > longest) {
+      throw new RouterError('invalid_request', 'The form field model is too long.', { param: 'model' });
+    }
+    if (at === undefined) return false;
+    const length = at - 4;
+    this.model = readModelValue(this.#pending.bytes.subarray(2, 2 + length));
     this.#step = 'delimited';
-    return yield* this.#pass(this.#delimiter.length);
+    yield* this.#pass(2, 'gap');
+    yield* this.#pass(length, 'model');
+    return yield* this.#pass(2 + this.#dashed.length);
+  }
+
+  *#epilogue(): Generator<FormToken, boolean> {
+    const { bytes } = this.#pending;
+    for (const byte of bytes.subarray(0, maxEpilogueBytes + 1)) {
+      const expected = this.#epilogueBytes % 2 === 0 ? 0x0d : 0x0a;
+      if (++this.#epilogueBytes > maxEpilogueBytes || byte !== expected) {
+        throw malformedForm('something follows its closing delimiter');
+      }
+    }
+    return yield* this.#pass(bytes.length);
+  }
+
+  /** Returns where the two hyphens of the next delimiter are. */
+  #delimiterAt(): number | undefined {
+    const first = this.#atStart && this.#step === 'preamble';
+    for (;;) {
+      const at = this.#pending.find(this.#dashed);
+      if (at === undefined || (first && at === 0)) return at;
+      const { bytes } = this.#pending;
+      const before = bytes[at - 1];
+      if (before === 0x0a && bytes[at - 2] === 0x0d) {
+        // Directly after the blank line some parsers would see an empty part, others the delimiter as its content.
+        if (at === 2 && this.#atStart && !first) throw boundaryInside();
+        return at;
+      }
+      if (before === 0x0a || before === 0x0d) throw boundaryInside();
+      this.#pending.skip(at + 1);
+    }
   }
 
   *#pass(length: number, kind: FormToken['kind'] = 'data'): Generator<FormToken, true> {
-    const bytes = this.#pending.subarray(0, length);
-    this.#pending = this.#pending.subarray(length);
-    yield { kind, bytes };
+    yield { kind, bytes: this.#pending.take(length) };
     return true;
   }
 }
 
-function boundaryOf(contentType: string): string {
-  const match = /^multipart\/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i.exec(
-    contentType,
-  );
-  const boundary = match?.[1] ?? match?.[2];
-  if (boundary === undefined || !/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(boundary)) throw unreadable();
-  return boundary;
+/** Bytes that were not passed on yet. Bytes that were taken are never written again. */
+class PendingBytes {
+  #buffer: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
+  /** Whether the rest of the buffer may be written. */
+  #owned = false;
+  /** Up to where `find` has searched. */
+  #searched = 0;
+
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  append(chunk: Buffer): void {
+    if (this.length === 0) {
+      this.#replace(chunk, chunk.length, false);
+      return;
+    }
+    const needed = this.length + chunk.length;
+    if (!this.#owned || this.#end + chunk.length > this.#buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed * 2, 512));
+      this.bytes.copy(grown);
+      this.#replace(grown, this.length, true);
+    }
+    this.#end += chunk.copy(this.#buffer, this.#end);
+  }
+
+  /** Searches every byte once, however often it is called for the same pattern. */
+  find(pattern: string | Buffer): number | undefined {
+    const { bytes } = this;
+    const found = bytes.indexOf(pattern, this.#searched, 'latin1');
+    this.#searched = Math.max(0, found === -1 ? bytes.length - pattern.length + 1 : found);
+    return found === -1 ? undefined : found;
+  }
+
+  /** Lets `find` begin here. */
+  skip(to: number): void {
+    this.#searched = to;
+  }
+
+  take(length: number): Buffer {
+    const taken = this.#buffer.subarray(this.#start, this.#start + length);
+    this.#start += length;
+    this.#searched = Math.max(0, this.#searched - length);
+    return taken;
+  }
+
+  #replace(buffer: Buffer, end: number, owned: boolean): void {
+    const { length } = this;
+    this.#buffer = buffer;
+    this.#start = 0;
+    this.#end = end;
+    this.#owned = owned;
+    if (length === 0) this.#searched = 0;
+  }
 }
 
-/** The name of a part, from its own `content-disposition` alone. */
-function nameOf(head: string): string {
-  const lines = head.split('\r\n');
-  // A line break of another kind, or a line that goes on in the next one, is a line of its own to some parsers only.
-  if (lines.some((text) => /^[ \t]|[\r\n\0]/.test(text))) throw unreadable();
-  const dispositions = lines.filter((text) => /^content-disposition\s*:/i.test(text));
-  const [line] = dispositions;
-  if (line === undefined || dispositions.length > 1) throw unreadable();
-  const names = [...line.matchAll(/;\s*name\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/gi)];
-  const name = names[0]?.[1] ?? names[0]?.[2];
-  // A second spelling of the name, or an escape in it, could be read differently by the provider.
-  if (names.length !== 1 || name === undefined || /;\s*name\*/i.test(line)) throw unreadable();
-  return name.replace(/%22/g, '"').replace(/\\(.)/g, '$1');
+function boundaryInside(): RouterError {
+  return malformedForm('its boundary occurs where parsers disagree about it. Choose another boundary');
 }
 
-function refusal(message: string, param: string): RouterError {
-  return new RouterError('invalid_request', message, { param });
-}
-
-function unreadable(): RouterError {
-  return new RouterError('invalid_request', 'The form of this call cannot be read.');
+function malformedForm(problem: string): RouterError {
+  return new RouterError('invalid_request', `Malformed multipart/form-data body: ${problem}.`);
 }

@@ -1,12 +1,13 @@
 import type { RequestBody } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { bodyTooLarge } from './body-source.ts';
 import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
 import { type Endpoint, matchEndpoint } from './endpoints.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import { pathReferences } from './references.ts';
-import { bodyTooLarge, readStreamedContent } from './streamed-content.ts';
+import { readStreamedContent } from './streamed-content.ts';
 
 /** One call as it comes in, from a fetch or from a socket. */
 export interface Call {
@@ -29,6 +30,10 @@ export interface Call {
   ) => Uint8Array | AsyncIterable<Uint8Array> | undefined | Promise<Uint8Array | undefined>;
   /** What the call's bytes are counted in, if whoever makes the call releases it. Absent: the router does both. */
   reservation?: MemoryReservation;
+  /** Bytes of a body that comes in pieces, if they are known: the provider is told its length too. */
+  length?: number | undefined;
+  /** Whether the caller sent the body chunked: a form stays chunked. */
+  chunked?: boolean | undefined;
   signal?: CallSignal;
   /** The model of a call that names none. */
   defaultModel?: string;
@@ -50,6 +55,8 @@ export interface Content {
   stateful(deployment: Deployment): RouterError | undefined;
   /** A list is one body in pieces. */
   bodyFor(deployment: Deployment): RequestBody | undefined;
+  /** Bytes of a body for a deployment that is sent while it arrives, if they are known. */
+  lengthFor(deployment: Deployment): number | undefined;
   /** The ids of objects in the provider's account that it speaks of. */
   references(): readonly string[];
   /** Whether the provider keeps what the call makes, as far as the body decides it. */
@@ -97,9 +104,10 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
     const named = name !== undefined;
     return { endpoint, params, query: call.query, name: name ?? call.defaultModel, named, content };
   };
-  const { body, method, headers, signal } = call;
+  const { body, method, headers, signal, defaultModel, length } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
-  const envelope = { endpoint, method, contentType: headers.get('content-type'), given, pathModel };
+  const contentType = headers.get('content-type');
+  const envelope = { endpoint, method, contentType, given, pathModel, defaultModel, length };
   if (!isStream(body)) {
     const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
     if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);

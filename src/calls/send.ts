@@ -1,4 +1,4 @@
-import type { Transport, TransportResponse } from '../egress/transport.ts';
+import type { RequestBody, Transport, TransportResponse } from '../egress/transport.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Secrets } from '../teams/sealing.ts';
@@ -56,11 +56,18 @@ function sendWith(
   if (content.contentType !== null) headers['content-type'] = content.contentType;
   for (const [name, value] of secrets.headers) headers[name] = value;
   Object.assign(headers, authHeaders(target, secrets, params));
+  const length = content.lengthFor(deployment);
+  if (length !== undefined) headers['content-length'] = String(length);
+  const body = content.bodyFor(deployment);
   return transport.request({
     method: call.method,
     url: addressOf(target, request.endpoint, request.params, request.query).url,
     headers,
-    body: content.bodyFor(deployment),
+    // A JSON body was read whole, so its length is known.
+    body:
+      call.chunked && content.contentType !== 'application/json' && body !== undefined
+        ? inChunks(body)
+        : body,
     signal: cancel,
     team: teamId,
     queue: cancel,
@@ -68,4 +75,11 @@ function sendWith(
     headersTimeoutMs: 0,
     bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,
   });
+}
+
+/** A body without a length. */
+async function* inChunks(body: RequestBody): AsyncGenerator<Uint8Array> {
+  if (typeof body === 'string') yield Buffer.from(body);
+  else if (body instanceof Uint8Array) yield body;
+  else yield* body;
 }

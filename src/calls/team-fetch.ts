@@ -3,7 +3,7 @@ import { RouterError } from '../errors.ts';
 import { parse } from '../validation.ts';
 import { type Answer, asRouterError, discard, errorAnswer } from './answer.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { readBody } from './fetch-body.ts';
+import { type FetchBody, readBody } from './fetch-body.ts';
 import type { Call } from './request.ts';
 import type { Caller } from './resolve.ts';
 import { LeanResponse, toResponse } from './response.ts';
@@ -91,7 +91,7 @@ async function answerTo(
   const given = init?.headers ?? request?.headers;
   const headers = given instanceof Headers ? given : new Headers(given);
   const body = init?.body ?? request?.body ?? undefined;
-  let content: ReturnType<typeof readBody>;
+  let content: FetchBody;
   try {
     content = readBody(body);
   } catch (error) {
@@ -107,6 +107,7 @@ async function answerTo(
         ? headers
         : typed(headers, content.contentType),
     ...(content.body === undefined ? {} : { body: content.body }),
+    ...(content.length === undefined ? {} : { length: content.length }),
     ...(signal == null ? {} : { signal }),
     ...defaults,
   });

@@ -1,12 +1,13 @@
 import { RouterError } from '../errors.ts';
 import { BodyBuffer } from './body-buffer.ts';
+import { bodyTooLarge } from './body-source.ts';
 import type { CallSignal } from './call-signal.ts';
-import { type BodyLimits, isForm, isStream } from './content.ts';
+import { type BodyLimits, isStream } from './content.ts';
+import { isForm } from './content-type.ts';
 import { carriesModel, type Endpoint, matchEndpoint } from './endpoints.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import type { Call } from './request.ts';
 import { type Caller, type Directory, mayCallAny, resolve, resolveOnly } from './resolve.ts';
-import { bodyTooLarge } from './streamed-content.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** The body of a call, read as far as it has to be before the call is understood. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BodyBuffer } from '../calls/body-buffer.ts';
+import { mediaTypeOf } from '../calls/content-type.ts';
 import { RouterError } from '../errors.ts';
 import type { NodeBindings } from './bindings.ts';
 import {
@@ -63,7 +64,7 @@ export function readCallBody(
   reading: BodyReading,
 ): CallBody | Promise<Uint8Array | undefined> {
   const contentType = headers.get('content-type');
-  const stream = contentType !== null && isForm.test(contentType) && streamOf(request, bindings);
+  const stream = isForm(contentType) && streamOf(request, bindings);
   if (!stream) return readBytes(request, headers, bindings, reading);
   checkLength(headers, reading.limit);
   return bounded(stream, reading.limit, reading.stalls);
@@ -80,8 +81,7 @@ export function checkUnread(headers: HeaderReader): void {
 
 /** The same for the body of a management request, which is JSON. */
 export function checkJsonUnread(headers: HeaderReader): void {
-  if (Number(headers.get('content-length') ?? 0) > 0)
-    checkContentType(headers.get('content-type'), isJson, 'application/json');
+  if (Number(headers.get('content-length') ?? 0) > 0) checkContentType(headers.get('content-type'), json);
 }
 
 /** The same for the body of a call that was read. */
@@ -92,7 +92,7 @@ export function checkCallBody<Body extends CallBody>(body: Body, headers: Header
 }
 
 function checkCallType(headers: HeaderReader): void {
-  checkContentType(headers.get('content-type'), isJsonOrForm, 'application/json or multipart/form-data');
+  checkContentType(headers.get('content-type'), jsonOrForm);
 }
 
 /** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
@@ -136,7 +136,7 @@ async function* bounded(
 
 function written({ body, headers }: ParsedMessage): Uint8Array {
   // Of a form nobody keeps all, files least of all.
-  const whole = !isForm.test(headers['content-type'] ?? '');
+  const whole = !isForm(headers['content-type'] ?? null);
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return Buffer.from(body);
   if (whole && typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
@@ -184,7 +184,7 @@ async function collect(
 
 /** @throws RouterError `invalid_request` for a body that is no JSON, or does not say that it is */
 export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
-  checkContentType(contentType, isJson, 'application/json');
+  checkContentType(contentType, json);
   try {
     return JSON.parse(utf8.decode(bytes));
   } catch {
@@ -193,14 +193,19 @@ export function parseJson(bytes: Uint8Array | undefined, contentType: string | n
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
-const isJson = /^application\/json\s*(;|$)/i;
-const isForm = /^multipart\/form-data\s*(;|$)/i;
-const isJsonOrForm = /^(application\/json|multipart\/form-data)\s*(;|$)/i;
+const json = ['application/json'];
+const jsonOrForm = ['application/json', 'multipart/form-data'];
 
 // What a plain form of a foreign page can send is none of these but multipart.
-function checkContentType(contentType: string | null, form: RegExp, expected: string): void {
-  if (contentType !== null && form.test(contentType)) return;
-  throw new RouterError('invalid_request', `content-type: must be ${expected}`, { param: 'content-type' });
+function checkContentType(contentType: string | null, types: readonly string[]): void {
+  if (types.includes(mediaTypeOf(contentType) ?? '')) return;
+  const message = `content-type: must be ${types.join(' or ')}`;
+  throw new RouterError('invalid_request', message, { param: 'content-type' });
+}
+
+/** A malformed header is refused later, as any other type is. */
+function isForm(contentType: string | null): boolean {
+  return mediaTypeOf(contentType) === 'multipart/form-data';
 }
 
 function checkLength(headers: HeaderReader, limit: number): void {

@@ -72,7 +72,9 @@ export async function answerCall(
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const { outgoing } = bindings;
   const caller = callerOf(credential);
-  const call: Call = { method, path, query, headers };
+  const call: Call = { method, path, query, headers, chunked: headers.get('transfer-encoding') !== null };
+  const length = Number(headers.get('content-length') ?? Number.NaN);
+  if (!call.chunked && Number.isSafeInteger(length)) call.length = length;
   if (hasBody(method)) call.readBody = readBody;
   call.signal = outgoing === undefined ? raw.signal : leaving(outgoing);
   if (outgoing !== undefined) call.reservation = reserveUntilClosed(router, caller.teamId, outgoing);

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { ByteCollector } from '../../src/calls/byte-collector.ts';
 import { readFormModel } from '../../src/calls/form-body.ts';
+import { FormScanner } from '../../src/calls/form-scanner.ts';
 import { forbiddenKeys } from '../../src/calls/json-body.ts';
 import { RouterError } from '../../src/errors.ts';
 
@@ -25,7 +27,7 @@ const otherField: fc.Arbitrary<Field> = fc.record(
   {
     name: fc
       .oneof(
-        fc.constantFrom('file', 'prompt', 'image[]', 'Model', 'model[]', 'models', 'x model'),
+        fc.constantFrom('file', 'prompt', 'image[]', 'models', 'x model', 'mode', 'model_id'),
         fc.stringMatching(/^[a-z_]{1,12}$/),
       )
       .filter((name) => name !== 'model' && !forbiddenKeys.has(name)),
@@ -182,10 +184,6 @@ const part = (head: string, value = 'gpt-4o') =>
 
 test.each([
   ['two names', part('Content-Disposition: form-data; name="file"; name="model"')],
-  [
-    'a name inside the name of a file',
-    part('Content-Disposition: form-data; name="file"; filename="; name=model"'),
-  ],
   ['an extended name', part(`Content-Disposition: form-data; name="file"; name*=UTF-8''model`)],
   ['no disposition', part('Content-Type: text/plain')],
   [
@@ -205,8 +203,8 @@ test.each([
   ['no name', part('Content-Disposition: form-data')],
   ['no end', Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4o`)],
   [
-    'something in front',
-    Buffer.concat([Buffer.from('x\r\n'), part('Content-Disposition: form-data; name="model"')]),
+    'a delimiter behind a lone line feed in front',
+    Buffer.concat([Buffer.from('x\n'), part('Content-Disposition: form-data; name="model"')]),
   ],
   ['nothing', Buffer.alloc(0)],
 ])('a form that two parsers could read differently is refused: %s', (_, body) => {
@@ -237,4 +235,131 @@ test('a form of more than a thousand parts is refused', () => {
   const fields = Array.from({ length: 1_001 }, (): Field => ({ name: 'n', bytes: Buffer.from('1') }));
   expect(refusalOf(encode(fields)).message).toMatch(/1000 parts/);
   expect(readFormModel(encode(fields.slice(0, 1_000)), contentType).model).toBeUndefined();
+});
+
+const ambiguous = (name: string, more = '') =>
+  part(`Content-Disposition: form-data; name="${name}"${more}`, 'gpt-4o');
+
+test.each(['Model', 'MODEL', ' model', 'model ', 'model[]', 'model[0]', 'ｍodel', 'mo\u200bdel'])(
+  'a field that a lenient provider takes for the model is refused: %s',
+  (name) => {
+    expect(refusalOf(ambiguous(name))).toMatchObject({ code: 'invalid_request', param: 'model' });
+  },
+);
+
+test.each(['API_KEY', 'api.key', 'api key', 'Api_Base ', 'litellm_params[model]', 'api_\u212aey'])(
+  'a forbidden field in another spelling is refused: %s',
+  (name) => {
+    expect(refusalOf(ambiguous(name)).message).toContain('may not be set by a call');
+  },
+);
+
+test.each([
+  ['a percent sign in the name', ambiguous('mod%65l')],
+  ['a backslash in the name', ambiguous('mo\\del')],
+  ['a field that changes the character set', ambiguous('_charset_')],
+  ['a model that is a file', ambiguous('model', '; filename="x"')],
+  ['a model that is a file by its extended name', ambiguous('model', "; filename*=utf-8''x")],
+  ['a model in another character set', ambiguous('model', '\r\nContent-Type: text/plain; charset=utf-16')],
+  ['a model that is JSON', ambiguous('model', '\r\nContent-Type: application/json')],
+  ['a part in base64', ambiguous('prompt', '\r\nContent-Transfer-Encoding: base64')],
+  ['a part that is quoted-printable', ambiguous('model', '\r\ncontent-transfer-encoding: Quoted-Printable')],
+  ['a form in a form', ambiguous('files', '\r\nContent-Type: multipart/mixed; boundary=x')],
+  ['a header that stands twice', ambiguous('file', '\r\nContent-Type: a/b\r\ncontent-type: c/d')],
+  ['a space before the colon', part('Content-Disposition : form-data; name="model"')],
+  ['a folded line', part('Content-Disposition: form-data;\r\n name="model"')],
+  ['another disposition', part('Content-Disposition: attachment; name="model"')],
+  ['an unknown parameter', ambiguous('file', '; x-name=model')],
+  ['a continued name', part('Content-Disposition: form-data; name*0="mo"; name*1="del"')],
+  [
+    'a name that only a regular expression finds',
+    part('Content-Disposition: form-data; filename="; name=model"; name="file"'),
+  ],
+  ['an escaped quotation mark that a browser ends at', ambiguous('file', '; filename="\\"; name=\\"model"')],
+  ['a boundary behind a lone line feed', ambiguous(`file"\r\n\r\nx\n--${boundary}\r\n`)],
+  [
+    'a boundary behind a lone carriage return',
+    part('Content-Disposition: form-data; name="file"', `x\r--${boundary}\r\n`),
+  ],
+  ['a boundary in a head', ambiguous('file', `; filename="--${boundary}"`)],
+  [
+    'a boundary with padding',
+    Buffer.from(`--${boundary} \r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--${boundary}--`),
+  ],
+  ['a boundary that goes on', part('Content-Disposition: form-data; name="file"', `x\r\n--${boundary}X`)],
+  [
+    'a part behind the end',
+    Buffer.concat([
+      part('Content-Disposition: form-data; name="a"'),
+      part('Content-Disposition: form-data; name="model"'),
+    ]),
+  ],
+  [
+    'half a line break behind the end',
+    Buffer.concat([part('Content-Disposition: form-data; name="a"'), Buffer.from('\r')]),
+  ],
+  [
+    'a model that is not UTF-8',
+    Buffer.concat([
+      Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\n`),
+      Buffer.from([0xff]),
+      Buffer.from(`\r\n--${boundary}--`),
+    ]),
+  ],
+])('a form that another parser reads differently is refused: %s', (_, body) => {
+  expect(refusalOf(body)).toMatchObject({ code: 'invalid_request', status: 400 });
+});
+
+/** Bytes that are copied while a form is read in chunks of one byte. */
+function copiedFor(form: Buffer): number {
+  const copy = vi.spyOn(Buffer.prototype, 'copy');
+  const concat = vi.spyOn(Buffer, 'concat');
+  try {
+    const scanner = new FormScanner(contentType);
+    const collector = new ByteCollector();
+    for (let at = 0; at < form.length; at++) {
+      for (const { bytes } of scanner.feed(form.subarray(at, at + 1))) collector.add(bytes);
+    }
+    scanner.end();
+    const sources = copy.mock.contexts as unknown as Buffer[];
+    const copied = sources.reduce((sum, source) => sum + source.length, 0);
+    const joined = concat.mock.calls.flatMap(([list]) => list).reduce((sum, { length }) => sum + length, 0);
+    expect(collector.take().equals(form)).toBe(true);
+    return copied + joined;
+  } finally {
+    copy.mockRestore();
+    concat.mockRestore();
+  }
+}
+
+test.each([
+  ['a file', (size: number) => encode([{ name: 'file', bytes: Buffer.alloc(size * 10, 'x') }])],
+  [
+    'a head',
+    (size: number) => encode([{ name: 'file', filename: 'x'.repeat(size / 2), bytes: Buffer.alloc(1) }]),
+  ],
+  ['a model', (size: number) => encode([{ name: 'model', bytes: Buffer.alloc(size / 2, 'm') }])],
+  [
+    'what looks like delimiters',
+    (size: number) => encode([{ name: 'file', bytes: Buffer.alloc(size * 10, '\r\n--') }]),
+  ],
+])('the work for %s in chunks of one byte grows with its size and no faster', (_, form) => {
+  expect(copiedFor(form(8_000)) / copiedFor(form(4_000))).toBeLessThan(2.6);
+});
+
+test('heads are bounded together, since each byte of them is looked at', () => {
+  const fields = Array.from(
+    { length: 200 },
+    (): Field => ({ name: 'n', filename: 'x'.repeat(4_000), bytes: Buffer.from('1') }),
+  );
+  expect(refusalOf(encode(fields)).message).toContain('too long');
+});
+
+test('a boundary in the middle of a line is content', () => {
+  const bytes = Buffer.from(`x--${boundary}\r\nx--${boundary}--`);
+  const body = encode([
+    { name: 'file', bytes },
+    { name: 'model', bytes: Buffer.from('mine') },
+  ]);
+  expect(readFormModel(body, contentType).model).toBe('mine');
 });

@@ -192,9 +192,16 @@ test('a streamed form that names no model gets one at its end', async () => {
   );
 });
 
-test.each([10, 2_000_000])('a form of %i bytes may not name another model than its header', async (size) => {
+test('the model of a form wins over a header that a client sends with every call', async () => {
+  await add('other', 'others');
+  const bytes = [file(10), field('model', 'other'), closing];
+  expect((await send(pieces(...bytes), { headers: { 'x-team-model': 'mine' } })).status).toBe(200);
+  expect(String(await received)).toContain('others');
+});
+
+test('a model that comes after the first bytes were sent may not differ from the header', async () => {
   await add('other', 'other');
-  const bytes = [file(size), field('model', 'other'), closing];
+  const bytes = [file(2_000_000), field('model', 'other'), closing];
   const refused = await send(pieces(...bytes), { headers: { 'x-team-model': 'mine' } });
   expect(refused).toMatchObject({
     status: 400,
