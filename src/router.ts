@@ -67,6 +67,11 @@ export class TeamModelRouter {
     return this.#rooms.teams.update(teamId, { blocked: false }, actor);
   }
 
+  /** For an operator: the stored text of a team's record, readable or not; secrets in it stay sealed. @throws RouterError `team_not_found` */
+  exportTeam(teamId: string): Promise<{ team_id: string; record: string }> {
+    return this.#rooms.teams.export(teamId);
+  }
+
   /** Adds shared names to the team's allow-list. @throws RouterError `team_not_found` */
   allowSharedModels(teamId: string, names: readonly string[], actor?: Actor): Promise<TeamView> {
     return this.#rooms.teams.changeAllowed(teamId, { add: names }, actor);
@@ -89,7 +94,6 @@ export class TeamModelRouter {
 
   /**
    * Adds a deployment under a public name of the team. A second one under the same name joins its pool.
-   *
    * @throws RouterError `invalid_request` with the path of the field, `api_base_not_allowed`, `team_not_found`
    * (with `teams: 'explicit'`), `conflict`, `storage_unavailable`
    */
@@ -100,7 +104,6 @@ export class TeamModelRouter {
   /**
    * Only what is sent changes; `null` clears; a new `model_name` renames. A change of the destination needs the
    * secrets again (`api_key_required`).
-   *
    * @throws RouterError `model_not_found`, and as `addModel`
    */
   async updateModel(teamId: string, id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {

@@ -5,6 +5,7 @@ import { keyBody, keyPatch, teamId } from '../schemas.ts';
 import { keyNotFound, tokenOf } from '../teams/keys.ts';
 import { paging, takePage } from './paging.ts';
 import { teamOf } from './permissions.ts';
+import { isRestricted } from './restricted-view.ts';
 import { actorOf, type Route, route } from './route.ts';
 
 const text = z.string().min(1).max(256);
@@ -77,6 +78,8 @@ export const keyRoutes: readonly Route[] = [
       const id = query.key ?? (credential.master ? undefined : credential.token);
       if (id === undefined) throw new RouterError('invalid_request', 'key: is needed', { param: 'key' });
       const team = credential.master ? await teamWith(router, id) : teamOf(credential);
+      // A restricted key learns of itself alone, as if its team had no other.
+      if (isRestricted(credential) && tokenOf(id) !== credential.token) throw keyNotFound();
       const info = await router.getKey(team, id);
       return { key: info.token, info };
     },
@@ -90,8 +93,12 @@ export const keyRoutes: readonly Route[] = [
     run: ({ router, query: { team_id: team, ...page } }) =>
       takePage(page, async (cursor) => {
         if (team !== undefined) return { rows: await router.listKeys(team) };
-        const { keys, ...rest } = await router.listAllKeys(cursor === undefined ? {} : { cursor });
-        return { rows: keys, ...rest };
+        const {
+          keys,
+          unreadable = [],
+          ...rest
+        } = await router.listAllKeys(cursor === undefined ? {} : { cursor });
+        return { rows: [...keys, ...unreadable], ...rest };
       }),
   }),
 ];

@@ -1,11 +1,18 @@
 import { z } from 'zod';
+import { RouterError } from '../errors.ts';
 import { teamBody, teamId, teamPatch } from '../schemas.ts';
 import { paging, takePage } from './paging.ts';
 import { namedTeam } from './permissions.ts';
+import { visibleTeamInfo } from './restricted-view.ts';
 import { actorOf, type Route, route } from './route.ts';
 
 const named = z.strictObject({ team_id: teamId });
 const names = z.strictObject({ team_id: teamId, models: z.array(z.string().min(1).max(256)).max(1000) });
+
+/** A record that cannot be read may be deleted all the more. */
+function unlessUnreadable(error: unknown): void {
+  if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+}
 
 /** `/team/...`: teams themselves are the operator's; a team reads its own. */
 export const teamRoutes: readonly Route[] = [
@@ -50,7 +57,7 @@ export const teamRoutes: readonly Route[] = [
     async run({ router, body }) {
       const ids = [...new Set(body.team_ids)];
       // An id that is not there removes nobody, as far as that can be known before.
-      for (const id of ids) await router.getTeamInfo(id);
+      for (const id of ids) await router.getTeamInfo(id).catch(unlessUnreadable);
       const deleted: string[] = [];
       for (const id of ids) deleted.push(...(await router.deleteTeam(id)).deleted_teams);
       return { deleted_teams: deleted };
@@ -62,7 +69,8 @@ export const teamRoutes: readonly Route[] = [
     permission: 'info',
     summary: 'The team with its model_aliases and its keys',
     query: z.strictObject({ team_id: z.string().optional() }),
-    run: async ({ router, credential, query }) => router.getTeamInfo(namedTeam(credential, query.team_id)),
+    run: async ({ router, credential, query }) =>
+      visibleTeamInfo(await router.getTeamInfo(namedTeam(credential, query.team_id)), credential),
   }),
   route({
     method: 'GET',
@@ -72,8 +80,12 @@ export const teamRoutes: readonly Route[] = [
     query: paging,
     run: ({ router, query }) =>
       takePage(query, async (cursor) => {
-        const { teams, ...rest } = await router.listTeams(cursor === undefined ? {} : { cursor });
-        return { rows: teams, ...rest };
+        const {
+          teams,
+          unreadable = [],
+          ...rest
+        } = await router.listTeams(cursor === undefined ? {} : { cursor });
+        return { rows: [...teams, ...unreadable], ...rest };
       }),
   }),
   route({

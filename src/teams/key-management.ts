@@ -16,7 +16,7 @@ import {
   tokenOf,
   touchKey,
 } from './keys.ts';
-import { listRecords } from './listing.ts';
+import { listRecords, type UnreadableTeam } from './listing.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
@@ -24,6 +24,8 @@ import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-managemen
 
 export interface KeyPage {
   keys: KeyView[];
+  /** The teams of this page whose records cannot be read; absent if there are none. */
+  unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
 }
@@ -114,10 +116,10 @@ export class KeyManagement {
 
   /** The keys of one page of all teams. */
   async listAll(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
-    const { records, ...rest } = await listRecords(this.#storage, options);
     const viewsOf = ({ team_id, keys }: TeamRecord) =>
       keys.map(([token, key]) => keyView(team_id ?? '', token, key));
-    return { keys: records.flatMap(viewsOf), ...rest };
+    const { views, ...rest } = await listRecords(this.#storage, options ?? {}, viewsOf);
+    return { keys: views.flat(), ...rest };
   }
 
   /** The team that has this key, or `undefined` if nobody has. */

@@ -1,24 +1,79 @@
 import { RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { decode, type TeamRecord, teamPrefix } from './record.ts';
+import { Slices } from './slices.ts';
+
+/** A team whose record cannot be read: an operator can export and delete it. */
+export interface UnreadableTeam {
+  team_id: string;
+  unreadable: true;
+  /** Why, such as a newer format. */
+  reason: string;
+}
+
+export interface RecordPage<View> {
+  views: View[];
+  /** Absent if every record of the page can be read. */
+  unreadable?: UnreadableTeam[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
+
+/** Records that are read at a time: each may have two megabytes. */
+const atATime = 20;
 
 /**
- * One page of all teams' records, in no promised order.
+ * One page of all teams' records, in no promised order, each turned into what is wanted of it.
  *
  * @throws RouterError `invalid_request` unless `limit` is from 1 to 1 000
  */
-export async function listRecords(
+export async function listRecords<View>(
   storage: Storage,
-  { cursor, limit = 100 }: { cursor?: string; limit?: number } = {},
-): Promise<{ records: TeamRecord[]; cursor?: string }> {
+  { cursor, limit = 100 }: { cursor?: string; limit?: number },
+  view: (record: TeamRecord) => View,
+): Promise<RecordPage<View>> {
   if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
     throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', {
       param: 'limit',
     });
   }
-  const page = await storage.list(teamPrefix, { limit, ...(cursor === undefined ? {} : { cursor }) });
-  const records = page.entries.map(({ key, value }) =>
-    decode(value ?? '', decodeURIComponent(key.slice(teamPrefix.length))),
-  );
-  return page.cursor === undefined ? { records } : { records, cursor: page.cursor };
+  const views: View[] = [];
+  const unreadable: UnreadableTeam[] = [];
+  const slices = new Slices();
+  let next = cursor;
+  for (let left = limit; left > 0; ) {
+    const size = Math.min(left, atATime);
+    const page = await storage.list(teamPrefix, {
+      limit: size,
+      ...(next === undefined ? {} : { cursor: next }),
+    });
+    for (const { key, value } of page.entries) {
+      const teamId = teamIdIn(key);
+      try {
+        views.push(view(decode(value ?? '', teamId)));
+      } catch (error) {
+        if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+        unreadable.push({ team_id: teamId, unreadable: true, reason: error.message });
+      }
+      if (slices.spent) await slices.pass();
+    }
+    left -= size;
+    next = page.cursor;
+    if (next === undefined) break;
+  }
+  return {
+    views,
+    ...(unreadable.length === 0 ? {} : { unreadable }),
+    ...(next === undefined ? {} : { cursor: next }),
+  };
+}
+
+/** A key that was encoded by something else is shown as it is. */
+function teamIdIn(key: string): string {
+  const encoded = key.slice(teamPrefix.length);
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
 }

@@ -4,7 +4,6 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { isText } from '../values.ts';
-import { Deployment } from './deployment.ts';
 import {
   idTaken,
   insertDeployment,
@@ -14,6 +13,7 @@ import {
   removeDeployment,
 } from './models.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
+import { Readability } from './readability.ts';
 import {
   type DeploymentRecord,
   findDeployment,
@@ -45,12 +45,14 @@ export class ModelManagement {
   readonly #registry: Registry;
   readonly #storage: Storage;
   readonly #ring: KeyRing;
+  readonly #readability: Readability;
   readonly #options: ModelManagementOptions;
 
   constructor(registry: Registry, storage: Storage, ring: KeyRing, options: ModelManagementOptions) {
     this.#registry = registry;
     this.#storage = storage;
     this.#ring = ring;
+    this.#readability = new Readability(ring);
     this.#options = options;
   }
 
@@ -143,6 +145,7 @@ export class ModelManagement {
     const record = await this.#registry.read(teamId);
     if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
+    await this.#readability.prepare(record);
     return modelList(record, this.#readable(teamId));
   }
 
@@ -177,14 +180,7 @@ export class ModelManagement {
   }
 
   #readable(teamId: string | null): (deployment: DeploymentRecord) => boolean {
-    return (deployment) => {
-      try {
-        new Deployment(this.#ring, teamId, '', deployment).secrets();
-        return true;
-      } catch {
-        return false;
-      }
-    };
+    return (deployment) => this.#readability.of(teamId, deployment);
   }
 }
 

@@ -34,7 +34,7 @@ export function makeDeployment(
   const { params, secrets } = splitSecrets(given.params);
   const target = { ...resolveTarget(params) };
   checkCredentials(target, params, new Set(secrets.keys()));
-  return {
+  return checkSize({
     id,
     params,
     target,
@@ -44,7 +44,32 @@ export function makeDeployment(
     created_by: stamp.by,
     updated_at: stamp.at,
     updated_by: stamp.by,
-  };
+  });
+}
+
+/** @throws RouterError `invalid_request` if the stored form is too large, unless a larger one was there before */
+function checkSize(deployment: DeploymentRecord, before?: DeploymentRecord): DeploymentRecord {
+  const bytes = sizeOf(deployment);
+  if (bytes <= limits.deploymentBytes || (before !== undefined && bytes <= sizeOf(before))) return deployment;
+  const [field, size] = largestField(deployment);
+  const message = `${field}: is too large. It takes ${size} of the ${bytes} bytes that this model takes when stored; a model may take ${limits.deploymentBytes}.`;
+  throw new RouterError('invalid_request', message, { param: field });
+}
+
+function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value) ?? '');
+}
+
+/** The field to shorten. */
+function largestField({ params, info, sealed }: DeploymentRecord): [field: string, bytes: number] {
+  const sizes = new Map<string, number>();
+  const count = (field: string, value: unknown) => sizes.set(field, (sizes.get(field) ?? 0) + sizeOf(value));
+  for (const [field, value] of Object.entries(params)) count(`litellm_params.${field}`, value);
+  for (const [field, value] of Object.entries(info)) count(`model_info.${field}`, value);
+  for (const [field, token] of sealed)
+    count(`litellm_params.${isHeaderField(field) ? 'extra_headers' : field}`, token);
+  const [first] = [...sizes].sort(([, left], [, right]) => right - left);
+  return first ?? ['litellm_params', 0];
 }
 
 /** Puts a deployment into the pool of its public name; the first one mints the pool's internal name. */
@@ -80,6 +105,7 @@ export function patchDeployment(
     updated_by: stamp.by,
   };
   checkBase(next.target.base);
+  checkSize(next, deployment);
   pool.deployments[pool.deployments.indexOf(deployment)] = next;
   if (patch.model_name !== undefined && patch.model_name !== name) {
     pool.deployments.splice(pool.deployments.indexOf(next), 1);

@@ -4,8 +4,16 @@ import { RouterError } from '../errors.ts';
 /** Raised when a change to the stored form cannot be read by older code. */
 const format = 1;
 
-/** The limits of one team's document. */
-export const limits = { deployments: 1000, keys: 1000 } as const;
+/**
+ * The limits of one team's document. Its bytes bound how long one read of it may block the event loop: a document of
+ * 2 MiB took 20 to 40 ms to parse and check on the machine of bench:hostile.
+ */
+export const limits = {
+  deployments: 1000,
+  keys: 1000,
+  deploymentBytes: 65_536,
+  recordBytes: 2_097_152,
+} as const;
 
 const target = z.looseObject({
   provider: z.string(),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUnavailable, RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
-import { decode, encode, recordKey, type TeamRecord } from './record.ts';
+import { decode, encode, limits, recordKey, type TeamRecord } from './record.ts';
 
 /**
  * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
@@ -31,6 +31,10 @@ interface Uncertain {
 
 const maxAttempts = 100;
 const maxPending = 10_000;
+/** Changes that go out in one put. */
+const maxBatch = 100;
+/** Failed puts of one write after which the storage is said to refuse it. It can be read between them. */
+const maxRefusals = 3;
 const rememberedWriters = 32;
 
 export interface RegistryOptions {
@@ -79,27 +83,51 @@ export class Registry {
     });
   }
 
+  /**
+   * Deletes a record without reading it, for one that cannot be read.
+   *
+   * @throws RouterError `conflict` if it was written meanwhile
+   */
+  async discard(teamId: string | null): Promise<void> {
+    const key = recordKey(teamId);
+    const stored = await this.#storage.get(key);
+    if (typeof stored !== 'object') return;
+    const gone = await this.#storage.delete(key, stored.version);
+    this.#options.onWrite(teamId);
+    if (!gone) throw new RouterError('conflict', 'The team was changed meanwhile. Delete it again.');
+  }
+
   async #drain(teamId: string | null): Promise<void> {
     // One turn of the event loop lets the changes of one burst go out in one put.
     await Promise.resolve();
     for (;;) {
       const queue = this.#queues.get(teamId) ?? [];
-      const batch = queue.splice(0);
+      const batch = queue.splice(0, maxBatch);
       if (batch.length === 0) break;
-      try {
-        for (const settle of await this.#write(teamId, batch)) settle();
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-        // What came meanwhile would wait for the same storage as long again.
-        if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error);
-      }
+      await this.#settle(teamId, batch, queue);
     }
     this.#queues.delete(teamId);
+  }
+
+  async #settle(teamId: string | null, batch: readonly Pending[], queue: Pending[]): Promise<void> {
+    try {
+      for (const settle of await this.#write(teamId, batch)) settle();
+    } catch (error) {
+      if (error instanceof RecordTooLarge && batch.length > 1) {
+        // One after the other, so that only those are refused that do not fit.
+        for (const pending of batch) await this.#settle(teamId, [pending], queue);
+        return;
+      }
+      for (const { reject } of batch) reject(error);
+      // What came meanwhile would wait for the same storage as long again.
+      if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error);
+    }
   }
 
   async #write(teamId: string | null, batch: readonly Pending[]): Promise<Settlement[]> {
     const key = recordKey(teamId);
     const uncertain: Uncertain[] = [];
+    let refusals = 0;
     let signal = AbortSignal.timeout(this.#options.timeoutMs);
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       if (attempt > 0) await wait(Math.random() * Math.min(2 ** attempt, 64));
@@ -115,15 +143,16 @@ export class Registry {
       const { record, changed, settlements } = applyAll(before, batch);
       if (!changed) return settlements;
       const mark = this.#mark(record);
+      const text = record === undefined ? undefined : encodeWithin(record, current?.value);
       try {
-        if (await this.#put(key, record, current?.version ?? null, signal)) {
+        if (await this.#put(key, text, current?.version ?? null, signal)) {
           this.#options.onWrite(teamId);
           return settlements;
         }
         // It answers: others came first, and the time begins anew.
         signal = AbortSignal.timeout(this.#options.timeoutMs);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || ++refusals >= maxRefusals) throw error;
         uncertain.push({ mark, deletes: record === undefined ? deletes : undefined, settlements });
       }
     }
@@ -141,15 +170,34 @@ export class Registry {
 
   async #put(
     key: string,
-    record: TeamRecord | undefined,
+    text: string | undefined,
     expected: string | null,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (record !== undefined) {
-      return (await this.#storage.put(key, encode(record), expected, { signal })) !== undefined;
-    }
+    if (text !== undefined) return (await this.#storage.put(key, text, expected, { signal })) !== undefined;
     return expected === null || (await this.#storage.delete(key, expected, { signal }));
   }
+}
+
+class RecordTooLarge extends RouterError {
+  constructor(bytes: number) {
+    super(
+      'invalid_request',
+      `The team's record exceeds its size limit: ${bytes} bytes, of ${limits.recordBytes}. Delete models or keys, or shorten extra_body, extra_headers and metadata.`,
+    );
+  }
+}
+
+/**
+ * Encodes a record. One that is above the limit already may only shrink.
+ *
+ * @throws RecordTooLarge
+ */
+function encodeWithin(record: TeamRecord, before: string | undefined): string {
+  const text = encode(record);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > limits.recordBytes && bytes > Buffer.byteLength(before ?? '')) throw new RecordTooLarge(bytes);
+  return text;
 }
 
 /** Whether the record that is there now shows that the write happened. */

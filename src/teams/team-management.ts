@@ -10,9 +10,9 @@ import {
 } from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
-import { listRecords } from './listing.ts';
+import { listRecords, type UnreadableTeam } from './listing.ts';
 import { removePointer } from './pointers.ts';
-import { keyPointerKey, modelPointerKey, newRecord, type TeamRecord } from './record.ts';
+import { keyPointerKey, modelPointerKey, newRecord, recordKey, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
 import { nameCheck, patchSettings } from './settings.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
@@ -29,6 +29,8 @@ export interface Actor {
 
 export interface TeamPage {
   teams: TeamView[];
+  /** The teams of this page whose records cannot be read; absent if there are none. */
+  unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
 }
@@ -123,13 +125,20 @@ export class TeamManagement {
     });
   }
 
-  /** Its models, keys and aliases go with it. */
+  /** Its models, keys and aliases go with it, and so does a record that cannot be read. */
   async delete(given: string): Promise<{ deleted_teams: string[] }> {
     const teamId = checkTeamId(given);
-    const gone = await this.#registry.change<TeamRecord>(teamId, (existing) => {
-      if (existing === undefined) throw teamNotFound(teamId);
-      return { record: undefined, result: existing };
-    });
+    const gone = await this.#registry
+      .change<TeamRecord | undefined>(teamId, (existing) => {
+        if (existing === undefined) throw teamNotFound(teamId);
+        return { record: undefined, result: existing };
+      })
+      .catch(async (error: unknown) => {
+        if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+        await this.#registry.discard(teamId);
+        return undefined;
+      });
+    if (gone === undefined) return { deleted_teams: [teamId] };
     for (const [token] of gone.keys) await removePointer(this.#storage, keyPointerKey(token));
     for (const [, pool] of gone.pools) {
       for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
@@ -138,8 +147,16 @@ export class TeamManagement {
   }
 
   async list(options: { cursor?: string; limit?: number } = {}): Promise<TeamPage> {
-    const { records, ...rest } = await listRecords(this.#storage, options);
-    return { teams: records.map(teamView), ...rest };
+    const { views, ...rest } = await listRecords(this.#storage, options, teamView);
+    return { teams: views, ...rest };
+  }
+
+  /** The stored text of a team's record, whether it can be read or not; its secrets are sealed. */
+  async export(given: string): Promise<{ team_id: string; record: string }> {
+    const teamId = checkTeamId(given);
+    const stored = await this.#storage.get(recordKey(teamId));
+    if (stored === undefined || stored === 'unchanged') throw teamNotFound(teamId);
+    return { team_id: teamId, record: stored.value };
   }
 
   async info(given: string): Promise<TeamInfo> {

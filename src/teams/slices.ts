@@ -1,0 +1,20 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Milliseconds that one piece of long work may take before the event loop gets a turn. */
+const sliceMs = 8;
+
+/** Cuts long work into slices, so that other teams' calls run between them. */
+export class Slices {
+  #startedAt = performance.now();
+
+  /** Whether the current slice has taken its time, so that `pass` has to be awaited. */
+  get spent(): boolean {
+    return performance.now() - this.#startedAt >= sliceMs;
+  }
+
+  /** Lets the event loop turn once and begins the next slice. */
+  async pass(): Promise<void> {
+    await nextTurn();
+    this.#startedAt = performance.now();
+  }
+}
