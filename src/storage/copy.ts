@@ -33,8 +33,8 @@ const atATime = 16;
  *
  * Stop every writer first: what is written to the source after it was read is not copied. The verification reads both
  * storages once more, and fails if anything in the source has changed meanwhile. If it fails, or is cut short, call it
- * again: what is there already is not written a second time. It keeps some 150 bytes a key in memory. A time at which a
- * record expires is not copied; the router gives none of its records one.
+ * again: what is there already is not written a second time. It keeps some 150 bytes a key in memory. What expires in the
+ * source expires in the copy at the same time.
  *
  * @throws RouterError `already_exists` if the target holds something else under a key of the source (see `replace`);
  * `conflict` if the source changed meanwhile or the copy differs; `storage_unavailable`
@@ -82,14 +82,15 @@ async function write(
   replace: boolean,
   operation: Operation,
 ): Promise<boolean> {
-  const { key, value = '' } = entry;
+  const { key, value = '', expiresAt } = entry;
   const present = await to.get(key, operation);
   if (present !== undefined && present !== 'unchanged') {
     if (present.value === value) return false;
     if (!replace) throw different(key, 'is in the target already, with another value');
   }
   const expected = present === undefined || present === 'unchanged' ? null : present.version;
-  if ((await to.put(key, value, expected, operation)) === undefined) {
+  const options = expiresAt === undefined ? operation : { ...operation, expiresAt };
+  if ((await to.put(key, value, expected, options)) === undefined) {
     throw new RouterError('conflict', `Somebody else wrote ${key} into the target.`);
   }
   return true;

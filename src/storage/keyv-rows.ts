@@ -101,6 +101,17 @@ export class KeyvRows {
     if (this.#storeErrors !== errors) throw unavailable();
   }
 
+  /** Every row of the store in turn, of others too: the key of one of ours that has expired, else `undefined`. */
+  async *expired(): AsyncGenerator<string | undefined> {
+    for await (const item of this.#iterator(undefined)) {
+      const [, stored] = item as [string, unknown];
+      const address = addressIn(stored);
+      const ours = address?.startsWith(this.#address('')) ? address : undefined;
+      const row = ours === undefined ? undefined : rowAt(ours, stored);
+      yield row && isExpired(row) ? ours?.slice(this.#address('').length) : undefined;
+    }
+  }
+
   release(): void {
     this.store.off?.('error', this.#countError);
   }

@@ -9,6 +9,7 @@ import {
   unknownCursor,
   unreadableRow,
 } from './checks.ts';
+import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { type KeyvLike, KeyvRows } from './keyv-rows.ts';
 import type { ListedEntry, OperationOptions, Storage } from './storage.ts';
@@ -66,6 +67,25 @@ export function keyvStorage(keyv: KeyvLike, options: KeyvStorageOptions = {}): S
     return boundedWait(timeoutMs, signal, work);
   }
 
+  let walk: AsyncGenerator<string | undefined> | undefined;
+  const sweep = new ExpirySweep(async () => {
+    for (let looked = 0; looked < rowsPerStep; looked++) {
+      walk ??= rows.expired();
+      const next = await walk.next();
+      if (next.done) {
+        walk = undefined;
+        break;
+      }
+      const key = next.value;
+      if (key !== undefined) await mutex.run(key, () => mutex.run(wholeStore, () => removeExpired(key)));
+    }
+    return undefined;
+  });
+  /** Unless it was written anew since the walk saw it. */
+  const removeExpired = async (key: string) => {
+    if ((await rows.read(key)) === undefined) await rows.remove(key);
+  };
+
   return {
     atomicity: 'process',
 
@@ -79,7 +99,7 @@ export function keyvStorage(keyv: KeyvLike, options: KeyvStorageOptions = {}): S
     async put(key, value, expected, options = {}) {
       checkKey(key);
       const expires = checkExpiry(options.expiresAt);
-      return run(options, (stillWanted) =>
+      const version = await run(options, (stillWanted) =>
         mutex.run(key, async () => {
           stillWanted();
           const row = await rows.read(key);
@@ -90,6 +110,8 @@ export function keyvStorage(keyv: KeyvLike, options: KeyvStorageOptions = {}): S
           return nonce;
         }),
       );
+      await sweep.afterPut(expires);
+      return version;
     },
 
     async delete(key, expected, options = {}) {
@@ -119,7 +141,9 @@ export function keyvStorage(keyv: KeyvLike, options: KeyvStorageOptions = {}): S
             stillWanted();
             if (!row) throw unreadableRow();
             if (cursor !== undefined && key <= cursor) continue;
-            found.set(key, { key, version: row.nonce, ...(options.keysOnly ? {} : { value: row.value }) });
+            const expiry = row.expires === undefined ? {} : { expiresAt: row.expires };
+            const content = options.keysOnly ? {} : { value: row.value, ...expiry };
+            found.set(key, { key, version: row.nonce, ...content });
           }
           return found;
         }),

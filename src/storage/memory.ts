@@ -1,4 +1,5 @@
 import { checkExpiry, checkKey, checkPrefix, pageLimit, storageClosed, unknownCursor } from './checks.ts';
+import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
 import type { ListedEntry, OperationOptions, Storage, Version } from './storage.ts';
 import { newVersion } from './version.ts';
 
@@ -20,6 +21,19 @@ export function memoryStorage(): Storage {
   const rows = new Map<string, Row>();
   let lastOrder = 0;
   let closed = false;
+  let walk = rows.entries();
+  const sweep = new ExpirySweep(async () => {
+    for (let looked = 0; looked < rowsPerStep; looked++) {
+      const next = walk.next();
+      if (next.done) {
+        walk = rows.entries();
+        break;
+      }
+      const [key, row] = next.value;
+      if (isExpired(row)) rows.delete(key);
+    }
+    return undefined;
+  });
 
   function begin({ signal }: OperationOptions): void {
     if (closed) throw storageClosed();
@@ -52,6 +66,7 @@ export function memoryStorage(): Storage {
       if ((row?.version ?? null) !== expected) return undefined;
       const version = newVersion();
       rows.set(key, { value, version, expiresAt, order: row?.order ?? ++lastOrder });
+      await sweep.afterPut(expiresAt);
       return version;
     },
 
@@ -72,7 +87,7 @@ export function memoryStorage(): Storage {
       for (const [key, row] of rows) {
         if (row.order <= after || !key.startsWith(prefix) || isExpired(row)) continue;
         if (entries.length === limit) return { entries, cursor: String(cursor) };
-        entries.push({ key, version: row.version, ...(options.keysOnly ? {} : { value: row.value }) });
+        entries.push({ key, version: row.version, ...(options.keysOnly ? {} : contentOf(row)) });
         cursor = row.order;
       }
       return { entries };
@@ -83,6 +98,10 @@ export function memoryStorage(): Storage {
       rows.clear();
     },
   };
+}
+
+function contentOf({ value, expiresAt }: Row): { value: string; expiresAt?: number } {
+  return expiresAt === undefined ? { value } : { value, expiresAt };
 }
 
 function isExpired(row: Row): boolean {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RouterError } from '../errors.ts';
+import { rowsPerStep } from './expiry-sweep.ts';
 
 export interface PostgresTable {
   /** The table's name; `team_model_router` unless given. */
@@ -89,7 +90,9 @@ export function queriesOn(table: string) {
     ),
     remove: announced(`DELETE FROM ${table} WHERE key = $3 AND version = $4 AND ${live}`),
     sweep: `DELETE FROM ${table} WHERE key = $1 AND NOT ${live}`,
+    endOfStep: `SELECT key FROM ${table} WHERE key > $1 ORDER BY key LIMIT 1 OFFSET ${rowsPerStep - 1}`,
+    sweepRange: `DELETE FROM ${table} WHERE key > $1 AND ($2::text IS NULL OR key < $2) AND NOT ${live}`,
     pageOfKeys: page(''),
-    pageOfRows: page(', value'),
+    pageOfRows: page(', value, expires_at'),
   };
 }

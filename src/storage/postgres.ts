@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
 import { ChangeWatch } from './change-watch.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
+import { ExpirySweep } from './expiry-sweep.ts';
 import { listen, type PostgresPoolLike, PostgresQueries, type Row } from './postgres-pool.ts';
 import {
   indexedPart,
@@ -56,6 +57,12 @@ export function postgresStorage(pool: PostgresPoolLike, options: PostgresStorage
   const queries = new PostgresQueries(pool, timeoutMs, postgresTableSql(options));
   const subscribe = listen.bind(undefined, pool, quoted(channel, 'table'));
   const changes = new ChangeWatch(subscribe, { timeoutMs, heartbeatMs });
+  const sweep = new ExpirySweep(async (after = '') => {
+    const [last] = await queries.run(undefined, sql.endOfStep, [after]);
+    const key = typeof last?.key === 'string' ? last.key : undefined;
+    await queries.run(undefined, sql.sweepRange, [after, key ?? null]);
+    return key;
+  });
 
   return {
     atomicity: 'cluster',
@@ -81,6 +88,7 @@ export function postgresStorage(pool: PostgresPoolLike, options: PostgresStorage
         expected === null
           ? await queries.write(signal, sql.insert, [...announcement, rowKey(key), longKey(key), ...content])
           : await queries.write(signal, sql.update, [...announcement, ...content, rowKey(key), expected]);
+      await sweep.afterPut(expiresAt);
       return written ? version : undefined;
     },
 
@@ -104,7 +112,9 @@ export function postgresStorage(pool: PostgresPoolLike, options: PostgresStorage
       ]);
       const entries = rows.slice(0, count).map((row): ListedEntry => {
         const key = String(row.name);
-        return keysOnly ? { key, version: String(row.version) } : { key, ...decodeRow(row) };
+        return keysOnly
+          ? { key, version: String(row.version) }
+          : { key, ...decodeRow(row), ...expiryOf(row) };
       });
       return rows.length > count ? { entries, cursor: String(rows[count - 1]?.key) } : { entries };
     },
@@ -116,6 +126,11 @@ export function postgresStorage(pool: PostgresPoolLike, options: PostgresStorage
       queries.close();
     },
   };
+}
+
+/** pg gives a bigint as text. */
+function expiryOf({ expires_at: expiresAt }: Row): { expiresAt?: number } {
+  return expiresAt === null || expiresAt === undefined ? {} : { expiresAt: Number(expiresAt) };
 }
 
 function decodeRow({ value, version }: Row): StoredValue {

@@ -65,6 +65,12 @@ return 1`);
 export const pageOfKeys: Script = script(`
 return redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '(' .. ARGV[2] .. '\\255', 'LIMIT', 0, ARGV[3])`);
 
+/** KEYS: rows. The milliseconds that each has left, negative for one that does not expire or is gone. */
+export const timesLeft: Script = script(`
+local left = {}
+for place = 1, #KEYS do left[place] = redis.call('PTTL', KEYS[place]) end
+return left`);
+
 /** KEYS: index, rows. ARGV: the last byte that is wanted, the rows' keys. An expired row leaves the index here. */
 export const rowsOfKeys: Script = script(`
 local rows = {}

@@ -1,5 +1,6 @@
 import { ChangeWatch, type Subscription, type SubscriptionEvents } from './change-watch.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
+import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
 import {
   pageOfKeys,
   type RedisClientLike,
@@ -7,6 +8,7 @@ import {
   readUnless,
   remove,
   rowsOfKeys,
+  timesLeft,
   write,
 } from './redis-commands.ts';
 import type { ListedEntry, Storage, StoredValue } from './storage.ts';
@@ -49,6 +51,19 @@ export function redisStorage(client: RedisClientLike, options: RedisStorageOptio
   const rowKey = (key: string): string => `${root}row:${key}`;
   const changes = new ChangeWatch((events) => subscribe(client, channel, events), { timeoutMs, heartbeatMs });
 
+  // Redis removes a row itself; its key has to leave the index.
+  const sweep = new ExpirySweep(async (after) => {
+    const from = after === undefined ? '[' : `(${after}`;
+    const keys = texts(
+      await commands.script(undefined, pageOfKeys, [index], [from, '', String(rowsPerStep)]),
+    );
+    if (keys.length > 0) {
+      const places = [index, ...keys.map(rowKey)];
+      await commands.script(undefined, rowsOfKeys, places, ['0', ...keys]);
+    }
+    return keys.length < rowsPerStep ? undefined : keys.at(-1);
+  });
+
   return {
     atomicity: 'cluster',
 
@@ -71,7 +86,9 @@ export function redisStorage(client: RedisClientLike, options: RedisStorageOptio
       const version = newVersion();
       const row = version + encodeText(value);
       const values = [expected ?? '', row, expiry === undefined ? '' : String(expiry), key, channel];
-      return (await commands.script(signal, write, [rowKey(key), index], values)) === 1 ? version : undefined;
+      const written = await commands.script(signal, write, [rowKey(key), index], values);
+      await sweep.afterPut(expiry);
+      return written === 1 ? version : undefined;
     },
 
     async delete(key, expected, { signal } = {}) {
@@ -91,11 +108,14 @@ export function redisStorage(client: RedisClientLike, options: RedisStorageOptio
       const end = keysOnly ? versionLength - 1 : -1;
       const places = [index, ...keys.map(rowKey)];
       const rows = texts(await commands.script(signal, rowsOfKeys, places, [String(end), ...keys]));
+      const left = keysOnly ? [] : numbers(await commands.script(signal, timesLeft, keys.map(rowKey), []));
       const entries = keys.flatMap((key, place): ListedEntry[] => {
         const row = rows[place];
         // Deleted between the two steps, or expired.
         if (row === '' || row === undefined) return [];
-        return [keysOnly ? { key, version: decodeRow(row).version } : { key, ...decodeRow(row) }];
+        if (keysOnly) return [{ key, version: decodeRow(row).version }];
+        const lives = left[place] ?? -1;
+        return [{ key, ...decodeRow(row), ...(lives < 0 ? {} : { expiresAt: Date.now() + lives }) }];
       });
       return keys.length === count ? { entries, cursor: last } : { entries };
     },
@@ -112,6 +132,11 @@ export function redisStorage(client: RedisClientLike, options: RedisStorageOptio
 function decodeRow(row: unknown): StoredValue {
   if (typeof row !== 'string' || row.length < versionLength) throw unreadableRow();
   return { value: decodeText(row.slice(versionLength)), version: row.slice(0, versionLength) };
+}
+
+function numbers(reply: unknown): number[] {
+  if (!Array.isArray(reply)) throw unreadableRow();
+  return reply.map(Number);
 }
 
 function texts(reply: unknown): string[] {

@@ -38,6 +38,13 @@ export function encodeRow(version: Version, value: string, expires: number | und
   return `${headOf(version)}${expiry}"value":${text}}`;
 }
 
+/** @param text a whole row */
+export function decodeListed(text: unknown): StoredValue & { expiresAt?: number } {
+  const stored = decodeRow(text);
+  const expires = /^,"expires":(\d{1,16}),/.exec(String(text).slice(headLength + 1, headLength + 32))?.[1];
+  return expires === undefined ? stored : { ...stored, expiresAt: Number(expires) };
+}
+
 export function decodeRow(text: unknown): StoredValue {
   const version = versionOf(text);
   let row: { value?: unknown };

@@ -2,9 +2,19 @@ import { resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
 import { DataVersionWatch } from './data-version.ts';
+import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
 import { endOfPrefix } from './prefix.ts';
 import { inMemory, SqliteFile } from './sqlite-file.ts';
-import { decodeRow, encodeRow, hasExpired, hasHead, headColumn, headOf, versionOf } from './sqlite-rows.ts';
+import {
+  decodeListed,
+  decodeRow,
+  encodeRow,
+  hasExpired,
+  hasHead,
+  headColumn,
+  headOf,
+  versionOf,
+} from './sqlite-rows.ts';
 import type { ListedEntry, Storage } from './storage.ts';
 import { newVersion } from './version.ts';
 
@@ -28,6 +38,9 @@ const remove = `DELETE FROM keyv WHERE key = ? AND ${hasHead} AND NOT ${hasExpir
 const page = (column: string): string =>
   `SELECT key, ${column} FROM keyv WHERE key >= ? AND key < ? AND NOT ${hasExpired} ORDER BY key LIMIT ?`;
 const sweep = `DELETE FROM keyv WHERE key = ? AND ${hasExpired}`;
+// Keys are in the index: a row's text is looked at only as far as its expiry.
+const endOfStep = `SELECT key FROM keyv WHERE key > ? AND key < ? ORDER BY key LIMIT 1 OFFSET ${rowsPerStep - 1}`;
+const sweepRange = `DELETE FROM keyv WHERE key > ? AND key < ? AND ${hasExpired}`;
 const pageOfKeys = page(headColumn);
 const pageOfRows = page('value');
 
@@ -51,6 +64,13 @@ export function sqliteStorage(path: string, options: SqliteStorageOptions = {}):
   // Resolved now: the file is opened later, and the working directory may change in between.
   const file = new SqliteFile(name === inMemory ? inMemory : resolve(name), timeoutMs);
   const changes = new DataVersionWatch(file, watchIntervalMs);
+  const sweeping = new ExpirySweep(async (after = rowKey('')) => {
+    const end = endOfPrefix(rowKey('')) ?? '';
+    const [last] = await file.read(endOfStep, [after, end]);
+    const key = typeof last?.key === 'string' ? last.key : undefined;
+    await file.write(sweepRange, [after, key ?? end, Date.now()]);
+    return key;
+  });
 
   return {
     atomicity: name === inMemory ? 'process' : 'host',
@@ -77,6 +97,7 @@ export function sqliteStorage(path: string, options: SqliteStorageOptions = {}):
         expected === null
           ? await file.write(insert, [rowKey(key), row, Date.now()], signal)
           : await file.write(update, [row, rowKey(key), headOf(expected), Date.now()], signal);
+      await sweeping.afterPut(expiresAt);
       return written.length > 0 ? version : undefined;
     },
 
@@ -101,7 +122,7 @@ export function sqliteStorage(path: string, options: SqliteStorageOptions = {}):
       const entries = rows.slice(0, count).map((row): ListedEntry => {
         if (typeof row.key !== 'string') throw unreadableRow();
         const key = row.key.slice(rowKey('').length);
-        return keysOnly ? { key, version: versionOf(row.head) } : { key, ...decodeRow(row.value) };
+        return keysOnly ? { key, version: versionOf(row.head) } : { key, ...decodeListed(row.value) };
       });
       const last = entries.at(-1);
       return rows.length > count && last ? { entries, cursor: last.key } : { entries };

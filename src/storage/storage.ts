@@ -11,6 +11,8 @@ export interface ListedEntry {
   /** Absent only when `keysOnly` was asked for. */
   value?: string;
   version: Version;
+  /** When the row expires, in milliseconds since 1970. Absent if it does not, or if `keysOnly` was asked for. */
+  expiresAt?: number;
 }
 
 export interface ListPage {
@@ -42,7 +44,10 @@ export interface Storage {
     options?: { unless?: Version } & OperationOptions,
   ): Promise<StoredValue | 'unchanged' | undefined>;
 
-  /** Writes if the stored version is `expected` (`null`: if the key is absent). The new version, or `undefined` on conflict. */
+  /**
+   * Writes if the stored version is `expected` (`null`: if the key is absent). The new version, or `undefined` on conflict.
+   * A storage removes rows whose `expiresAt` has passed, bit by bit.
+   */
   put(
     key: string,
     value: string,

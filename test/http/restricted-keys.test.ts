@@ -1,222 +1,84 @@
-import type { ModelView } from 'team-model-router';
-import { createGateway } from 'team-model-router/http';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  type GatewayFixture,
-  gatewayFixture,
-  masterKey,
-  outcome,
-  type Received,
-  type Sent,
-  send,
-} from '../fixtures/gateway.ts';
-import {
-  chatChunks,
-  type RecordingProvider,
-  recordingProvider,
-  sendEvents,
-  sendJson,
-} from '../fixtures/recording-provider.ts';
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { createGateway, type Gateway } from 'team-model-router/http';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-/** The key may use `alpha`; its team has `beta` too, and is allowed the shared models `common` and `alpha-2`. */
-let provider: RecordingProvider;
-let house: GatewayFixture;
-let alpha: ModelView;
-let beta: ModelView;
-let key: string;
+const masterKey = `sk-${'m'.repeat(43)}`;
+const keyTypes = ['default', 'llm_api', 'management', 'read_only'] as const;
+const infoPaths = [
+  '/team/info',
+  '/key/info',
+  '/model/info',
+  '/v1/model/info',
+  '/v2/model/info',
+  '/v1/models',
+];
 
-beforeAll(async () => {
-  provider = await recordingProvider((request, response) => {
-    if (request.body.includes('"stream":true')) sendEvents(response, chatChunks('x'));
-    else sendJson(response, 200, { id: 'x' });
-  });
-});
-afterAll(() => provider.close());
+let router: TeamModelRouter;
+let gateway: Gateway;
+let other: { key: string; token: string };
+
 beforeEach(async () => {
-  house = gatewayFixture({ egress: { allow: [provider.url] } });
-  const { router } = house;
-  alpha = await router.addModel('acme', { model_name: 'alpha', litellm_params: params('alpha-upstream') });
-  beta = await router.addModel('acme', { model_name: 'beta', litellm_params: params('beta-upstream') });
-  await router.addSharedModel({ model_name: 'common', litellm_params: params('common-upstream') });
-  await router.updateTeam('acme', { models: ['common'] });
-  key = (await router.createKey('acme', { models: ['alpha'] })).key;
-  provider.requests.length = 0;
+  router = new TeamModelRouter({ storage: memoryStorage(), encryptionKeys: [generateEncryptionKey()] });
+  gateway = createGateway(router, { masterKey });
+  const litellm_params = { model: 'gpt-4o', api_key: 'sk-0123456789abcdef' };
+  await router.createTeam({ team_id: 'acme', models: ['shared-secret-name'] });
+  for (const model_name of ['allowed', 'hidden-name', 'hidden-fallback'])
+    await router.addModel('acme', { model_name, litellm_params });
+  await router.updateTeam('acme', {
+    settings: { fallbacks: [{ allowed: ['hidden-fallback'] }, { 'hidden-name': ['allowed'] }] },
+  });
+  other = await router.createKey('acme', { key_alias: 'other-alias', metadata: { note: 'other-note' } });
 });
+afterEach(() => router.close());
 
-const params = (model: string) => ({ model, api_key: `key-of-${model}`, api_base: provider.url });
-
-type Door = (name: string) => [line: string, sent: Sent];
-
-const form = (fields: Record<string, string>) => ({
-  headers: { 'content-type': 'multipart/form-data; boundary=b' },
-  body: `${Object.entries(fields)
-    .map(([name, value]) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
-    .join('')}--b--\r\n`,
-});
-
-const doors: Record<string, Door> = {
-  'the body': (model) => ['POST /v1/chat/completions', { body: { model, messages: [] } }],
-  'the body, streaming': (model) => ['POST /v1/chat/completions', { body: { model, stream: true } }],
-  'the body of a response': (model) => ['POST /responses', { body: { model, input: 'x', store: false } }],
-  'a form': (model) => ['POST /v1/audio/transcriptions', form({ model })],
-  'the path': (model) => [
-    `POST /openai/deployments/${encodeURIComponent(model)}/chat/completions`,
-    { body: { messages: [] } },
-  ],
-  'the path, with an allowed name in the body': (model) => [
-    `POST /openai/deployments/${encodeURIComponent(model)}/chat/completions`,
-    { body: { model: 'alpha', messages: [] } },
-  ],
-  'the query': (model) => [`GET /v1/files?model=${encodeURIComponent(model)}`, {}],
-  'the query, beside an allowed header': (model) => [
-    `GET /v1/files?model=${encodeURIComponent(model)}`,
-    { headers: { 'x-team-model': 'alpha' } },
-  ],
-  'the query, said first': (model) => [`GET /v1/files?model=${encodeURIComponent(model)}&model=alpha`, {}],
-  'the header': (model) => ['GET /v1/files', { headers: { 'x-team-model': model } }],
-  'the model that is retrieved': (model) => [`GET /v1/models/${encodeURIComponent(model)}`, {}],
+const get = async (key: string, path: string) => {
+  const response = await gateway.request(path, { headers: { authorization: `Bearer ${key}` } });
+  return { status: response.status, text: await response.text() };
 };
 
-const ask = (door: Door, name: string, as = key) => {
-  const [line, sent] = door(name);
-  return send(house.gateway, line, { ...sent, key: as });
-};
-
-describe.each(Object.entries(doors))('a key restricted to alpha, by %s', (_name, door) => {
-  it('reaches alpha, by its name and by its id', async () => {
-    for (const name of ['alpha', alpha.model_id]) expect(outcome(await ask(door, name))).toBe('200');
-    expect(provider.everything()).not.toMatch(/beta-upstream|common-upstream/);
+describe.each(keyTypes)('a key of type %s that may call one model', (key_type) => {
+  it.each(infoPaths)('sees on %s that model and itself alone', async (path) => {
+    const { key } = await router.createKey('acme', { key_type, models: ['allowed'] });
+    const { status, text } = await get(key, path);
+    expect([200, 403]).toContain(status);
+    for (const hidden of ['hidden-', 'shared-secret-name', 'other-alias', 'other-note', other.token])
+      expect(text).not.toContain(hidden);
+    if (status === 200 && path !== '/key/info') expect(text).toContain('allowed');
   });
 
-  it('reaches nothing else, and hears of nothing else', async () => {
-    const names = [
-      'beta',
-      beta.model_id,
-      beta.model_name,
-      alpha.model_name,
-      'common',
-      '*',
-      'all-proxy-models',
-    ];
-    for (const name of names) {
-      const answer = await ask(door, name);
-      expect(outcome(answer), name).toBe('404 model_not_found');
-      const nobodys = await ask(door, 'nobody-has-this');
-      expect(answer.text.replaceAll(name, '')).toBe(nobodys.text.replaceAll('nobody-has-this', ''));
-    }
-    expect(provider.requests).toEqual([]);
-    const unrestricted = (await house.router.createKey('acme')).key;
-    for (const name of ['beta', beta.model_id]) {
-      expect(outcome(await ask(door, name, unrestricted))).toBe('200');
-    }
+  it('is told of no other key', async () => {
+    const { key } = await router.createKey('acme', { key_type, models: ['allowed'] });
+    const unknown = await get(key, `/key/info?key=${'0'.repeat(64)}`);
+    for (const named of [other.token, other.key])
+      expect(await get(key, `/key/info?key=${named}`)).toEqual(unknown);
   });
 
-  it('with models: [] it reaches nothing at all', async () => {
-    const none = (await house.router.createKey('acme', { models: [] })).key;
-    for (const name of ['alpha', alpha.model_id, 'beta', 'common']) {
-      expect(outcome(await ask(door, name, none)), name).toBe('404 model_not_found');
-    }
-    expect(provider.requests).toEqual([]);
+  it('sees itself in full', async () => {
+    const { key, token } = await router.createKey('acme', { key_type, models: ['allowed'] });
+    const info = await get(key, '/team/info');
+    if (info.status === 403) return expect(key_type).toBe('llm_api');
+    const { keys } = JSON.parse(info.text) as { keys: { token: string }[] };
+    expect(keys.map((each) => each.token)).toEqual([token]);
+    expect((await get(key, '/key/info')).text).toContain(token);
+    expect((await get(key, `/key/info?key=${token}`)).text).toContain(token);
   });
 });
 
-const idsOf = ({ json }: Received) => (json as { data: { id: string }[] }).data.map(({ id }) => id);
+it('a key without a restriction and the master key see all of the team', async () => {
+  const { key } = await router.createKey('acme');
+  for (const who of [key, masterKey]) {
+    const { text } = await get(who, '/team/info?team_id=acme');
+    for (const shown of ['hidden-name', 'hidden-fallback', 'shared-secret-name', other.token])
+      expect(text).toContain(shown);
+  }
+});
 
-describe('a restricted key', () => {
-  it('sees its own names only', async () => {
-    expect(idsOf(await send(house.gateway, 'GET /v1/models', { key }))).toEqual(['alpha']);
-    const { json } = await send(house.gateway, 'GET /model/info', { key });
-    expect((json as { data: { model_name: string }[] }).data.map((row) => row.model_name)).toEqual(['alpha']);
-    const none = (await house.router.createKey('acme', { models: [] })).key;
-    expect(idsOf(await send(house.gateway, 'GET /v1/models', { key: none }))).toEqual([]);
-    expect((await send(house.gateway, 'GET /model/info', { key: none })).json).toEqual({ data: [] });
+it('a session that is restricted sees no key', async () => {
+  const sessions = createGateway(router, {
+    masterKey,
+    authenticate: () => ({ teamId: 'acme', keyType: 'read_only', models: ['allowed'] }),
   });
-
-  it('that names no model gets its only one, or a refusal, never the only one of its team', async () => {
-    expect(outcome(await send(house.gateway, 'GET /v1/files', { key }))).toBe('200');
-    expect(provider.requests.map(({ headers }) => headers.authorization)).toEqual([
-      'Bearer key-of-alpha-upstream',
-    ]);
-    await house.router.deleteModel('acme', alpha.model_id);
-    await house.router.updateTeam('acme', { models: [] });
-    expect((await house.router.listModels('acme')).data).toHaveLength(1);
-    const answer = await send(house.gateway, 'GET /v1/files', { key });
-    expect(outcome(answer)).toBe('400 invalid_request');
-    expect(answer.text).not.toContain('beta');
-    expect(provider.requests).toHaveLength(1);
-  });
-
-  it('gets no further by fallbacks in the body, or by a shared model that takes the name of one', async () => {
-    const body = { model: 'alpha', messages: [], fallbacks: ['beta'], models: ['beta'] };
-    expect(outcome(await send(house.gateway, 'POST /v1/chat/completions', { key, body }))).toBe('200');
-    await house.router.addSharedModel({ model_name: beta.model_id, litellm_params: params('imitation') });
-    await house.router.updateTeam('acme', { models: ['all-proxy-models'] });
-    for (const model of [beta.model_id, 'common']) {
-      const answer = await send(house.gateway, 'POST /v1/embeddings', { key, body: { model, input: 'x' } });
-      expect(outcome(answer)).toBe('404 model_not_found');
-    }
-    expect(provider.everything()).not.toMatch(/beta-upstream|imitation|common-upstream/);
-  });
-
-  it('adds, changes, tests and removes under its own names only', async () => {
-    const body = (model_name: string) => ({ model_name, litellm_params: params('x') });
-    const tries: [string, string, unknown][] = [
-      ['403 permission_denied', 'POST /model/new', body('gamma')],
-      ['403 permission_denied', 'POST /model/add', body('beta')],
-      ['403 permission_denied', 'POST /health/test_connection', body('gamma')],
-      ['403 permission_denied', `PATCH /model/${alpha.model_id}/update`, { model_name: 'beta' }],
-      ['404 model_not_found', `PATCH /model/${beta.model_id}/update`, { model_name: 'alpha' }],
-      [
-        '404 model_not_found',
-        'POST /model/update',
-        { model_info: { id: beta.model_id }, model_name: 'alpha' },
-      ],
-      ['404 model_not_found', 'POST /model/delete', { id: beta.model_id }],
-      ['404 model_not_found', 'POST /health/test_connection', { model_info: { id: beta.model_id } }],
-    ];
-    const before = await house.router.listModels('acme');
-    for (const [expected, line, sent] of tries) {
-      expect(outcome(await send(house.gateway, line, { key, body: sent })), line).toBe(expected);
-    }
-    expect(outcome(await send(house.gateway, `DELETE /model/${beta.model_id}`, { key }))).toBe(
-      '404 model_not_found',
-    );
-    expect(await house.router.listModels('acme')).toEqual(before);
-    expect(provider.requests).toEqual([]);
-    for (const [line, sent] of [
-      ['POST /model/new', body('alpha')],
-      ['POST /health/test_connection', body('alpha')],
-      [`PATCH /model/${alpha.model_id}/update`, { litellm_params: { timeout: 5 } }],
-      ['POST /model/delete', { id: alpha.model_id }],
-    ] as const) {
-      expect(outcome(await send(house.gateway, line, { key, body: sent })), line).toBe('200');
-    }
-  });
-
-  it('follows a change of its names at once', async () => {
-    const call = (model: string) =>
-      send(house.gateway, 'POST /v1/chat/completions', { key, body: { model, messages: [] } });
-    expect(outcome(await call('alpha'))).toBe('200');
-    const change = (models: string[] | null) =>
-      send(house.gateway, 'POST /key/update', { key: masterKey, body: { key, models } });
-    expect(outcome(await change(['beta']))).toBe('200');
-    expect([outcome(await call('alpha')), outcome(await call('beta'))]).toEqual([
-      '404 model_not_found',
-      '200',
-    ]);
-    await change(null);
-    expect([outcome(await call('alpha')), outcome(await call('common'))]).toEqual(['200', '200']);
-  });
-
-  it('is the same when the application says so in place of a key', async () => {
-    const gateway = createGateway(house.router, {
-      authenticate: () => ({ teamId: 'acme', keyType: 'default', models: ['alpha'] }),
-    });
-    const call = (model: string) =>
-      send(gateway, 'POST /v1/chat/completions', { body: { model, messages: [] } });
-    expect(outcome(await call('alpha'))).toBe('200');
-    expect(outcome(await call('beta'))).toBe('404 model_not_found');
-    expect(outcome(await call(beta.model_id))).toBe('404 model_not_found');
-    expect(idsOf(await send(gateway, 'GET /models'))).toEqual(['alpha']);
-  });
+  const info = await (await sessions.request('/team/info')).json();
+  expect(info).toMatchObject({ keys: [] });
+  expect((await sessions.request(`/key/info?key=${other.token}`)).status).toBe(404);
 });

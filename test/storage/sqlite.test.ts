@@ -187,8 +187,8 @@ test('an empty path is refused: SQLite would keep the data in a temporary file',
 test('without @keyv/sqlite the error says what to install', async () => {
   const folder = newPath('elsewhere');
   cpSync(new URL('../../src/storage', import.meta.url), join(folder, 'storage'), { recursive: true });
-  for (const file of ['errors.ts', 'redact.ts', 'values.ts'])
-    cpSync(new URL(`../../src/${file}`, import.meta.url), join(folder, file));
+  for (const file of ['errors.ts', 'redact', 'values.ts'])
+    cpSync(new URL(`../../src/${file}`, import.meta.url), join(folder, file), { recursive: true });
   const program = join(folder, 'program.ts');
   const module = pathToFileURL(join(folder, 'storage/sqlite.ts')).href;
   writeFileSync(

@@ -115,6 +115,19 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
+    name: 'list tells when a row expires, so that a copy can expire too',
+    async run({ storage, at }) {
+      const expiresAt = Date.now() + 3_600_000;
+      await storage.put(at('ends'), 'one', null, { expiresAt });
+      await storage.put(at('stays'), 'one', null);
+      const { entries } = await storage.list(at(''));
+      const found = new Map(entries.map((entry) => [entry.key, entry.expiresAt]));
+      equal(found.get(at('stays')), undefined);
+      // A storage may keep the time that is left, by a clock of its own.
+      equal(Math.abs((found.get(at('ends')) ?? 0) - expiresAt) < 60_000, true);
+    },
+  },
+  {
     name: 'a key expires when its time comes, and a put without a time lifts it',
     async run({ storage, at }) {
       const soon = { expiresAt: Date.now() + 60 };
