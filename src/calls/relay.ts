@@ -2,6 +2,7 @@ import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
 import type { Redactor } from '../redact/redactor.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { hideAccount, shownKey, withoutAccount } from './account-names.ts';
 import { type Answer, asBuffer, errorAnswer, readUpTo } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
@@ -69,7 +70,8 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
     throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
-  const headers = redactorOf(reception).coverHeaders(passHeaders(response.headers));
+  const passed = redactorOf(reception).coverHeaders(passHeaders(response.headers));
+  const headers = withoutAccount(deployment, passed);
   if (status === 204 || status === 205) {
     response.body.destroy();
     return wholeReply({ status, headers, body: null });
@@ -98,7 +100,7 @@ async function refusalReply({ deployment, response, reservation }: Reception): P
 function eventReply(reception: Reception, headers: Record<string, string>): Reply {
   const redactor = redactorOf(reception);
   const covered = redactor.stream(true);
-  const watch = new EventWatch((events) => redactor.bytes(events));
+  const watch = new EventWatch((events) => hideAccount(reception.deployment, redactor.bytes(events)));
   const watchAll = (chunks: readonly Uint8Array[], out: Uint8Array[]) => {
     for (const chunk of chunks) watch.push(chunk, out);
   };
@@ -234,8 +236,7 @@ function errorReply(
   const own = status === 502 ? response.status : status;
   const judged = classifyAnswer({ status: own, headers: given, body: bytes });
   if (status === 401) {
-    const shownKey = deployment.masks.map(([, mask]) => mask).join(', ') || 'no key';
-    const message = `The provider rejected the stored credential (${shownKey}) of ${shown(deployment)}.`;
+    const message = `The provider rejected the stored credential${shownKey(deployment)} of ${shown(deployment)}.`;
     const error = new RouterError('provider_authentication_failed', message);
     return {
       ...wholeReply(errorAnswer(error, { provider_status: status }), error.code),
@@ -245,10 +246,10 @@ function errorReply(
     };
   }
   const redactor = redactorOf({ deployment, response });
-  const { 'content-length': _, ...passed } = passHeaders(given);
+  const { 'content-length': _, ...passed } = withoutAccount(deployment, passHeaders(given));
   const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
   for (const [name, value] of Object.entries(passed)) headers[name] = redactor.text(value);
-  const body = redactor.bytes(bytes, complete);
+  const body = hideAccount(deployment, redactor.bytes(bytes, complete));
   return { ...wholeReply({ status, headers, body }), retryAfterMs: asked, judged };
 }
 
