@@ -3,6 +3,7 @@ import { BodyBuffer } from './body-buffer.ts';
 import { bodyTooLarge } from './body-source.ts';
 import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, isStream } from './content.ts';
+import { checkEncoding } from './content-encoding.ts';
 import { isForm } from './content-type.ts';
 import { carriesModel, type Endpoint, matchEndpoint } from './endpoints.ts';
 import type { MemoryReservation } from './memory-budget.ts';
@@ -59,7 +60,8 @@ function bodyLimit(call: Call, limits: BodyLimits): number {
 /**
  * Reads the body of a call whose caller is admitted, and counts what is held of it.
  *
- * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; the signal's reason if it aborts
+ * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` with status 415 if it is
+ * compressed; the signal's reason if it aborts
  */
 export function openBody(
   call: Call,
@@ -67,6 +69,7 @@ export function openBody(
   reservation: MemoryReservation,
 ): OpenedBody | Promise<OpenedBody> {
   const { body, readBody, signal } = call;
+  if (body !== undefined || readBody !== undefined) checkEncoding(call.headers);
   const limit = bodyLimit(call, limits);
   if (readBody !== undefined) {
     const read = readBody(limit, reservation);

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BodyBuffer } from '../calls/body-buffer.ts';
+import { checkEncoding } from '../calls/content-encoding.ts';
 import { mediaTypeOf } from '../calls/content-type.ts';
 import { RouterError } from '../errors.ts';
 import type { NodeBindings } from './bindings.ts';
@@ -81,6 +82,7 @@ export function checkUnread(headers: HeaderReader): void {
 
 /** The same for the body of a management request, which is JSON. */
 export function checkJsonUnread(headers: HeaderReader): void {
+  checkEncoding(headers);
   if (Number(headers.get('content-length') ?? 0) > 0) checkContentType(headers.get('content-type'), json);
 }
 

@@ -161,6 +161,32 @@ describe('a form that came with a Content-Length', () => {
   });
 });
 
+describe('a compressed body', () => {
+  it.each([
+    ['gzip', '/v1/chat/completions', 'application/json'],
+    ['br', '/v1/audio/transcriptions', contentType],
+    ['identity, deflate', '/v1/embeddings', 'application/json; charset=utf-8'],
+    ['zstd', '/model/new', 'application/json'],
+  ])('in %s to %s is a 415 that names the header', async (encoding, path, type) => {
+    const headers = { 'content-encoding': encoding, 'content-type': type };
+    const refused = await upload(Buffer.from([0x1f, 0x8b, 0x08]), { path, headers });
+    expect(refused).toMatchObject({ status: 415, answer: { error: { param: 'content-encoding' } } });
+    expect(refused.received).toBeUndefined();
+  });
+
+  it('is refused in process too, and identity is none', async () => {
+    const send = (encoding: string) =>
+      router.fetchFor('acme')(`${teamBaseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'content-encoding': encoding },
+        body: '{"model":"mine","messages":[]}',
+      });
+    expect((await send('gzip')).status).toBe(415);
+    await send('identity');
+    expect(provider.requests).toHaveLength(1);
+  });
+});
+
 describe('a form that came chunked', () => {
   it.each([100, 2_000_000])('stays chunked with %i bytes', async (size) => {
     const body = Buffer.concat([part('model', 'mine'), file(size), closing]);
