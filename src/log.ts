@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { RouterError } from './errors.ts';
 import { redactFields } from './redact/credential-patterns.ts';
 
@@ -22,6 +23,8 @@ interface Line {
   level: LogLevel;
   fields: object;
   message: string;
+  /** Runs something in the asynchronous context of the line's cause, such as a request. */
+  context: ReturnType<typeof AsyncLocalStorage.snapshot>;
 }
 
 const mostFrames = 10;
@@ -42,7 +45,8 @@ export class Log {
   write(level: LogLevel, fields: object, message: string): void {
     try {
       if (this.#logger?.[level] === undefined) return;
-      this.#waiting.push({ level, fields: redactFields(fields) as object, message });
+      const context = AsyncLocalStorage.snapshot();
+      this.#waiting.push({ level, fields: redactFields(fields) as object, message, context });
     } catch {
       return;
     }
@@ -52,9 +56,9 @@ export class Log {
   #hand(): void {
     const lines = this.#waiting;
     this.#waiting = [];
-    for (const { level, fields, message } of lines) {
+    for (const { level, fields, message, context } of lines) {
       try {
-        const taken = this.#logger?.[level]?.(fields, message);
+        const taken = context(() => this.#logger?.[level]?.(fields, message));
         // A promise that rejects would end the process.
         if (taken instanceof Promise) taken.catch(() => {});
       } catch {

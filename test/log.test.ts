@@ -294,6 +294,7 @@ describe('the log', () => {
       {
         level: error,
         msg: 'request could not be handled',
+        requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
         error: expect.objectContaining({ name: 'URIError' }),
       },
     ]);

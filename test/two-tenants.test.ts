@@ -132,7 +132,7 @@ function comparable(answer: unknown, identifier: string): string {
 
 // How often a call was tried is between us and its provider, who may close a connection that stood idle.
 const varying =
-  /^(date|x-litellm-call-id|x-litellm-response-duration-ms|x-litellm-overhead-duration-ms|x-litellm-attempted-retries|retry-after)$/;
+  /^(date|x-request-id|x-litellm-call-id|x-litellm-response-duration-ms|x-litellm-overhead-duration-ms|x-litellm-attempted-retries|retry-after)$/;
 
 async function asAnswer(response: Response): Promise<unknown> {
   const headers = [...response.headers].filter(([name]) => !varying.test(name)).sort();

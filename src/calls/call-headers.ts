@@ -4,6 +4,7 @@ import type { Receipt } from './receipt.ts';
 export function addCallHeaders(headers: Record<string, string>, receipt: Receipt): void {
   const { attempts, fallbacks } = receipt;
   headers['x-litellm-call-id'] = receipt.callId;
+  headers['x-request-id'] ??= receipt.callId;
   headers['x-litellm-attempted-retries'] = String(Math.max(0, attempts.length - 1 - fallbacks.length));
   headers['x-litellm-attempted-fallbacks'] = String(fallbacks.length);
   headers['x-litellm-response-duration-ms'] = receipt.firstByteMs.toFixed(3);

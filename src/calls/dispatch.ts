@@ -39,7 +39,7 @@ export class Dispatcher {
   async dispatch(given: Caller, call: Call): Promise<Answer> {
     const caller = checkedCaller(given);
     const { now, reporter } = this.#options;
-    const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now);
+    const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now, reporter.context());
     // What another opened, another releases.
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
     const release = call.reservation === undefined ? () => reservation.release() : undefined;
@@ -49,7 +49,7 @@ export class Dispatcher {
     } catch (error) {
       release?.();
       if (call.signal?.aborted) {
-        if (receipt.finish()) reporter.report(receipt.at(499, 'aborted'));
+        if (receipt.finish()) reporter.report(receipt.at(499, 'aborted'), receipt.context);
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
@@ -59,7 +59,7 @@ export class Dispatcher {
     const begun = receipt.at(answer.status, code, tokens);
     if (!open) {
       release?.();
-      if (receipt.finish()) reporter.report(begun);
+      if (receipt.finish()) reporter.report(begun, receipt.context);
     }
     try {
       adviseAgainstRetries(reply, begun.attempts.length);

@@ -135,7 +135,8 @@ export class Journey implements AttemptPlan {
   ended(end: End, status: number): void {
     const { receipt } = this;
     this.#release?.();
-    if (receipt.finish()) this.#through.reporter.report(receipt.at(status, endCode(end), end.tokens));
+    if (receipt.finish())
+      this.#through.reporter.report(receipt.at(status, endCode(end), end.tokens), receipt.context);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Deployment } from '../teams/deployment.ts';
 import type { AttemptRecord } from './attempt.ts';
+import type { CallContext } from './report.ts';
 import type { Tokens } from './usage.ts';
 
 /** What `onCall` is told after each call: a stream's, when it has ended. */
@@ -36,6 +37,8 @@ export interface Receipt {
 /** A receipt in the making. */
 export class ReceiptDraft {
   readonly startedAt: number;
+  /** The asynchronous context that the call began in. */
+  readonly context: CallContext | undefined;
   readonly #callId: string;
   readonly #teamId: string | null;
   readonly #now: () => number;
@@ -48,7 +51,8 @@ export class ReceiptDraft {
   #firstByteMs: number | undefined;
   #finished = false;
 
-  constructor(callId: string, teamId: string | null, now: () => number) {
+  constructor(callId: string, teamId: string | null, now: () => number, context?: CallContext) {
+    this.context = context;
     this.#callId = callId;
     this.#teamId = teamId;
     this.#now = now;

@@ -1,9 +1,13 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import { type Log, type LogLevel, outline } from '../log.ts';
 import type { Receipt, ReceiptDraft } from './receipt.ts';
 
 /** The name of node's diagnostics channel on which every receipt is published. */
 export const callChannelName = 'team-model-router:call';
+
+/** Runs something in the context of a call. */
+export type CallContext = ReturnType<typeof AsyncLocalStorage.snapshot>;
 
 const calls = channel(callChannelName);
 
@@ -23,19 +27,24 @@ const mistakes: ReadonlySet<number> = new Set([400, 413, 415, 422]);
 export class Reporter {
   readonly #onCall: ((receipt: Receipt) => unknown) | undefined;
   readonly #log: Log;
-  #waiting: Receipt[] = [];
+  #waiting: { receipt: Receipt; context: CallContext | undefined }[] = [];
 
   constructor(onCall: ((receipt: Receipt) => unknown) | undefined, log: Log) {
     this.#onCall = onCall;
     this.#log = log;
   }
 
+  /** The asynchronous context of the call that begins, if anybody will be told of it: observers run in it. */
+  context(): CallContext | undefined {
+    return this.#onCall !== undefined || calls.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
+  }
+
   /** Never throws: what is told of a call must not take its answer away. */
-  report(receipt: Receipt): void {
+  report(receipt: Receipt, context: CallContext | undefined): void {
     const line = lineOf(receipt);
     if (line !== undefined) this.#log.write(line.level, receipt, line.message);
     if (this.#onCall === undefined && !calls.hasSubscribers) return;
-    this.#waiting.push(receipt);
+    this.#waiting.push({ receipt, context });
     if (this.#waiting.length === 1) setImmediate(() => this.#tell());
   }
 
@@ -47,16 +56,22 @@ export class Reporter {
   #tell(): void {
     const receipts = this.#waiting;
     this.#waiting = [];
-    for (const receipt of receipts) {
-      try {
-        const told = this.#onCall?.(receipt);
-        // A promise that rejects would end the process.
-        if (told instanceof Promise) told.catch((error: unknown) => this.#threw(error));
-      } catch (error) {
-        this.#threw(error);
-      }
-      if (calls.hasSubscribers) calls.publish(receipt);
+    for (const { receipt, context } of receipts) {
+      // Receipts are told together, and each in the context of its own call.
+      if (context === undefined) this.#tellOf(receipt);
+      else context(() => this.#tellOf(receipt));
     }
+  }
+
+  #tellOf(receipt: Receipt): void {
+    try {
+      const told = this.#onCall?.(receipt);
+      // A promise that rejects would end the process.
+      if (told instanceof Promise) told.catch((error: unknown) => this.#threw(error));
+    } catch (error) {
+      this.#threw(error);
+    }
+    if (calls.hasSubscribers) calls.publish(receipt);
   }
 
   #threw(error: unknown): void {

@@ -54,7 +54,7 @@ export function resolveOnly(directory: Directory, caller: Caller): Pool {
   }
   throw new RouterError(
     'invalid_request',
-    `This call needs a model: name one with ?model=, the header x-team-model or a client's defaultModel. ${listing(names)}`,
+    `This call needs a model: name one with ?model=, the header x-team-model or a client's defaultModel. ${listing(directory, caller)}`,
     { param: 'model' },
   );
 }
@@ -105,16 +105,19 @@ function mayUse(caller: Caller, publicName: string): boolean {
 
 function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
-  const names = listing(namesOf(directory, caller));
+  const names = listing(directory, caller);
   const message =
     caller.teamId === null
       ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
-      : `There is no model ${shown} for this team. ${names} See getTeamInfo (over HTTP /team/info).`;
+      : `There is no model ${shown} for this team. ${names}`;
   return new RouterError('model_not_found', message, { param: 'model' });
 }
 
-function listing(names: readonly string[]): string {
-  if (names.length === 0) return 'There are none yet.';
+/** What the caller may use instead; a caller that may not use what there is is not told that there is nothing. */
+function listing(directory: Directory, caller: Caller): string {
+  const names = namesOf(directory, caller);
+  if (names.length === 0)
+    return caller.models === undefined ? 'There are none yet.' : 'This key may not call any model.';
   const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
   const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
   return `There are: ${shown.join(', ')}${more}.`;

@@ -97,9 +97,16 @@ async function ask(
   throw invalidKey();
 }
 
-/** `Authorization: Bearer`, or Azure's `api-key`. */
+/** The headers that carry a key where there is no `Authorization`: Azure's, Anthropic's clients', LiteLLM's. */
+const keyHeaders = ['api-key', 'x-api-key', 'x-litellm-api-key'] as const;
+
+/** `Authorization: Bearer`, else the first of the other headers, with or without `Bearer`. */
 function keyOf(headers: HeaderReader): string | undefined {
   const authorization = headers.get('authorization');
-  if (authorization === null) return headers.get('api-key') ?? undefined;
-  return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (authorization !== null) return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  for (const name of keyHeaders) {
+    const key = headers.get(name);
+    if (key !== null) return /^(?:bearer +)?(\S+) *$/i.exec(key)?.[1];
+  }
+  return undefined;
 }

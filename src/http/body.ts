@@ -149,10 +149,15 @@ function written({ body, headers }: ParsedMessage): Uint8Array {
 export function checkNotTaken(request: Request, { incoming, direct }: NodeBindings): void {
   if (incoming === undefined || direct !== true) {
     if (request.bodyUsed) throw takenBefore();
-  } else if (incoming.readableDidRead && !((incoming as ParsedMessage).rawBody instanceof Uint8Array)) {
-    const { body } = incoming as ParsedMessage;
-    if (body === undefined || body === null) throw takenBefore();
-  }
+  } else checkIncomingNotTaken(incoming);
+}
+
+/** The same of Node's own request. */
+export function checkIncomingNotTaken(incoming: IncomingMessage): void {
+  if (!incoming.readableDidRead) return;
+  const { rawBody, body } = incoming as ParsedMessage;
+  const kept = rawBody instanceof Uint8Array || (body !== undefined && body !== null);
+  if (!kept) throw takenBefore();
 }
 
 function takenBefore(): RouterError {

@@ -14,7 +14,7 @@ import { answerCall, callRoutes, isLeaving } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
-import { reply } from './reply.ts';
+import { identify, reply } from './reply.ts';
 import { headersOf } from './request-headers.ts';
 import { RememberingRouter } from './routing.ts';
 import { makeShortcut } from './shortcut.ts';
@@ -56,8 +56,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
   const failed = (error: unknown): Answer => {
     const foreseen = RouterError.isInstance(error) || isLeaving(error);
-    if (!foreseen) log.write('error', { error: outline(error) }, 'request could not be handled');
-    return failure(error);
+    const answer = failure(error);
+    const requestId = identify(answer.headers);
+    if (!foreseen) log.write('error', { requestId, error: outline(error) }, 'request could not be handled');
+    return answer;
   };
   app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
   // Whatever escapes the handlers below: Hono's own would print it.

@@ -1,10 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
+import { z } from 'zod';
+import { errorAnswer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
+import { parse } from '../validation.ts';
 import { type NodeBindings, shortcutOf } from './bindings.ts';
 import { drain, OpenRequests } from './drain.ts';
 import { followConnection } from './pipelined.ts';
+import { reply } from './reply.ts';
+import { answerServerErrors, hostMissing, lacksHost } from './server-errors.ts';
 
 /** What the mounts use of a gateway: the `fetch` of `createGateway`. */
 export interface GatewayLike {
@@ -58,12 +63,14 @@ const moreKey = Symbol('team-model-router.bindings');
 type WithBindings = { [moreKey]?: Pick<NodeBindings, 'fastify' | 'draining'> | undefined };
 
 /** The application's own Request and Response stay what they are. */
-const listening = { overrideGlobalObjects: false, errorHandler: unreadable };
+// A request without a host, or with an empty one, is legal in HTTP/1.0.
+const listening = { overrideGlobalObjects: false, errorHandler: unreadable, hostname: 'localhost' };
 
 /** A request line or a host that no URL can be made of. */
 function unreadable(): Response {
   const error = new RouterError('invalid_request', 'The request cannot be read.');
-  return Response.json(error.toJSON(), { status: error.status });
+  const { status, headers, body } = errorAnswer(error);
+  return reply({ status, headers, body }, {}) as Response;
 }
 
 export interface ServeOptions {
@@ -73,6 +80,32 @@ export interface ServeOptions {
   hostname?: string | undefined;
   /** Milliseconds that open calls may take to end once `close` is called. Default 30 000. */
   drainTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds for which a connection may be idle between two requests. It has to be longer than the idle time of a balancer in
+   * front, which would else send a request into a connection that is closing. Default 80 000.
+   */
+  keepAliveTimeoutMs?: number | undefined;
+  /** Milliseconds within which the headers of a request have to arrive. Default 90 000. */
+  headersTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds within which a whole request has to arrive; 0: no limit, because a body whose bytes stop is refused by the
+   * gateway's `bodyIdleMs`. Default 0.
+   */
+  requestTimeoutMs?: number | undefined;
+}
+
+const timeout = z.int().nonnegative().max(86_400_000);
+const serveOptions = z.strictObject({
+  port: z.int().min(0).max(65_535).default(4000),
+  hostname: z.string().default('127.0.0.1'),
+  drainTimeoutMs: timeout.default(30_000),
+  keepAliveTimeoutMs: timeout.default(80_000),
+  headersTimeoutMs: timeout.default(90_000),
+  requestTimeoutMs: timeout.default(0),
+});
+
+function readServeOptions(given: ServeOptions) {
+  return parse(serveOptions, given);
 }
 
 export interface GatewayServer {
@@ -87,19 +120,31 @@ export interface GatewayServer {
 /**
  * Serves a gateway on a port of its own.
  *
- * @throws what `listen` gives, such as `EADDRINUSE`
+ * @throws what `listen` gives, such as `EADDRINUSE`; RouterError `invalid_request` that names the option at fault
  */
 export async function serveGateway(gateway: GatewayLike, options: ServeOptions = {}): Promise<GatewayServer> {
-  const { port = 4000, hostname = '127.0.0.1', drainTimeoutMs = 30_000 } = options;
+  const { port, hostname, drainTimeoutMs, ...timeouts } = readServeOptions(options);
   const listener = nodeListener(gateway);
   let draining = false;
   const more = { draining: () => draining };
   const requests = new OpenRequests();
-  const server = createServer((incoming, outgoing) => {
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     requests.opened(outgoing);
     if (draining) outgoing.setHeader('connection', 'close');
-    void listener(incoming, outgoing, more);
-  });
+    if (lacksHost(incoming)) void reply(hostMissing(), { outgoing, direct: true });
+    else void listener(incoming, outgoing, more);
+  };
+  const server = createServer(
+    {
+      keepAliveTimeout: timeouts.keepAliveTimeoutMs,
+      headersTimeout: timeouts.headersTimeoutMs,
+      requestTimeout: timeouts.requestTimeoutMs,
+      // It would be refused in Node's own words.
+      requireHostHeader: false,
+    },
+    handle,
+  );
+  answerServerErrors(server, handle);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, hostname, () => {

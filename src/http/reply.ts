@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
@@ -26,9 +27,12 @@ export function reply(
 ): Response | Promise<Response> {
   const { status, body } = answer;
   const headers = extra === undefined ? answer.headers : { ...extra, ...answer.headers };
+  // nginx would collect the events before it hands them on.
+  if (headers['content-type']?.startsWith('text/event-stream')) headers['x-accel-buffering'] = 'no';
   // A hostile provider answers on the application's own origin.
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
+  identify(headers);
   if (direct !== true || outgoing === undefined)
     return toResponse(webAnswer(status, headers, body, outgoing));
   // The rest of a body that stopped would be read as the next request.
@@ -44,6 +48,16 @@ export function reply(
   outgoing.end(body ?? undefined);
   if (outgoing.writableLength > 0) cutOffStalled(outgoing);
   return alreadySent;
+}
+
+/** An answer of the gateway's own has an id as well: the one that a client's error shows, and that the log has. */
+export function identify(headers: Record<string, string>): string {
+  const id = headers['x-request-id'] ?? headers['x-litellm-call-id'];
+  if (id !== undefined) return id;
+  const minted = randomUUID();
+  headers['x-request-id'] = minted;
+  headers['x-litellm-call-id'] = minted;
+  return minted;
 }
 
 /** An answer that somebody else writes, whose reader is watched as far as that is possible. */

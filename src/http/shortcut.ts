@@ -3,7 +3,7 @@ import type { Answer } from '../calls/answer.ts';
 import type { Call } from '../calls/request.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { Shortcut } from './bindings.ts';
-import { checkCallBody, readIncoming } from './body.ts';
+import { checkCallBody, checkIncomingNotTaken, readIncoming } from './body.ts';
 import { type BodyBounds, callerOf, callRoutes, leaving, noQuery, reserveUntilClosed } from './openai.ts';
 import { type Credential, permitted } from './permissions.ts';
 import { reply } from './reply.ts';
@@ -41,6 +41,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     try {
       const given = credentialOf(headers);
       const credential = permitted(given instanceof Promise ? await given : given, 'calls');
+      checkIncomingNotTaken(incoming);
       const caller = callerOf(credential);
       const request: Call = {
         method: 'POST',

@@ -50,11 +50,18 @@ export function methodsOf(entries: readonly Entry[]): (path: string) => string[]
     for (const { method, permission, segments: pattern } of patterns) {
       if (pattern.length !== segments.length) continue;
       const fits = pattern.every((part, index) =>
-        part.startsWith('{') ? segments[index] !== '' : part === segments[index],
+        part.startsWith('{') ? mayBeValue(segments, index) : part === segments[index],
       );
       if (fits) allowed.add(method);
       if (fits && method === 'GET' && permission !== 'calls') allowed.add('HEAD');
     }
     return [...allowed];
   };
+}
+
+/** Behind `/model/` and `/key/` a plain word is the name of a route, and no id: `/model/block` is not a model. */
+function mayBeValue(segments: readonly string[], index: number): boolean {
+  const segment = segments[index] ?? '';
+  const named = index === 2 && segments.length === 3 && (segments[1] === 'model' || segments[1] === 'key');
+  return segment !== '' && !(named && /^[a-z_]+$/.test(segment));
 }

@@ -28,7 +28,7 @@ const params = () => ({ model: 'gpt-4o', api_key: 'key-of-globex', api_base: pro
 
 /** All that an answer is made of, but for what is another with every answer. */
 function bytesOf({ status, headers, text }: Received): string {
-  const each = /^x-litellm-(call-id|response-duration-ms|overhead-duration-ms)$/;
+  const each = /^x-request-id$|^x-litellm-(call-id|response-duration-ms|overhead-duration-ms)$/;
   const shown = [...headers].filter(([name]) => !each.test(name)).map(([name, value]) => `${name}: ${value}`);
   return [status, ...shown.sort(), '', text].join('\n');
 }

@@ -92,7 +92,7 @@ function send(port: number, { method = 'POST', path = '/v1/chat/completions', he
       });
       response.on('end', () => {
         const kept = { ...response.headers };
-        for (const name of ['date', 'x-litellm-call-id']) if (kept[name]) kept[name] = 'some';
+        for (const name of ['date', 'x-litellm-call-id', 'x-request-id']) if (kept[name]) kept[name] = 'some';
         for (const name of ['response', 'overhead'])
           if (kept[`x-litellm-${name}-duration-ms`]) kept[`x-litellm-${name}-duration-ms`] = 'some';
         resolve({ status: response.statusCode, headers: kept, body: text });
