@@ -83,6 +83,21 @@ const extraBody = jsonObject.refine(
   'must not set the model, the key or the destination',
 );
 
+/** Names of a body's fields, such as `top_k`, or of a field below one, such as `messages.reasoning_details`. */
+const allowFields = z
+  .array(
+    filled(256)
+      .regex(
+        /^[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*$/,
+        'must be the name of a field, or names with dots between',
+      )
+      .refine(
+        (path) => !forbiddenInBody.has(path.split('.', 1)[0] ?? ''),
+        'must not name the model, the key or the destination',
+      ),
+  )
+  .max(64);
+
 const apiVersion = z.custom<ApiVersion>(
   isApiVersion,
   `must be an api-version, such as 2024-10-21, or an object of them by call type: ${['default', ...callTypes].join(', ')}`,
@@ -112,6 +127,7 @@ const params = {
   max_parallel_requests: limit.optional(),
   extra_headers: extraHeaders.optional(),
   extra_body: extraBody.optional(),
+  allow_fields: allowFields.optional(),
   input_cost_per_token: cost.optional(),
   output_cost_per_token: cost.optional(),
 };

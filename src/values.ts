@@ -60,20 +60,22 @@ const jsonLimit = 65_536;
 /** A plain object that JSON carries unchanged in shape, of at most 64 KiB and without a `__proto__` key. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  if (!isJson(value, 32)) return false;
+  if (!isJson(value, 32, { left: jsonLimit })) return false;
   return JSON.stringify(value).length <= jsonLimit;
 }
 
-function isJson(value: unknown, depth: number): boolean {
+/** @param budget values that may be looked at: each takes a byte of the text at least */
+function isJson(value: unknown, depth: number, budget: { left: number }): boolean {
+  if (--budget.left < 0) return false;
   if (value === null || typeof value === 'boolean') return true;
   if (typeof value === 'string') return value.isWellFormed() && !isIndirectValue(value);
   if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || depth === 0) return false;
-  if (Array.isArray(value)) return value.every((item) => isJson(item, depth - 1));
+  if (Array.isArray(value)) return value.every((item) => isJson(item, depth - 1, budget));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
   return Object.entries(value).every(
-    ([key, item]) => key !== '__proto__' && key.isWellFormed() && isJson(item, depth - 1),
+    ([key, item]) => key !== '__proto__' && key.isWellFormed() && isJson(item, depth - 1, budget),
   );
 }
 

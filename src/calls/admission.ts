@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
 import type { Snapshots, TeamSnapshot } from '../teams/snapshots.ts';
 import type { Affinity } from './affinity.ts';
 import { resolvePinned } from './pinning.ts';
@@ -83,14 +84,17 @@ export class Admission {
   }
 }
 
-/** Of shared deployments only those that may serve the call. */
+/** Of the deployments only those that may serve the call. */
 function admitted(pool: Pool, { content }: ModelRequest): Pool {
   const { deployments } = pool;
   const [first] = deployments;
-  if (first === undefined || first.teamId !== null) return pool;
-  const serving = deployments.filter((deployment) => content.stateful(deployment) === undefined);
+  if (first === undefined || (first.teamId !== null && content.controls === undefined)) return pool;
+  const refusalOf = (deployment: Deployment) =>
+    content.controls?.refusal(deployment.params.allow_fields) ??
+    (deployment.teamId === null ? content.stateful(deployment) : undefined);
+  const serving = deployments.filter((deployment) => refusalOf(deployment) === undefined);
   if (serving.length === deployments.length) return pool;
-  const refused = serving.length === 0 ? content.stateful(first) : undefined;
+  const refused = serving.length === 0 ? refusalOf(first) : undefined;
   if (refused !== undefined) throw refused;
   return { ...pool, deployments: serving };
 }

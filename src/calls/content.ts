@@ -1,10 +1,13 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { asBuffer } from './answer.ts';
+import type { CallControls } from './call-controls.ts';
 import { boundaryOf, formContentType, isForm } from './content-type.ts';
 import { carriesModel, type Endpoint } from './endpoints.ts';
 import { type FormBody, readFormModel, readLongFormModel } from './form-body.ts';
-import { type BodyScan, readJsonBody, writeBody } from './json-body.ts';
+import { type BodyScan, readJsonBody } from './json-body.ts';
+import { openBrace } from './json-bytes.ts';
+import { writeBody } from './json-writer.ts';
 import type { Call, Content } from './request.ts';
 import { sharedShape } from './shared-fields.ts';
 import { keepsAnswer, type ReadBody, statefulReason } from './stateful.ts';
@@ -77,8 +80,8 @@ export function readContent(body: string | Uint8Array, envelope: Envelope): Cont
   if (!isForm(contentType)) {
     const read = readJsonBody(bytes, sharedShape(endpoint.id));
     return read instanceof Promise
-      ? read.then((scan) => new JsonContent(bytes, scan, endpoint))
-      : new JsonContent(bytes, read, endpoint);
+      ? read.then((scan) => new JsonContent(bytes, scan, envelope))
+      : new JsonContent(bytes, read, envelope);
   }
   const content = (form: FormBody) => formContent(form, boundaryOf(contentType), envelope);
   if (bytes.length > longForm) return readLongFormModel(bytes, contentType).then(content);
@@ -86,14 +89,17 @@ export function readContent(body: string | Uint8Array, envelope: Envelope): Cont
 }
 
 /** A form that is held whole. */
-export function formContent(form: FormBody, boundary: string, { endpoint }: Envelope): Content {
+export function formContent(form: FormBody, boundary: string, envelope: Envelope): Content {
+  const { endpoint } = envelope;
   const named = carriesModel(endpoint);
+  // An API whose model is optional gets the call of a form that names none as it came.
+  const asItCame = !named || (endpoint.modelOptional && form.model === undefined && !isNamed(envelope));
   return {
     name: named ? form.model : undefined,
     stream: false,
     contentType: formContentType(boundary),
     stateful: () => statefulReason(endpoint),
-    bodyFor: ({ target }) => (named ? form.pieces(target.model) : form.bytes),
+    bodyFor: ({ target }) => (asItCame ? form.bytes : form.pieces(target.model)),
     ...plain,
   };
 }
@@ -104,11 +110,21 @@ class JsonContent implements Content {
   readonly stream: boolean;
   readonly contentType = 'application/json';
   readonly #body: ReadBody;
+  readonly controls: CallControls | undefined;
+  readonly tags: readonly string[] | undefined;
   readonly #endpoint: Endpoint;
+  /** Whether the model is written into it. */
+  readonly #writesModel: boolean;
 
-  constructor(bytes: Buffer, scan: BodyScan, endpoint: Endpoint) {
+  constructor(bytes: Buffer, scan: BodyScan, envelope: Envelope) {
+    const { endpoint } = envelope;
     this.#body = { bytes, scan };
     this.#endpoint = endpoint;
+    this.controls = scan.controls;
+    this.tags = scan.tags;
+    const optional = endpoint.modelOptional || (endpoint.id === 'responses.create' && hasPrompt(this.#body));
+    this.#writesModel =
+      carriesModel(endpoint) && !(optional && scan.model?.value === undefined && !isNamed(envelope));
     // A fine-tuning job names the provider's base model, not one of the team's.
     this.name = endpoint.model === 'provider' ? undefined : scan.model?.value;
     this.stream = scan.stream;
@@ -120,8 +136,14 @@ class JsonContent implements Content {
 
   bodyFor({ target, params }: Deployment): Buffer | Buffer[] {
     const { bytes, scan } = this.#body;
-    if (!carriesModel(this.#endpoint)) return bytes;
-    return writeBody(bytes, scan, target.model, params.extra_body);
+    const carries = carriesModel(this.#endpoint);
+    return writeBody(bytes, scan, {
+      model: this.#writesModel ? target.model : undefined,
+      extra: carries ? params.extra_body : undefined,
+      ...(scan.controls && {
+        cut: scan.controls.names.filter((name) => !params.allow_fields?.includes(name)),
+      }),
+    });
   }
 
   references(): readonly string[] {
@@ -139,4 +161,15 @@ class JsonContent implements Content {
   }
 
   release(): void {}
+}
+
+/** Whether anything but the body names the model: path, query, header, or the client's default. */
+function isNamed({ pathModel, given, defaultModel }: Envelope): boolean {
+  return (pathModel ?? given ?? defaultModel) !== undefined;
+}
+
+/** Whether a stored prompt is named, which says which model it is for. */
+function hasPrompt({ bytes, scan }: ReadBody): boolean {
+  const prompt = scan.keys.get('prompt');
+  return prompt !== undefined && bytes[prompt[0]] === openBrace;
 }

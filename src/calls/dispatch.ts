@@ -15,7 +15,7 @@ import { answerLocally } from './local.ts';
 import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { ReceiptDraft } from './receipt.ts';
 import { type Reply, wholeReply } from './relay.ts';
-import { type Call, readRequest } from './request.ts';
+import { type Call, type Content, readRequest } from './request.ts';
 import { type Caller, resolve } from './resolve.ts';
 import { isUnread, openBody } from './unread-body.ts';
 
@@ -85,8 +85,8 @@ export class Dispatcher {
     }
     const opening = openBody(given, limits, reservation);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
-    const call = body === given.body ? given : { ...given, body };
-    const read = readRequest(call, limits);
+    const opened = body === given.body ? given : { ...given, body };
+    const read = readRequest(opened, limits);
     const request = read instanceof Promise ? await read : read;
     understood();
     try {
@@ -94,6 +94,8 @@ export class Dispatcher {
       const found = admission.directory(caller);
       const directory = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
+      const call = controlled(opened, request.content);
+      receipt.tags = request.content.tags;
       const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(directory, caller, name);
       const journey = new Journey(this.#options, caller, call, request, settings, receipt, directory);
@@ -118,6 +120,19 @@ export class Dispatcher {
       request.content.release();
     }
   }
+}
+
+/** A call with what its body asks of the router, where its own options do not say otherwise. */
+function controlled(call: Call, { controls }: Content): Call {
+  if (controls === undefined) return call;
+  const { fallbacks = controls.fallbacks, numRetries = controls.numRetries } = call;
+  const { timeoutMs = controls.timeoutMs } = call;
+  return {
+    ...call,
+    ...(fallbacks !== undefined && { fallbacks }),
+    ...(numRetries !== undefined && { numRetries }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
 }
 
 /** A copy: whom a call is made for does not change on its way. */

@@ -7,6 +7,8 @@ export interface Endpoint extends Route {
   method: 'GET' | 'POST' | 'DELETE';
   /** Where the call carries its model. `provider`: the body's model is the provider's own, and is left alone. */
   model: 'json' | 'json_optional' | 'form' | 'path' | 'none' | 'provider';
+  /** Whether the API takes a call that names no model; then one that names none is sent as it came. */
+  modelOptional: boolean;
   /** Whether its objects live in the provider's account: never on a shared deployment. */
   stateful: boolean;
   /** Answered by the router itself. */
@@ -44,10 +46,10 @@ const stateless: readonly Row[] = [
     'responses.create',
     'POST /responses',
     'json',
-    { streams: true, usage: 'response.usage', makes: 'id conversation' },
+    { query: 'beta', streams: true, usage: 'response.usage', makes: 'id conversation' },
   ],
-  ['responses.compact', 'POST /responses/compact', 'json', { usage: 'usage', makes: 'id' }],
-  ['responses.inputTokens.count', 'POST /responses/input_tokens', 'json_optional'],
+  ['responses.compact', 'POST /responses/compact', 'json', { query: 'beta', usage: 'usage', makes: 'id' }],
+  ['responses.inputTokens.count', 'POST /responses/input_tokens', 'json_optional', { query: 'beta' }],
   ['moderations.create', 'POST /moderations', 'json_optional'],
   ['images.generate', 'POST /images/generations', 'json_optional', { streams: true, usage: 'usage' }],
   ['images.edit', 'POST /images/edits', 'form', { streams: true, usage: 'usage' }],
@@ -59,7 +61,7 @@ const stateless: readonly Row[] = [
 
 // What lives on in the provider's account: one team could read another's there.
 const stateful: readonly Row[] = [
-  ['chat.completions.list', 'GET /chat/completions', 'none', { query: `${paging} metadata` }],
+  ['chat.completions.list', 'GET /chat/completions', 'none', { query: `${paging} metadata model` }],
   ['chat.completions.retrieve', 'GET /chat/completions/{completion_id}', 'none'],
   ['chat.completions.update', 'POST /chat/completions/{completion_id}', 'none'],
   ['chat.completions.delete', 'DELETE /chat/completions/{completion_id}', 'none'],
@@ -73,15 +75,19 @@ const stateful: readonly Row[] = [
     'responses.retrieve',
     'GET /responses/{response_id}',
     'none',
-    { query: 'include stream starting_after include_obfuscation', streams: true, usage: 'response.usage' },
+    {
+      query: 'include stream starting_after include_obfuscation beta',
+      streams: true,
+      usage: 'response.usage',
+    },
   ],
-  ['responses.delete', 'DELETE /responses/{response_id}', 'none'],
-  ['responses.cancel', 'POST /responses/{response_id}/cancel', 'none'],
+  ['responses.delete', 'DELETE /responses/{response_id}', 'none', { query: 'beta' }],
+  ['responses.cancel', 'POST /responses/{response_id}/cancel', 'none', { query: 'beta' }],
   [
     'responses.inputItems.list',
     'GET /responses/{response_id}/input_items',
     'none',
-    { query: `${paging} include` },
+    { query: `${paging} include beta` },
   ],
   ['conversations.create', 'POST /conversations', 'none', { makes: 'id' }],
   ['conversations.retrieve', 'GET /conversations/{conversation_id}', 'none'],
@@ -173,6 +179,15 @@ const local: readonly Row[] = [
   ['models.retrieve', 'GET /models/{model}', 'path'],
 ];
 
+/** The calls whose model may be left out, by OpenAI's specification. */
+const optionalModel = new Set([
+  'responses.inputTokens.count',
+  'moderations.create',
+  'images.generate',
+  'images.edit',
+  'images.createVariation',
+]);
+
 /** The calls that Azure serves under `/openai/deployments/{deployment}`; the others stand under the account. */
 const underDeployment = new Set([
   'chat.completions.create',
@@ -193,7 +208,8 @@ const endpointOf = (
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
   const { query, streams = false, usage, makes } = traits;
   const lists = { query: query?.split(' ') ?? [], makes: makes?.split(' ') ?? [] };
-  return { id, method, path, model, azure, streams, usage, ...lists, ...kind };
+  const modelOptional = optionalModel.has(id);
+  return { id, method, path, model, modelOptional, azure, streams, usage, ...lists, ...kind };
 };
 
 /** Every OpenAI call that the router takes. */

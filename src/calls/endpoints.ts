@@ -1,3 +1,4 @@
+import { RouterError } from '../errors.ts';
 import { type Endpoint, endpoints } from './endpoint-table.ts';
 
 export { type Endpoint, endpoints } from './endpoint-table.ts';
@@ -41,6 +42,14 @@ export function matchEndpoint(method: string, path: string): EndpointMatch | { a
   if (match === undefined || 'allow' in match || pathModel === undefined) return match;
   // Only what carries a model can have it in the path.
   return match.endpoint.stateful || match.endpoint.local ? undefined : { ...match, pathModel };
+}
+
+/** Returns the error of a call of OpenAI's that means something else here, and says what to do. */
+export function refusedCall(method: string, path: string): RouterError | undefined {
+  if (method !== 'DELETE' || !/^(\/v1)?\/models\/./.test(path)) return undefined;
+  const message =
+    "model: cannot be deleted by this call, because the name is the team's and not the provider's. Use deleteModel (over HTTP POST /model/delete).";
+  return new RouterError('invalid_request', message, { param: 'model' });
 }
 
 function matchPath(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
 import type { Shape } from './body-shape.ts';
+import { CallControls, metadataTags } from './call-controls.ts';
 import { isLiteral, quote, stringAt } from './json-bytes.ts';
 import { BodyReader, type MemberSpan } from './json-reader.ts';
 import { JsonScanner } from './json-scanner.ts';
@@ -22,6 +23,10 @@ export interface BodyScan {
   /** Paths of the fields that a shared deployment has to judge; `unlisted`: there are more. */
   listed: ReadonlySet<string>;
   unlisted: boolean;
+  /** What it asks of the router itself. */
+  controls?: CallControls;
+  /** For the receipt. */
+  tags?: readonly string[];
 }
 
 const none: readonly string[] = [];
@@ -29,9 +34,6 @@ const noFields: ReadonlySet<string> = new Set();
 
 /** Bytes that are read in one turn of the event loop. */
 export const sliceBytes = 131_072;
-
-/** A body longer than this is not copied for the sake of its model: what comes behind it is sent as it lies there. */
-const copiedBytes = 65_536;
 
 /**
  * Reads a JSON body in one pass. Its bytes are never made a text: numbers and escapes stay as they were written, and a
@@ -91,50 +93,10 @@ function scanOf(bytes: Buffer, reader: BodyReader): BodyScan {
     unlisted,
   };
   if (model !== undefined) scan.model = readModel(bytes, model);
+  if (reader.controls !== undefined) scan.controls = new CallControls(bytes, keys, reader.controls);
+  const tags = scan.controls?.tags ?? metadataTags(bytes, keys.get('metadata'));
+  if (tags !== undefined) scan.tags = tags;
   return scan;
-}
-
-/**
- * The same bytes with another model, and with what the body lacks of `extra` in front of everything else; a long body
- * in pieces.
- */
-export function writeBody(
-  bytes: Buffer,
-  scan: BodyScan,
-  model: string,
-  extra: Record<string, unknown> | undefined,
-): Buffer | Buffer[] {
-  const added = membersOfExtra(scan, scan.model === undefined ? { model, ...extra } : extra);
-  const { start, end } = scan.model ?? { start: scan.open, end: scan.open };
-  const written = scan.model === undefined ? '' : JSON.stringify(model);
-  if (start > copiedBytes) {
-    const between = bytes.subarray(scan.open, start);
-    return [
-      bytes.subarray(0, scan.open),
-      Buffer.from(added),
-      between,
-      Buffer.from(written),
-      bytes.subarray(end),
-    ];
-  }
-  const kept = bytes.length > copiedBytes ? end : bytes.length;
-  const copy = Buffer.allocUnsafe(
-    kept - (end - start) + Buffer.byteLength(added) + Buffer.byteLength(written),
-  );
-  let at = bytes.copy(copy, 0, 0, scan.open);
-  at += copy.write(added, at);
-  at += bytes.copy(copy, at, scan.open, start);
-  at += copy.write(written, at);
-  bytes.copy(copy, at, end, kept);
-  return kept === bytes.length ? copy : [copy, bytes.subarray(end)];
-}
-
-function membersOfExtra(scan: BodyScan, extra: Record<string, unknown> | undefined): string {
-  if (extra === undefined) return '';
-  const lacking = Object.entries(extra).filter(([key, value]) => !scan.keys.has(key) && value !== undefined);
-  if (lacking.length === 0) return '';
-  const members = lacking.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',');
-  return scan.keys.size === 0 ? members : `${members},`;
 }
 
 export function isTrue(bytes: Buffer, span: MemberSpan | undefined): boolean {

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.ts';
 import { neededSubstance, type Shape, substanceBit } from './body-shape.ts';
+import { callControlNames, isCallControl } from './call-controls.ts';
 import { backslash, isLiteral, malformedBody, stringAt } from './json-bytes.ts';
 import { JsonFrame } from './json-frame.ts';
 import { foldedKey, type KnownName, knownName, nameAt, nameIn, nameOf } from './json-names.ts';
@@ -38,7 +39,7 @@ const judgedAnywhere = new Map(
 );
 const judgedAtTop = new Map([
   ...judgedAnywhere,
-  ...['model', 'stream', 'store', 'background', 'prompt', ...forbiddenKeys].map(
+  ...['model', 'stream', 'store', 'background', 'prompt', ...forbiddenKeys, ...callControlNames].map(
     (name) => [foldedKey(name), knownName(name).text] as const,
   ),
 ]);
@@ -51,6 +52,8 @@ export class BodyReader implements JsonHandler {
   listed: Set<string> | undefined;
   /** Whether there are more than were listed. */
   unlisted = false;
+  /** LiteLLM's call controls among the top-level keys. */
+  controls: string[] | undefined;
   /** The index after the body's opening brace. */
   firstMember = 0;
   readonly #bytes: Buffer;
@@ -176,6 +179,10 @@ export class BodyReader implements JsonHandler {
     if (this.keys.size === maxMembers)
       throw new RouterError('invalid_request', `The body has more than ${maxMembers} members.`);
     if (!plain) checkSpelling(key, judgedAtTop);
+    if (isCallControl(key)) {
+      this.controls ??= [];
+      this.controls.push(key);
+    }
     this.#topKey = key;
     return name ?? nameOf(key);
   }
@@ -198,6 +205,8 @@ export class BodyReader implements JsonHandler {
     }
     this.#seen ??= new Map();
     const key = member ?? this.#keyOf(frame);
+    // Controls are not sent on, or refused for themselves.
+    if (frame.parent === this.#root && isCallControl(key)) return;
     // A shape belongs to one path.
     const seen = this.#seen.get(shape) ?? new Set();
     if (seen.has(key)) return;

@@ -16,7 +16,9 @@ export function resolvePinned(
 ): Pool | Promise<Pool> {
   const { name } = request;
   const unpinned = () =>
-    name === undefined ? resolveOnly(directory, caller) : resolve(directory, caller, name);
+    name === undefined
+      ? resolveOnly(directory, caller, (deployment) => request.content.stateful(deployment))
+      : resolve(directory, caller, name);
   const named = request.named ? unpinned() : undefined;
   const choices = named?.deployments.length ?? directory.team?.deployments.size ?? 0;
   if (choices < 2 || caller.teamId === null || named?.deployments[0]?.teamId === null)

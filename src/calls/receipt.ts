@@ -22,6 +22,8 @@ export interface Receipt {
   status: number;
   /** The error's code if the router, and not the provider, answered with one or ended a stream; `aborted`: the caller left. */
   code?: string;
+  /** What the caller tagged the call with, by `tags` or `metadata.tags` of its body. */
+  tags?: readonly string[];
   /** What the call used, where the provider said so. */
   tokens?: Tokens;
   /** From the call's beginning until its answer began. */
@@ -39,6 +41,7 @@ export class ReceiptDraft {
   readonly startedAt: number;
   /** The asynchronous context that the call began in. */
   readonly context: CallContext | undefined;
+  tags: readonly string[] | undefined;
   readonly #callId: string;
   readonly #teamId: string | null;
   readonly #now: () => number;
@@ -116,6 +119,7 @@ export class ReceiptDraft {
       receipt.deploymentId = deployment.id;
       receipt.provider = deployment.target.provider;
     }
+    if (this.tags !== undefined) receipt.tags = this.tags;
     if (code !== undefined) receipt.code = code;
     if (tokens !== undefined) receipt.tokens = tokens;
     return receipt;

@@ -2,9 +2,10 @@ import type { RequestBody } from '../egress/transport.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { bodyTooLarge } from './body-source.ts';
+import type { CallControls } from './call-controls.ts';
 import type { CallSignal } from './call-signal.ts';
 import { type BodyLimits, emptyContent, isStream, readContent } from './content.ts';
-import { type Endpoint, matchEndpoint } from './endpoints.ts';
+import { type Endpoint, matchEndpoint, refusedCall } from './endpoints.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import { pathReferences } from './references.ts';
 import { readStreamedContent } from './streamed-content.ts';
@@ -53,6 +54,10 @@ export interface Content {
   contentType: string | null;
   /** The error if this shared deployment may not serve it: it would leave or read something in the operator's account. */
   stateful(deployment: Deployment): RouterError | undefined;
+  /** What its body asks of the router itself. */
+  controls?: CallControls | undefined;
+  /** What the caller tags it with, for the receipt. */
+  tags?: readonly string[] | undefined;
   /** A list is one body in pieces. */
   bodyFor(deployment: Deployment): RequestBody | undefined;
   /** Bytes of a body for a deployment that is sent while it arrives, if they are known. */
@@ -94,11 +99,15 @@ export function referencesOf({ params, content }: ModelRequest): readonly string
 export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Promise<ModelRequest> {
   const match = matchEndpoint(call.method, call.path);
   if (match === undefined || 'allow' in match) {
+    const refused = refusedCall(call.method, call.path);
+    if (refused !== undefined) throw refused;
     const hint = match === undefined ? '' : ` It takes ${match.allow.join(', ')}.`;
     throw new RouterError('not_found', `There is no ${call.method} ${call.path.slice(0, 256)}.${hint}`);
   }
   const { endpoint, params, pathModel } = match;
-  const given = call.query.get('model') ?? call.headers.get('x-team-model') ?? undefined;
+  // Where `model` is a filter of the API, it is no name of the team's.
+  const queried = endpoint.query.includes('model') ? null : call.query.get('model');
+  const given = queried ?? call.headers.get('x-team-model') ?? undefined;
   const request = (content: Content): ModelRequest => {
     const name = pathModel ?? content.name ?? given;
     const named = name !== undefined;

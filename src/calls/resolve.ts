@@ -45,8 +45,17 @@ export function resolve(directory: Directory, caller: Caller, name: string): Poo
  *
  * @throws RouterError `invalid_request` that lists the caller's names if it has more than one, or none
  */
-export function resolveOnly(directory: Directory, caller: Caller): Pool {
-  const names = namesOf(directory, caller);
+export function resolveOnly(
+  directory: Directory,
+  caller: Caller,
+  refusalOf: (deployment: Deployment) => RouterError | undefined = () => undefined,
+): Pool {
+  const all = namesOf(directory, caller);
+  const refusals = all.map((name) => sharedRefusal(directory, name, refusalOf));
+  // A shared model that cannot serve the call is no choice.
+  const names = all.filter((_, index) => refusals[index] === undefined);
+  const [refused] = refusals;
+  if (names.length === 0 && refused !== undefined) throw refused;
   const [only] = names;
   if (names.length === 1 && only !== undefined) {
     const pool = resolve(directory, caller, only);
@@ -57,6 +66,20 @@ export function resolveOnly(directory: Directory, caller: Caller): Pool {
     `This call needs a model: name one with ?model=, the header x-team-model or a client's defaultModel. ${listing(directory, caller)}`,
     { param: 'model' },
   );
+}
+
+/** Why no deployment of a shared name can serve; `undefined` for a team's own name. */
+function sharedRefusal(
+  { team, shared }: Directory,
+  name: string,
+  refusalOf: (deployment: Deployment) => RouterError | undefined,
+): RouterError | undefined {
+  if (team?.pools.has(name)) return undefined;
+  const deployments = shared?.pools.get(name) ?? [];
+  return deployments.every((deployment) => refusalOf(deployment) !== undefined) &&
+    deployments[0] !== undefined
+    ? refusalOf(deployments[0])
+    : undefined;
 }
 
 /** The public names that the caller may use, its own team's first. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { RequestBody, Transport, TransportResponse } from '../egress/transport.ts';
 import { addressOf, authHeaders } from '../providers/provider.ts';
 import type { Deployment } from '../teams/deployment.ts';
@@ -53,6 +54,8 @@ function sendWith(
     const value = call.headers.get(name);
     if (value !== null) headers[name] = value;
   }
+  const once = headers['idempotency-key'];
+  if (once !== undefined && deployment.teamId === null) headers['idempotency-key'] = boundTo(teamId, once);
   if (content.contentType !== null) headers['content-type'] = content.contentType;
   for (const [name, value] of secrets.headers) headers[name] = value;
   Object.assign(headers, authHeaders(target, secrets, params));
@@ -73,7 +76,7 @@ function sendWith(
     queue: cancel,
     // `cancel` keeps the time: undici's own begins only when a connection is free.
     headersTimeoutMs: 0,
-    bodyTimeoutMs: (params.stream_timeout ?? defaultIdleSeconds) * 1000,
+    bodyTimeoutMs: idleMs(deployment, content.controls?.streamTimeoutMs),
   });
 }
 
@@ -82,4 +85,18 @@ async function* inChunks(body: RequestBody): AsyncGenerator<Uint8Array> {
   if (typeof body === 'string') yield Buffer.from(body);
   else if (body instanceof Uint8Array) yield body;
   else yield* body;
+}
+
+/** Two teams that choose the same key must not get one another's answer from the operator's account. */
+function boundTo(teamId: string | null, key: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([teamId, key]))
+    .digest('hex');
+}
+
+/** A call may shorten what its deployment allows, and lengthen only the default of a team's own. */
+function idleMs({ params, teamId }: Deployment, asked: number | undefined): number {
+  const own = (params.stream_timeout ?? defaultIdleSeconds) * 1000;
+  if (asked === undefined) return own;
+  return teamId === null || params.stream_timeout !== undefined ? Math.min(asked, own) : asked;
 }

@@ -13,6 +13,8 @@ const off = 'off';
 const leaves = (names: string): FieldRules =>
   Object.fromEntries(names.split(' ').map((name) => [name, leaf]));
 
+const strings = (values: string): readonly string[] => values.split(' ');
+
 const cacheBreakpoint = { prompt_cache_breakpoint: leaves('mode') };
 const cacheOptions = {
   ...leaves('prompt_cache_key prompt_cache_retention'),
@@ -76,22 +78,9 @@ const toolNames = leaves('tool_names read_only');
 /** A tool of Responses. */
 const tool: FieldRules = {
   ...plainTool,
-  type: [
-    'function',
-    'custom',
-    'namespace',
-    'tool_search',
-    'web_search',
-    'web_search_2025_08_26',
-    'web_search_preview',
-    'web_search_preview_2025_03_11',
-    'image_generation',
-    'mcp',
-    'computer',
-    'computer_use_preview',
-    'local_shell',
-    'apply_patch',
-  ],
+  type: strings(
+    'function custom namespace tool_search web_search web_search_2025_08_26 web_search_preview web_search_preview_2025_03_11 image_generation mcp computer computer_use_preview local_shell apply_patch',
+  ),
   output_schema: free,
   tools: { type: ['function', 'custom'], ...plainTool, output_schema: free },
   execution: leaf,
@@ -124,29 +113,9 @@ const content: FieldRules = {
 
 /** What a response is made from. Parts by id alone, and reasoning whose content lies at the provider, are refused. */
 const input: FieldRules = {
-  type: [
-    'message',
-    'function_call',
-    'function_call_output',
-    'custom_tool_call',
-    'custom_tool_call_output',
-    'tool_search_call',
-    'reasoning',
-    'compaction',
-    'compaction_trigger',
-    'web_search_call',
-    'image_generation_call',
-    'computer_call',
-    'computer_call_output',
-    'local_shell_call',
-    'local_shell_call_output',
-    'shell_call',
-    'shell_call_output',
-    'apply_patch_call',
-    'apply_patch_call_output',
-    'mcp_list_tools',
-    'mcp_call',
-  ],
+  type: strings(
+    'message function_call function_call_output custom_tool_call custom_tool_call_output tool_search_call reasoning compaction compaction_trigger web_search_call image_generation_call computer_call computer_call_output local_shell_call local_shell_call_output shell_call shell_call_output apply_patch_call apply_patch_call_output mcp_list_tools mcp_call',
+  ),
   ...leaves('id role status phase call_id name namespace encrypted_content execution'),
   content,
   summary: leaves('type text'),
@@ -291,7 +260,12 @@ export const sharedFields: Readonly<Record<string, FieldRules>> = {
   'audio.translations.create': leaves('file model prompt response_format temperature'),
 };
 
-const shapes = new Map(Object.entries(sharedFields).map(([id, rules]) => [id, shapeOf(rules)]));
+/** Any call may say that it keeps nothing. */
+const nothingKept: FieldRules = { store: off, previous_response_id: off, conversation: off };
+
+const shapes = new Map(
+  Object.entries(sharedFields).map(([id, rules]) => [id, shapeOf({ ...nothingKept, ...rules })]),
+);
 
 /** The fields that are known to be stateless; `undefined` for calls that a shared deployment never serves. */
 export function sharedShape(endpointId: string): Shape | undefined {

@@ -44,8 +44,9 @@ export function statefulReason(
 
 function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params'> | undefined): boolean {
   if (deployment === undefined) return false;
-  const { target } = deployment;
-  return isProviderField(target.provider, path);
+  const { target, params } = deployment;
+  if (isProviderField(target.provider, path)) return true;
+  return params.allow_fields?.some((field) => path === field || path.startsWith(`${field}.`)) ?? false;
 }
 
 function refusal(message: string, param?: string): RouterError {

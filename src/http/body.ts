@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
+import { asBuffer } from '../calls/answer.ts';
 import { BodyBuffer } from '../calls/body-buffer.ts';
 import { checkEncoding } from '../calls/content-encoding.ts';
 import { mediaTypeOf } from '../calls/content-type.ts';
+import { checkJsonBounds } from '../calls/json-bounds.ts';
 import { RouterError } from '../errors.ts';
 import type { NodeBindings } from './bindings.ts';
 import {
@@ -193,8 +195,11 @@ async function collect(
 export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
   checkContentType(contentType, json);
   try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
+    const text = utf8.decode(bytes);
+    if (bytes !== undefined) checkJsonBounds(asBuffer(bytes));
+    return JSON.parse(text);
+  } catch (error) {
+    if (RouterError.isInstance(error) && error.message.includes('more than')) throw error;
     throw new RouterError('invalid_request', 'The body is not JSON.');
   }
 }

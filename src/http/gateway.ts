@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
+import { refusedCall } from '../calls/endpoints.ts';
 import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
@@ -154,6 +155,8 @@ function noRoute(method: string, path: string): RouterError {
 }
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
+  const refused = refusedCall(method, path);
+  if (refused !== undefined) throw refused;
   const allow = allowed(path).join(', ');
   if (allow === '') throw noRoute(method, path);
   const message = `There is no ${shown(method, path)}. This path takes ${allow}.`;

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type BodyScan, forbiddenKeys, scanBody, writeBody } from '../../src/calls/json-body.ts';
+import { type BodyScan, forbiddenKeys, scanBody } from '../../src/calls/json-body.ts';
+import { writeBody } from '../../src/calls/json-writer.ts';
 import { RouterError } from '../../src/errors.ts';
 
 const scanText = (text: string) => scanBody(Buffer.from(text));
 const writeText = (text: string, scan: BodyScan, model: string, extra?: Record<string, unknown>) =>
-  Buffer.concat([writeBody(Buffer.from(text), scan, model, extra)].flat()).toString();
+  Buffer.concat([writeBody(Buffer.from(text), scan, { model, extra })].flat()).toString();
 
 const space = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 
@@ -200,7 +201,7 @@ test('a long body is written in pieces, which are the same bytes', () => {
     fc.property(objectWithModel, modelName, (text, model) => {
       const long = text.replace(/\}\s*$/, `,"long":"${'é'.repeat(40_000)}"}`);
       const scan = scanText(long);
-      const written = writeBody(Buffer.from(long), scan, model, { user: 'u' });
+      const written = writeBody(Buffer.from(long), scan, { model, extra: { user: 'u' } });
       expect(written).toHaveLength(2);
       const whole = Buffer.concat([written].flat()).toString();
       expect(JSON.parse(whole)).toEqual({ user: 'u', ...JSON.parse(long), model });
