@@ -7,12 +7,39 @@ export interface ApiBase {
   hostname: string;
   /** Without a trailing slash and without a call that was pasted along; '' if there is none. */
   path: string;
+  /** The api-version of a call's address that was pasted with its query. */
+  apiVersion?: string;
   /** Whether a whole call's address was pasted: then the path before it is exactly as meant. */
   pastedCall: boolean;
 }
 
-/** The calls whose whole address the providers' own pages offer to copy. */
-const pastedCalls = /\/(chat\/completions|completions|embeddings|responses)$/i;
+/**
+ * The paths of calls whose whole address may be pasted. Test: every path of the endpoint table that takes a POST and has no
+ * parameter is one of them.
+ */
+export const pastedPaths: readonly string[] = [
+  '/chat/completions',
+  '/completions',
+  '/embeddings',
+  '/responses/input_tokens',
+  '/responses/compact',
+  '/responses',
+  '/moderations',
+  '/images/generations',
+  '/images/edits',
+  '/images/variations',
+  '/audio/speech',
+  '/audio/transcriptions',
+  '/audio/translations',
+  '/conversations',
+  '/files',
+  '/uploads',
+  '/batches',
+  '/fine_tuning/jobs',
+  '/vector_stores',
+];
+
+const pastedCalls = new RegExp(`(${pastedPaths.join('|')})$`, 'i');
 
 /** @throws RouterError `invalid_request`; the message never repeats the base, which may hold a secret */
 export function readApiBase(text: string): ApiBase {
@@ -25,10 +52,18 @@ export function readApiBase(text: string): ApiBase {
     throw refusal('must not hold credentials; send them in api_key');
   }
   if (text.includes('#')) throw refusal('must not have a fragment');
-  if (text.includes('?')) throw refusal('must not have a query; an api-version goes into api_version');
+  const apiVersion = readQuery(text, url);
   const path = withoutSlashes(url.pathname);
   const base = withoutSlashes(path.replace(pastedCalls, ''));
-  return { origin: url.origin, hostname: url.hostname, path: base, pastedCall: base !== path };
+  return { origin: url.origin, hostname: url.hostname, path: base, pastedCall: base !== path, ...apiVersion };
+}
+
+/** Reads the api-version of Azure's target URI, the only query that a base may have. */
+function readQuery(text: string, { search }: URL): Pick<ApiBase, 'apiVersion'> {
+  if (!text.includes('?')) return {};
+  const version = /^\?api-version=([0-9a-z-]{1,32})$/i.exec(search)?.[1];
+  if (version === undefined) throw refusal('must not have a query but api-version');
+  return { apiVersion: version };
 }
 
 function authority(text: string): string {

@@ -53,6 +53,7 @@ export function resolveTarget(params: TargetParams): ProviderTarget {
   const azure =
     named.provider === 'azure' ||
     params.api_version !== undefined ||
+    given?.apiVersion !== undefined ||
     (given !== undefined && isAzureHost(given.hostname));
   if (!azure) {
     if (given === undefined && !named.stated && named.model.includes('/')) throw unknownPrefix(named.model);
@@ -147,7 +148,8 @@ function publicBase(provider: string): string {
 function azureDeployment(params: TargetParams, name: string, given: ApiBase): ProviderTarget {
   const model = name.startsWith('azure/') ? name.slice('azure/'.length) : name;
   if (!isSegment(model)) throw refusal('model', 'must name an Azure deployment.');
-  const { api_version: version } = params;
+  checkDeployment(given, model);
+  const version = versionOf(params, given);
   if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(given, version) };
   const { default: common, ...byType } = version;
   const named = Object.entries(byType).filter((entry): entry is [string, string] => entry[1] !== undefined);
@@ -157,6 +159,29 @@ function azureDeployment(params: TargetParams, name: string, given: ApiBase): Pr
     ...azureTarget(given, common),
     ...(named.length === 0 ? {} : { apiVersions: Object.fromEntries(named) }),
   };
+}
+
+/** @throws RouterError `invalid_request` if the address names another deployment than `model` */
+function checkDeployment({ path, pastedCall, apiVersion }: ApiBase, model: string): void {
+  // A base that was shortened to the deployment is an address like any other.
+  if (!pastedCall && apiVersion === undefined) return;
+  const segment = /\/openai\/deployments\/([^/]+)$/i.exec(path)?.[1];
+  if (segment === undefined || segment === model || segment === encodeURIComponent(model)) return;
+  throw refusal(
+    'model',
+    'must be the deployment that api_base names. Write the same name in both, or shorten api_base.',
+  );
+}
+
+/** @throws RouterError `invalid_request` if the address names another version than `api_version` */
+function versionOf({ api_version: stated }: TargetParams, given: ApiBase): TargetParams['api_version'] {
+  const { apiVersion } = given;
+  if (apiVersion === undefined) return stated;
+  const common = typeof stated === 'object' ? stated.default : stated;
+  if (common === undefined)
+    return typeof stated === 'object' ? { ...stated, default: apiVersion } : apiVersion;
+  if (common.toLowerCase() === apiVersion.toLowerCase()) return stated;
+  throw refusal('api_version', 'must be the version that api_base names. Send one of the two.');
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Endpoint, endpoints } from '../../src/calls/endpoint-table.ts';
+import { pastedPaths } from '../../src/providers/api-base.ts';
 import { addressOf, knownProviders, resolveTarget } from '../../src/providers/provider.ts';
 import { modelBody } from '../../src/schemas.ts';
 import { callTypes } from '../../src/values.ts';
@@ -87,6 +88,55 @@ describe('a prefix that names no known provider', () => {
 });
 
 const resource = 'https://acme.openai.azure.com';
+
+describe('the whole address of a call as api_base', () => {
+  const pasted = endpoints.filter(
+    ({ method, path, local }) => method === 'POST' && !local && !path.includes('{'),
+  );
+
+  it('is understood for every call of the endpoint table', () => {
+    expect([...pastedPaths].sort()).toEqual([...new Set(pasted.map(({ path }) => path))].sort());
+    for (const { path } of pasted) {
+      const params = { model: 'openai/m', api_base: `https://llm.example/v1${path}` };
+      expect(addressFor(params, 'audio.speech.create')).toBe('https://llm.example/v1/audio/speech');
+      expect(addressFor(params, 'chat.completions.create')).toBe('https://llm.example/v1/chat/completions');
+    }
+  });
+
+  it.each(['/chat/completions', '/audio/speech', '/embeddings', '/images/generations', ''])(
+    "takes Azure's target URI of %s apart",
+    (path) => {
+      const api_base = `${resource}/openai/deployments/d${path}?api-version=2025-01-01-preview`;
+      const params = { model: 'azure/d', api_base };
+      const address = `${resource}/openai/deployments/d/chat/completions?api-version=2025-01-01-preview`;
+      expect(addressFor(params, 'chat.completions.create')).toBe(address);
+      expect(addressFor({ ...params, api_version: '2025-01-01-preview' }, 'chat.completions.create')).toBe(
+        address,
+      );
+    },
+  );
+
+  it("takes an account's target URI apart", () => {
+    const params = {
+      model: 'azure/d',
+      api_base: `${resource}/openai/responses?api-version=2025-04-01-preview`,
+    };
+    expect(addressFor(params, 'responses.create')).toBe(
+      `${resource}/openai/responses?api-version=2025-04-01-preview`,
+    );
+  });
+
+  it.each([
+    ['another api_version', 'api_version', { model: 'azure/d', api_version: '2024-10-21' }, ''],
+    ['another deployment', 'model', { model: 'azure/e' }, ''],
+    ['a second parameter', 'api_base', { model: 'azure/d' }, '&key=1'],
+    ['the version twice', 'api_base', { model: 'azure/d' }, '&api-version=2024-10-21'],
+  ])('with %s is refused, naming the field', (_, field, params, more) => {
+    const api_base = `${resource}/openai/deployments/d/embeddings?api-version=2025-01-01-preview${more}`;
+    const error = expect.objectContaining({ status: 400, param: `litellm_params.${field}` });
+    expect(() => resolveTarget({ ...params, api_base })).toThrow(error);
+  });
+});
 const azure = { model: 'openai/my deployment', api_base: resource, api_version: '2024-10-21' };
 
 describe('Azure', () => {
@@ -98,7 +148,7 @@ describe('Azure', () => {
     ],
     [`${resource}/`, undefined, `${resource}/openai/deployments/d/chat/completions?api-version=2024-10-21`],
     [
-      `${resource}/openai/deployments/old/chat/completions`,
+      `${resource}/openai/deployments/d/chat/completions`,
       undefined,
       `${resource}/openai/deployments/d/chat/completions?api-version=2024-10-21`,
     ],
