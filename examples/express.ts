@@ -51,6 +51,8 @@ export function makeApp(
   });
 
   const onError: ErrorRequestHandler = (error, _request, response, next) => {
+    // The browser has left: there is nobody to tell, and nothing went wrong here.
+    if (response.closed || response.destroyed) return;
     // The router's own errors, and what a provider refused, as the client throws it.
     const known = isRouterError(error) || error instanceof OpenAI.APIError;
     if (response.headersSent || !known) return next(error);

@@ -105,7 +105,7 @@ it.each<[object, string]>([
 
 describe('an address that the egress policy refuses', () => {
   const bodyOf = (api_base: string) => ({ model_name: 'm', litellm_params: { ...params, api_base } });
-  const hint = 'the operator can make exceptions (egress.allow, or --egress-allow of the command)';
+  const hint = 'ask the operator of this service to allow it';
 
   it('says what the operator can do, and the same of every address that is not public', async () => {
     const bases = ['https://10.0.0.1', 'https://169.254.169.254', 'https://127.0.0.1', 'https://[fd00::1]'];

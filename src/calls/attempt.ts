@@ -7,6 +7,7 @@ import { Cancel } from './cancel.ts';
 import type { HealthSignal, RetryDecision } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
 import type { Gates } from './pool.ts';
+import { faultOf } from './provider-message.ts';
 import type { End, Reply } from './relay.ts';
 
 /** One attempt at one deployment, for the receipt. */
@@ -22,6 +23,12 @@ export interface AttemptRecord {
   milliseconds: number;
   /** Milliseconds that it waited for a connection, before the provider was asked; absent if it did not wait. */
   queuedMs?: number;
+  /** What the provider said at 401 or 403, redacted; at most 1 024 characters. */
+  providerMessage?: string;
+  /** The provider's host, if it was not reached. */
+  host?: string;
+  /** The system's error code, if the provider was not reached: `ENOTFOUND`, `ECONNREFUSED`. */
+  cause?: string;
 }
 
 /** How an attempt ended: the provider answered, or could not be asked. */
@@ -89,7 +96,8 @@ export class Attempt {
       cancel.inTime();
       this.#status = reply.status;
       const reason = reasonOf(reply.status);
-      this.#note(reply.status, reason);
+      const { providerMessage } = reply;
+      this.#note(reply.status, reason, providerMessage === undefined ? {} : { providerMessage });
       this.#settle(reply.open ? 'responsive' : this.#signalOf(reply), reason, reply.retryAfterMs);
       if (!reply.open) this.#release();
       return { deployment, reply, decision: reply.judged?.decision ?? 'success' };
@@ -102,7 +110,7 @@ export class Attempt {
         this.#settle('ignored', 'aborted');
         throw error;
       }
-      this.#note(error.status, error.code);
+      this.#note(error.status, error.code, faultOf(deployment, error));
       const { decision, signal } = classifyError(error.code, cancel.aborted && cancel.callers);
       this.#settle(signal, error.code, undefined, isConnectFault(error));
       return { deployment, error, decision };
@@ -121,11 +129,11 @@ export class Attempt {
     this.#cancel.release();
   }
 
-  #note(status: number, reason: AttemptRecord['reason']): void {
+  #note(status: number, reason: AttemptRecord['reason'], more: Partial<AttemptRecord> = {}): void {
     const { id: deploymentId, publicName: model } = this.#deployment;
     const { queuedMs } = this.#cancel;
     const milliseconds = Math.max(0, this.#watcher.now() - this.#startedAt - queuedMs);
-    const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds };
+    const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds, ...more };
     if (queuedMs > 0) record.queuedMs = queuedMs;
     this.#watcher.attempted(record);
   }

@@ -13,6 +13,7 @@ import { readHeld } from './held-answer.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import { Passage } from './passage.ts';
 import { isPage, type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
+import { providerMessage } from './provider-message.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -33,6 +34,8 @@ export interface Reply {
   tokens?: Tokens | undefined;
   /** The error's, if it is the router's own. */
   code?: string | undefined;
+  /** What the provider said at 401 or 403, redacted. */
+  providerMessage?: string;
   /** What the provider's answer means. Absent for a success. */
   judged?: Classification;
   /** The body is still to come: nothing can be tried again. */
@@ -235,22 +238,23 @@ function errorReply(
   // Under a success, `status` is no more than what stands for a failure, unless the error tells its own.
   const own = status === 502 ? response.status : status;
   const judged = classifyAnswer({ status: own, headers: given, body: bytes });
+  const redactor = redactorOf({ deployment, response });
+  const redacted = redactor.bytes(bytes, complete);
+  const words = status === 401 || status === 403 ? providerMessage(redacted) : undefined;
+  const said = words === undefined ? {} : { providerMessage: words };
   if (status === 401) {
     const message = `The provider rejected the stored credential${shownKey(deployment)} of ${shown(deployment)}.`;
     const error = new RouterError('provider_authentication_failed', message);
-    return {
-      ...wholeReply(errorAnswer(error, { provider_status: status }), error.code),
-      status,
-      retryAfterMs: asked,
-      judged,
-    };
+    // The words may speak of the operator's account, so no team reads them.
+    const own = words === undefined || deployment.teamId === null ? {} : { provider_message: words };
+    const answer = errorAnswer(error, { provider_status: status, ...own });
+    return { ...wholeReply(answer, error.code), status, retryAfterMs: asked, judged, ...said };
   }
-  const redactor = redactorOf({ deployment, response });
   const { 'content-length': _, ...passed } = withoutAccount(deployment, passHeaders(given));
   const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
   for (const [name, value] of Object.entries(passed)) headers[name] = redactor.text(value);
-  const body = hideAccount(deployment, redactor.bytes(bytes, complete));
-  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked, judged };
+  const body = hideAccount(deployment, redacted);
+  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked, judged, ...said };
 }
 
 /** Replaces what the provider was sent and must not be shown, if it repeats it. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { parse } from '../validation.ts';
 import { type Answer, asRouterError, discard, errorAnswer } from './answer.ts';
+import { readableError } from './client-errors.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { type FetchBody, readBody } from './fetch-body.ts';
 import type { Call } from './request.ts';
@@ -65,7 +66,7 @@ export async function leanFetch(
   defaults: CallDefaults,
 ): Promise<Response> {
   const answer = await answerTo(dispatcher, caller, input, init, defaults);
-  return wrapped(answer, (given) => new LeanResponse(given) as unknown as Response);
+  return wrapped(readableError(answer), (given) => new LeanResponse(given) as unknown as Response);
 }
 
 /** The answer as a response. An answer that makes none is ended, because nobody will read it. */

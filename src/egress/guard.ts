@@ -10,7 +10,7 @@ export interface PolicyOptions {
 }
 
 /** The same whatever is refused, so that it tells of no address; only the operator can do something about it. */
-const exceptions = 'the operator can make exceptions (egress.allow, or --egress-allow of the command)';
+const exceptions = 'ask the operator of this service to allow it';
 
 /** Which addresses our process may connect to: public ones over https on the given ports, and the operator's exceptions. */
 export class EgressPolicy {

@@ -7,6 +7,7 @@ import { invalidKey } from '../teams/key-verifier.ts';
 import type { NodeBindings } from './bindings.ts';
 import { refuseForeignPage } from './foreign-pages.ts';
 import type { Credential } from './permissions.ts';
+import { markTold } from './refusal-log.ts';
 import { type HeaderReader, headersOf } from './request-headers.ts';
 
 /** What an application's own `authenticate` answers: one team, the operator, or nobody. */
@@ -88,7 +89,9 @@ async function ask(
     answer = await authenticate(request, { incoming, fastify });
   } catch (error) {
     log.write('warn', { error: outline(error) }, 'authenticate threw');
-    throw invalidKey();
+    const refusal = invalidKey();
+    markTold(refusal);
+    throw refusal;
   }
   const master = masterCredential.safeParse(answer);
   if (master.success) return master.data as Credential;

@@ -15,6 +15,7 @@ import { answerCall, callRoutes, isLeaving } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { identify, reply } from './reply.ts';
 import { headersOf } from './request-headers.ts';
 import { RememberingRouter } from './routing.ts';
@@ -55,7 +56,9 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const ready = readiness(router);
   const managed = manage(router, stalls);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
-  const failed = (error: unknown): Answer => {
+  const refusals = new RefusalLog(log);
+  const failed = (error: unknown, bindings?: NodeBindings): Answer => {
+    refusals.note(error, bindings);
     const foreseen = RouterError.isInstance(error) || isLeaving(error);
     const answer = failure(error);
     const requestId = identify(answer.headers);
@@ -64,7 +67,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   };
   app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
   // Whatever escapes the handlers below: Hono's own would print it.
-  app.onError((error, { env }) => reply(failed(error), env ?? {}));
+  app.onError((error, { env }) => reply(failed(error, env), env ?? {}));
   const gateway = basePath === undefined ? app : app.basePath(basePath);
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
@@ -74,7 +77,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     try {
       answered = await work(context, pathUnder(context, pattern));
     } catch (error) {
-      answered = failed(error);
+      answered = failed(error, context.env);
     }
     const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
     return reply(answered, context.env ?? {}, extra);

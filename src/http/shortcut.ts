@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import type { Call } from '../calls/request.ts';
 import type { TeamModelRouter } from '../router.ts';
-import type { Shortcut } from './bindings.ts';
+import type { NodeBindings, Shortcut } from './bindings.ts';
 import { checkCallBody, checkIncomingNotTaken, readIncoming } from './body.ts';
 import { type BodyBounds, callerOf, callRoutes, leaving, noQuery, reserveUntilClosed } from './openai.ts';
 import { type Credential, permitted } from './permissions.ts';
@@ -13,7 +13,7 @@ export interface ShortcutOptions extends BodyBounds {
   /** What the gateway's paths stand under. */
   basePath: string | undefined;
   credentialOf: (headers: HeaderReader) => Credential | Promise<Credential>;
-  failed: (error: unknown) => Answer;
+  failed: (error: unknown, bindings?: NodeBindings) => Answer;
 }
 
 /** Bytes of a body from which on the way there is no part of what a call costs. */
@@ -64,7 +64,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
       const replied = reply(await router.dispatch(caller, request), node);
       if (replied instanceof Promise) await replied;
     } catch (error) {
-      await reply(failed(error), node);
+      await reply(failed(error, { incoming }), node);
     }
     if (!incoming.complete) endLater(incoming);
   };

@@ -1,0 +1,65 @@
+import { RouterError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { NodeBindings } from './bindings.ts';
+
+const maxLines = 10;
+const windowMs = 60_000;
+
+/** What the operator can do, which the caller is not told because only the operator can do it. */
+const hint = 'the operator allows addresses by egress.allow, or by --egress-allow of the command';
+
+const messages: Readonly<Record<string, string>> = {
+  invalid_api_key: 'authentication failed',
+  key_blocked: 'authentication failed',
+  team_blocked: 'authentication failed',
+  api_base_not_allowed: 'address not allowed',
+};
+
+/** Errors that the log has been told of. */
+const told = new WeakSet<object>();
+
+/** Keeps an error out of the log of refusals, because another line tells of it. */
+export function markTold(error: object): void {
+  told.add(error);
+}
+
+/** Logs requests that were refused for their credential or their address: at most ten lines a minute, however many come. */
+export class RefusalLog {
+  readonly #log: Log;
+  readonly #now: () => number;
+  #from = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+  #suppressed = 0;
+
+  /** @param now milliseconds, monotonic */
+  constructor(log: Log, now: () => number = () => performance.now()) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Writes a line if `error` is such a refusal. */
+  note(error: unknown, { incoming }: NodeBindings = {}): void {
+    if (!RouterError.isInstance(error) || told.has(error)) return;
+    const message = messages[error.code];
+    if (message === undefined) return;
+    const now = this.#now();
+    if (now - this.#from >= windowMs) {
+      this.#from = now;
+      this.#lines = 0;
+    }
+    if (this.#lines >= maxLines) {
+      this.#suppressed += 1;
+      return;
+    }
+    this.#lines += 1;
+    const address = incoming?.socket?.remoteAddress;
+    const fields = {
+      code: error.code,
+      ...(address === undefined ? {} : { address }),
+      ...(error.code === 'api_base_not_allowed' ? { param: error.param, hint } : {}),
+      ...(this.#suppressed === 0 ? {} : { suppressed: this.#suppressed }),
+    };
+    this.#suppressed = 0;
+    this.#log.write('warn', fields, message);
+  }
+}
