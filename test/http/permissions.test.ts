@@ -109,7 +109,8 @@ const managementRows: Row[] = [
   { line: 'POST /key/block', class: 'master', sample: () => ({ body: { token: victim } }) },
   { line: 'POST /key/unblock', class: 'master', sample: () => ({ body: { token: victim } }) },
   { line: 'POST /key/delete', class: 'master', sample: () => ({ body: { keys: [victim] } }) },
-  { line: 'GET /key/info', class: 'info', except: { "another team's": noKey },
+  { line: 'GET /key/info', class: 'info',
+    except: { 'models: [alpha]': noKey, 'models: [beta]': noKey, 'models: []': noKey, "another team's": noKey },
     sample: () => ({ path: `/key/info?key=${victim}` }) },
   { line: 'GET /key/list', class: 'master', sample: nothing },
   { line: 'GET /health/liveliness', class: 'open', sample: nothing },
@@ -194,6 +195,8 @@ const linesOf = (text: string) =>
     .trim()
     .split('\n')
     .map((line) => line.trim().split(' ') as [string, string]);
+/** Only these know the field, and a shared deployment takes known fields alone. */
+const unstored = (path: string) => (/^\/(chat\/completions|responses)$/.test(path) ? { store: false } : {});
 const filled = (path: string) => path.replace(/\{\w+\}/g, 'id-1');
 
 const callRows: Row[] = [
@@ -201,12 +204,12 @@ const callRows: Row[] = [
     ...['', '/v1'].map((prefix) => ({
       line: `${method} ${prefix}${path}`,
       class: 'calls' as const,
-      sample: (model: string) => ({ body: { model, store: false } }),
+      sample: (model: string) => ({ body: { model, ...unstored(path) } }),
     })),
     {
       line: `${method} /openai/deployments/{model}${path}`,
       class: 'calls',
-      sample: (model) => ({ path: `/openai/deployments/${model}${path}`, body: { store: false } }),
+      sample: (model) => ({ path: `/openai/deployments/${model}${path}`, body: unstored(path) }),
     },
   ]),
   ...linesOf(stateful).flatMap(([method, path]): Row[] =>
