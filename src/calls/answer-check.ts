@@ -1,16 +1,20 @@
 /** Longer answers are only looked at from both ends: to parse them would cost more than to pass them on. */
 const parsedBytes = 65_536;
 
-/** Whether a body is JSON to its end: a provider may cut it, and still say that it is all. */
-export function isWhole(bytes: Buffer): { valid: boolean; value?: Record<string, unknown> } {
-  if (bytes.length > parsedBytes) {
-    const [first] = bytes.toString('latin1', 0, 64).trimStart();
-    const last = bytes
-      .toString('latin1', bytes.length - 64)
-      .trimEnd()
-      .at(-1);
-    return { valid: (first === '{' && last === '}') || (first === '[' && last === ']') };
-  }
+/** The first and last bytes of JSON texts that are longer than any number or word. */
+const pairs: ReadonlyMap<number | undefined, number> = new Map([
+  [0x7b, 0x7d],
+  [0x5b, 0x5d],
+  [0x22, 0x22],
+]);
+
+/**
+ * Whether a body is JSON to its end: a provider may cut it, and still say that it is all. White space around it may be of
+ * any length, and a byte order mark may stand before it, because clients drop both.
+ */
+export function isWhole(given: Buffer): { valid: boolean; value?: Record<string, unknown> } {
+  const bytes = withoutSpace(given);
+  if (bytes.length > parsedBytes) return { valid: pairs.get(bytes[0]) === bytes[bytes.length - 1] };
   try {
     // What is looked at is ASCII, and to read each byte as a character is the fastest.
     const value: unknown = JSON.parse(bytes.toString('latin1'));
@@ -23,13 +27,34 @@ export function isWhole(bytes: Buffer): { valid: boolean; value?: Record<string,
   }
 }
 
+function withoutSpace(bytes: Buffer): Buffer {
+  let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  let end = bytes.length;
+  while (start < end && isSpace(bytes[start])) start++;
+  while (end > start && isSpace(bytes[end - 1])) end--;
+  return bytes.subarray(start, end);
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** The members by which an answer is one, whatever `error` says beside them. */
+const answering = ['id', 'choices', 'data', 'output', 'text', 'results', 'segments', 'created', 'created_at'];
+
 /**
  * The status of a failure that comes under a 200: nothing but an error. Some say the status in its code, as OpenRouter
  * does. What has an `id` is an object that has failed, such as a batch, and no failure of the call.
  */
 export function readFailure(value: Record<string, unknown> | undefined): number | undefined {
   const error = value?.error;
-  if (error === undefined || error === null || error === '' || value?.id !== undefined) return undefined;
+  if (!tellsOf(error) || answering.some((name) => value?.[name] !== undefined)) return undefined;
   const code = (error as { code?: unknown }).code;
   return typeof code === 'number' && Number.isInteger(code) && code >= 400 && code <= 599 ? code : 502;
+}
+
+/** An empty error, a flag or a number says nothing. */
+function tellsOf(error: unknown): boolean {
+  if (typeof error === 'string') return error !== '';
+  return typeof error === 'object' && error !== null && Object.keys(error).length > 0;
 }

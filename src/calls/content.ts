@@ -6,7 +6,7 @@ import { boundaryOf, formContentType, isForm } from './content-type.ts';
 import { carriesModel, type Endpoint } from './endpoints.ts';
 import { type FormBody, readFormModel, readLongFormModel } from './form-body.ts';
 import { type BodyScan, readJsonBody } from './json-body.ts';
-import { openBrace } from './json-bytes.ts';
+import { isLiteral, openBrace } from './json-bytes.ts';
 import { writeBody } from './json-writer.ts';
 import type { Call, Content } from './request.ts';
 import { sharedShape } from './shared-fields.ts';
@@ -108,6 +108,7 @@ export function formContent(form: FormBody, boundary: string, envelope: Envelope
 class JsonContent implements Content {
   readonly name: string | undefined;
   readonly stream: boolean;
+  readonly choices: number;
   readonly contentType = 'application/json';
   readonly #body: ReadBody;
   readonly controls: CallControls | undefined;
@@ -127,7 +128,8 @@ class JsonContent implements Content {
       carriesModel(endpoint) && !(optional && scan.model?.value === undefined && !isNamed(envelope));
     // A fine-tuning job names the provider's base model, not one of the team's.
     this.name = endpoint.model === 'provider' ? undefined : scan.model?.value;
-    this.stream = scan.stream;
+    this.stream = scan.stream || (endpoint.answer === 'bytes' && this.#says('stream_format', '"sse"'));
+    this.choices = this.#choices();
   }
 
   stateful(deployment: Deployment): RouterError | undefined {
@@ -161,6 +163,20 @@ class JsonContent implements Content {
   }
 
   release(): void {}
+
+  #says(key: string, literal: string): boolean {
+    const { bytes, scan } = this.#body;
+    const span = scan.keys.get(key);
+    return span !== undefined && isLiteral(bytes, span[0], span[1], literal);
+  }
+
+  #choices(): number {
+    const { bytes, scan } = this.#body;
+    const span = scan.keys.get('n');
+    if (span === undefined || span[1] - span[0] > 3) return 1;
+    const count = Number(bytes.toString('latin1', span[0], span[1]));
+    return Number.isInteger(count) && count > 1 ? count : 1;
+  }
 }
 
 /** Whether anything but the body names the model: path, query, header, or the client's default. */

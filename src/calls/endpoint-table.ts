@@ -1,5 +1,8 @@
 import type { Route } from '../providers/provider.ts';
 
+/** The APIs whose streams differ in their events, and in the one that tells an error. */
+export type EventApi = 'chat' | 'completion' | 'response' | 'image' | 'speech' | 'transcript';
+
 /** One call of the OpenAI API. */
 export interface Endpoint extends Route {
   /** The SDK's method, such as `chat.completions.create`. */
@@ -13,8 +16,10 @@ export interface Endpoint extends Route {
   stateful: boolean;
   /** Answered by the router itself. */
   local: boolean;
-  /** Whether its answer can be an event stream. */
-  streams: boolean;
+  /** Whose events its answer may consist of; `undefined`: it never is an event stream. */
+  streams: EventApi | undefined;
+  /** What its answer is. `bytes` and `text` are content, which nobody judges; `text` may also be JSON. */
+  answer: 'json' | 'bytes' | 'text';
   /** Where an event carries what was used; a whole answer carries it in `usage`. `undefined`: it says nothing of it. */
   usage: 'usage' | 'response.usage' | undefined;
   /** Where the answer names objects that now live in the provider's account; in an event under `response`, if it has one. */
@@ -23,7 +28,8 @@ export interface Endpoint extends Route {
 
 interface Traits {
   query?: string;
-  streams?: true;
+  streams?: EventApi;
+  answer?: 'bytes' | 'text';
   usage?: Endpoint['usage'];
   makes?: string;
 }
@@ -38,25 +44,35 @@ const stateless: readonly Row[] = [
     'chat.completions.create',
     'POST /chat/completions',
     'json',
-    { streams: true, usage: 'usage', makes: 'id' },
+    { streams: 'chat', usage: 'usage', makes: 'id' },
   ],
-  ['completions.create', 'POST /completions', 'json', { streams: true, usage: 'usage' }],
+  ['completions.create', 'POST /completions', 'json', { streams: 'completion', usage: 'usage' }],
   ['embeddings.create', 'POST /embeddings', 'json', { usage: 'usage' }],
   [
     'responses.create',
     'POST /responses',
     'json',
-    { query: 'beta', streams: true, usage: 'response.usage', makes: 'id conversation' },
+    { query: 'beta', streams: 'response', usage: 'response.usage', makes: 'id conversation' },
   ],
   ['responses.compact', 'POST /responses/compact', 'json', { query: 'beta', usage: 'usage', makes: 'id' }],
   ['responses.inputTokens.count', 'POST /responses/input_tokens', 'json_optional', { query: 'beta' }],
   ['moderations.create', 'POST /moderations', 'json_optional'],
-  ['images.generate', 'POST /images/generations', 'json_optional', { streams: true, usage: 'usage' }],
-  ['images.edit', 'POST /images/edits', 'form', { streams: true, usage: 'usage' }],
+  ['images.generate', 'POST /images/generations', 'json_optional', { streams: 'image', usage: 'usage' }],
+  ['images.edit', 'POST /images/edits', 'form', { streams: 'image', usage: 'usage' }],
   ['images.createVariation', 'POST /images/variations', 'form'],
-  ['audio.speech.create', 'POST /audio/speech', 'json', { streams: true, usage: 'usage' }],
-  ['audio.transcriptions.create', 'POST /audio/transcriptions', 'form', { streams: true, usage: 'usage' }],
-  ['audio.translations.create', 'POST /audio/translations', 'form'],
+  [
+    'audio.speech.create',
+    'POST /audio/speech',
+    'json',
+    { streams: 'speech', answer: 'bytes', usage: 'usage' },
+  ],
+  [
+    'audio.transcriptions.create',
+    'POST /audio/transcriptions',
+    'form',
+    { streams: 'transcript', answer: 'text', usage: 'usage' },
+  ],
+  ['audio.translations.create', 'POST /audio/translations', 'form', { answer: 'text' }],
 ];
 
 // What lives on in the provider's account: one team could read another's there.
@@ -77,7 +93,7 @@ const stateful: readonly Row[] = [
     'none',
     {
       query: 'include stream starting_after include_obfuscation beta',
-      streams: true,
+      streams: 'response',
       usage: 'response.usage',
     },
   ],
@@ -111,7 +127,7 @@ const stateful: readonly Row[] = [
   ['files.list', 'GET /files', 'none', { query: `${paging} purpose` }],
   ['files.retrieve', 'GET /files/{file_id}', 'none'],
   ['files.delete', 'DELETE /files/{file_id}', 'none'],
-  ['files.content', 'GET /files/{file_id}/content', 'none'],
+  ['files.content', 'GET /files/{file_id}/content', 'none', { answer: 'bytes' }],
   ['uploads.create', 'POST /uploads', 'none', { makes: 'id' }],
   ['uploads.parts.create', 'POST /uploads/{upload_id}/parts', 'none'],
   ['uploads.complete', 'POST /uploads/{upload_id}/complete', 'none', { makes: 'id file' }],
@@ -206,10 +222,10 @@ const endpointOf = (
 ): Endpoint => {
   const [method, path] = route.split(' ') as [Endpoint['method'], string];
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
-  const { query, streams = false, usage, makes } = traits;
+  const { query, streams, answer = 'json', usage, makes } = traits;
   const lists = { query: query?.split(' ') ?? [], makes: makes?.split(' ') ?? [] };
   const modelOptional = optionalModel.has(id);
-  return { id, method, path, model, modelOptional, azure, streams, usage, ...lists, ...kind };
+  return { id, method, path, model, modelOptional, azure, streams, answer, usage, ...lists, ...kind };
 };
 
 /** Every OpenAI call that the router takes. */

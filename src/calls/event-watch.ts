@@ -1,26 +1,20 @@
 import { RouterError } from '../errors.ts';
 import { asBuffer } from './answer.ts';
-
-/**
- * What ends a stream properly. None of it can stand inside of the text that a model writes: there a line break and a
- * quotation mark are escaped.
- */
-const ending =
-  /(^|[\r\n])data: ?\[DONE\]|"finish_reason": ?"|"type": ?"(response\.(completed|failed|incomplete)|image_generation\.completed|image_edit\.completed|transcript\.text\.done|speech\.audio\.done)"|(^|[\r\n])(data: ?\{ ?"error"|event: ?error)/;
+import type { EventApi } from './endpoint-table.ts';
+import { errorEvent } from './response/error-event.ts';
+import { StreamEnding } from './response/stream-ending.ts';
+import type { Tokens } from './usage.ts';
 
 /** An event that tells of an error; in what a model writes the quotation marks are escaped, and `null` is none. */
 const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
 
 /** An event longer than this is passed on before it is whole. */
 const longestHeld = 1_048_576;
-/** Of what was passed on, so much is remembered, to be looked at once: at the end. */
-const rememberedBytes = 32_768;
-const rememberedRuns = 64;
-/** In so many of them the end and the usage nearly always stand: to look through all costs more than a stream's beginning. */
-const lastRuns = 8;
-
 const lineFeed = 10;
 const carriageReturn = 13;
+const closingBracket = 0x5d;
+/** Of `data: [DONE]` and the line break before it. */
+const doneLength = 13;
 
 /**
  * Holds a server-sent event back until it is whole, so that an error never has to follow half of one, and knows at the
@@ -34,41 +28,43 @@ export class EventWatch {
   #before = -1;
   /** An event was too long to be held: its beginning has been passed on. */
   #midEvent = false;
-  #complete = false;
-  readonly #runs: Buffer[] = [];
-  #runsSize = 0;
-  #tail: string | undefined;
+  readonly #api: EventApi;
+  readonly #ending: StreamEnding;
+  /** The last event so far is `[DONE]`. */
+  saidDone = false;
   readonly #redact: (events: Buffer) => Buffer;
 
-  constructor(redact: (events: Buffer) => Buffer) {
+  constructor(redact: (events: Buffer) => Buffer, api: EventApi = 'chat', expectedChoices = 1) {
     this.#redact = redact;
+    this.#api = api;
+    this.#ending = new StreamEnding(api, expectedChoices);
   }
 
   /** Takes a chunk, and puts into `out` what may be passed on. */
   push(given: Uint8Array, out: Uint8Array[]): void {
     const chunk = asBuffer(given);
     if (chunk.length === 0) return;
-    this.#tail = undefined;
     const end = eventEnd(chunk, this.#before);
     this.#before = chunk[chunk.length - 1] ?? -1;
     if (end > 0) {
-      this.#release(out);
+      this.release(out);
       this.#pass(end === chunk.length ? chunk : chunk.subarray(0, end), out);
       this.#midEvent = false;
     }
     if (end < chunk.length) this.#hold(chunk.subarray(end));
     if (this.#heldSize <= longestHeld) return;
-    // Looked at now: its beginning, which says what it is, will be forgotten.
-    this.#complete ||= ending.test(this.#heldText());
     this.#midEvent = true;
-    this.#release(out);
+    this.release(out);
   }
 
-  /** The stream has ended: passes on what is left, or the error that says that it is not all. */
-  end(out: Uint8Array[]): RouterError | undefined {
-    this.#complete ||= ending.test(this.tail()) || ending.test(this.#textOf(this.#runs));
-    if (this.#complete) {
-      this.#release(out);
+  /**
+   * The stream has ended: passes on what is left, or the error that says that it is not all.
+   *
+   * @param judged whether a stream of events without its end is an error
+   */
+  end(out: Uint8Array[], judged = true): RouterError | undefined {
+    if (!judged || this.isComplete() || !this.#ending.hasEvents(this.#rest())) {
+      this.release(out);
       return undefined;
     }
     const error = new RouterError('provider_unreachable', 'The stream ended before it was complete.');
@@ -78,23 +74,30 @@ export class EventWatch {
 
   /** What is held is the beginning of an event that never ended: a client could only stumble over it. */
   fail(error: RouterError, out: Uint8Array[]): void {
-    const apart = this.#midEvent ? '\n\n' : '';
-    out.push(Buffer.from(`${apart}data: ${JSON.stringify(error.toJSON())}\n\n`));
+    if (this.hasFailed()) {
+      // The provider has told its own error, perhaps without the blank line behind it.
+      this.release(out);
+      return;
+    }
+    if (this.#midEvent) out.push(Buffer.from('\n\n'));
+    out.push(errorEvent(this.#api, error, () => this.#ending.nextSequence()));
   }
 
-  /** The last of what came, in which the end and the usage are looked for. */
-  tail(): string {
-    this.#tail ??= this.#textOf(this.#runs.slice(-lastRuns));
-    return this.#tail;
+  isComplete(): boolean {
+    return this.#ending.isComplete(this.#rest());
   }
 
-  /** Run by run: to join the bytes first takes memory that is not V8's own, and so dearer. */
-  #textOf(runs: readonly Buffer[]): string {
-    return runs.map((run) => run.toString('latin1')).join('') + this.#heldText();
+  /** The provider has sent an error event. */
+  hasFailed(): boolean {
+    return this.#ending.hasFailed(this.#rest());
   }
 
-  #heldText(): string {
-    return this.#held.toString('latin1', 0, this.#heldSize);
+  tokens(): Tokens | undefined {
+    return this.#ending.tokens();
+  }
+
+  #rest(): Buffer {
+    return this.#held.subarray(0, this.#heldSize);
   }
 
   /** Copied into a buffer that grows by doubling: a provider may send byte after byte. */
@@ -109,7 +112,8 @@ export class EventWatch {
     this.#heldSize = size;
   }
 
-  #release(out: Uint8Array[]): void {
+  /** Passes on what is held. */
+  release(out: Uint8Array[]): void {
     if (this.#heldSize === 0) return;
     const held = this.#held.subarray(0, this.#heldSize);
     this.#held = Buffer.alloc(0);
@@ -121,16 +125,19 @@ export class EventWatch {
     const told = given.includes('error') && failing.test(given.toString('latin1'));
     const run = told ? this.#redact(given) : given;
     out.push(run);
-    this.#runs.push(run);
-    this.#runsSize += run.length;
-    while (this.#remembersMore(run)) this.#runsSize -= this.#runs.shift()?.length ?? 0;
+    this.saidDone = endsInDone(run);
+    this.#ending.note(run);
+    if (this.saidDone) this.#ending.finish();
   }
+}
 
-  /** Whether enough is left without the oldest, of what came before the newest: that may be long, and the end stand before it. */
-  #remembersMore(newest: Buffer): boolean {
-    const left = this.#runsSize - (this.#runs[0]?.length ?? 0) - newest.length;
-    return left >= rememberedBytes || this.#runs.length > rememberedRuns;
-  }
+/** Whether the last event is `[DONE]`. In what a model writes the line break before it is escaped. */
+function endsInDone(run: Buffer): boolean {
+  let end = run.length;
+  while (run[end - 1] === lineFeed || run[end - 1] === carriageReturn) end--;
+  if (run[end - 1] !== closingBracket || end === run.length) return false;
+  const start = Math.max(0, end - doneLength);
+  return /(^|[\r\n])data: ?\[DONE\]$/.test(run.toString('latin1', start, end));
 }
 
 /**

@@ -114,9 +114,21 @@ export class Journey implements AttemptPlan {
     ended: (end: End) => void,
   ): Reply | Promise<Reply> {
     const { maxAnswerBytes } = this.#through;
-    const { stream } = this.request.content;
+    const { endpoint, content } = this.request;
+    const expectedChoices = content.choices ?? 1;
+    const stream = asksForStream(this.request);
     const reservation = this.#reservation;
-    return receive({ deployment, response, stream, maxAnswerBytes, reservation, cancel, ended });
+    return receive({
+      deployment,
+      response,
+      endpoint,
+      stream,
+      expectedChoices,
+      maxAnswerBytes,
+      reservation,
+      cancel,
+      ended,
+    });
   }
 
   repeatable(): boolean {
@@ -142,4 +154,10 @@ export class Journey implements AttemptPlan {
 
 function endCode({ error, left }: End): string | undefined {
   return error?.code ?? (left ? 'aborted' : undefined);
+}
+
+/** Whether a stream of events was asked for; `undefined` for a form, whose fields are not read. */
+function asksForStream({ endpoint, query, content }: ModelRequest): boolean | undefined {
+  if (content.stream || query.get('stream') === 'true') return true;
+  return endpoint.model === 'form' ? undefined : false;
 }

@@ -4,12 +4,12 @@ import type { ResponseBody } from '../egress/response-body.ts';
 export interface Course {
   /** Puts into `out` what may be passed on now. What it throws breaks the passage off. */
   push(chunk: Uint8Array, out: Uint8Array[]): void;
-  /** The provider has sent all; what it puts into `out` comes last. */
-  end(out: Uint8Array[]): void;
-  /** It broke off: the error that the reader gets, unless `out` tells it. */
+  /** The provider has sent all; what it puts into `out` comes last. Returns the error that the reader gets behind that. */
+  end(out: Uint8Array[]): unknown;
+  /** It broke off: returns the error that the reader gets behind `out`; `undefined` if all had come that matters. */
   broken(error: unknown, out: Uint8Array[]): unknown;
-  /** The reader left. */
-  left(): void;
+  /** The reader left. Returns whether it has read all that matters, so that the rest is only read off. */
+  left(): boolean;
 }
 
 /**
@@ -20,13 +20,24 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
   readonly #course: Course;
   readonly #ready: Uint8Array[];
+  readonly #head: Uint8Array[];
   #ended = false;
   #failure: { error: unknown } | undefined;
 
-  constructor(source: ResponseBody, course: Course, head: readonly Uint8Array[] = []) {
+  /**
+   * @param ready what the reader gets first
+   * @param head what has been taken of the source already
+   */
+  constructor(
+    source: ResponseBody,
+    course: Course,
+    ready: readonly Uint8Array[] = [],
+    head: readonly Uint8Array[] = [],
+  ) {
     this.#source = source;
     this.#course = course;
-    this.#ready = [...head];
+    this.#ready = [...ready];
+    this.#head = [...head];
     source.whenBroken(() => this.#breakOff());
   }
 
@@ -52,8 +63,8 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#ready.length = 0;
     if (!this.#ended) {
       this.#ended = true;
-      this.#source.destroy();
-      this.#course.left();
+      if (this.#course.left()) this.#source.readOff();
+      else this.#source.destroy();
     }
     return { done: true, value: undefined };
   }
@@ -61,7 +72,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
   /** `false` if the provider has to send more first. */
   #advance(): boolean {
     const source = this.#source;
-    const chunk = source.take();
+    const chunk = this.#head.shift() ?? source.take();
     if (chunk !== undefined) {
       try {
         this.#course.push(chunk, this.#ready);
@@ -76,7 +87,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     else {
       this.#ended = true;
       try {
-        this.#course.end(this.#ready);
+        this.#fail(this.#course.end(this.#ready));
       } catch (error) {
         this.#break(error);
       }
@@ -91,8 +102,11 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
 
   #break(cause: unknown): void {
     this.#ended = true;
-    const before = this.#ready.length;
-    const error = this.#course.broken(cause, this.#ready);
-    if (this.#ready.length === before) this.#failure = { error };
+    this.#fail(this.#course.broken(cause, this.#ready));
+  }
+
+  /** The reader gets it behind what is ready, so that a stream that failed never looks complete. */
+  #fail(error: unknown): void {
+    if (error !== undefined) this.#failure = { error };
   }
 }

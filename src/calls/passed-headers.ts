@@ -18,8 +18,10 @@ const passedTypes =
 export function passHeaders(given: Given): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name in given) {
+    if (!passed.has(name) && !passedPrefixes.test(name)) continue;
     const value = given[name];
-    if (typeof value === 'string' && (passed.has(name) || passedPrefixes.test(name))) headers[name] = value;
+    const first = Array.isArray(value) ? value[0] : value;
+    if (first !== undefined && (name !== 'content-length' || /^\d+$/.test(first))) headers[name] = first;
   }
   const type = headers['content-type'];
   if (type !== 'application/json' && (type === undefined || !passedTypes.test(type)))
@@ -32,30 +34,17 @@ function lengthLast({ 'content-length': length, ...others }: Record<string, stri
   return length === undefined ? others : { ...others, 'content-length': length };
 }
 
-/** What an answer is, as far as that decides how it is read. */
-export type Kind = 'json' | 'events' | 'other';
-
-/** @param headers as they are passed on: what the caller is told an answer is, it is read as */
-export function kindOf(headers: Record<string, string>): Kind {
-  const type = String(headers['content-type']);
-  if (type === 'application/json' || isJson.test(type)) return 'json';
-  return isEventStream.test(type) ? 'events' : 'other';
+/** All content types that an answer was sent with. */
+export function typesOf(headers: Given): string[] {
+  return [headers['content-type'] ?? []].flat();
 }
-
-/** No OpenAI call answers with a page: that comes from something in between. */
-export function isPage(headers: Given): boolean {
-  return /^(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type']));
-}
-
-const isJson = /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i;
-const isEventStream = /^text\/event-stream\b/i;
 
 /** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
 export function retryAfterMs(headers: Given): number | undefined {
   const milliseconds = Number(headers['retry-after-ms'] ?? Number.NaN);
   if (milliseconds >= 0) return milliseconds;
-  const asked = headers['retry-after'];
-  if (typeof asked !== 'string') return undefined;
+  const asked = [headers['retry-after']].flat()[0];
+  if (asked === undefined) return undefined;
   const wait = asked.trim() === '' ? Number.NaN : Number(asked) * 1000;
   if (!Number.isNaN(wait)) return wait >= 0 ? wait : undefined;
   const until = Date.parse(asked) - Date.now();

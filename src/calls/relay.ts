@@ -3,17 +3,22 @@ import { RouterError } from '../errors.ts';
 import type { Redactor } from '../redact/redactor.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { hideAccount, shownKey, withoutAccount } from './account-names.ts';
-import { type Answer, asBuffer, errorAnswer, readUpTo } from './answer.ts';
+import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
 import { type Classification, classifyAnswer } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
+import type { Endpoint } from './endpoint-table.ts';
 import { EventWatch } from './event-watch.ts';
 import { readHeld } from './held-answer.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import { Passage } from './passage.ts';
-import { isPage, type Kind, kindOf, passHeaders, retryAfterMs } from './passed-headers.ts';
+import { passHeaders, retryAfterMs, typesOf } from './passed-headers.ts';
 import { providerMessage } from './provider-message.ts';
+import { eventStreamType, type Kind, kindOf, labelOf, needsBytes } from './response/classify.ts';
+import { EventCourse } from './response/event-course.ts';
+import { brokenOff, shown, unreachable } from './response/failures.ts';
+import { headOf, sizeOf } from './response/head.ts';
 import { type Tokens, tokensOf, usageIn } from './usage.ts';
 
 /** How a body ended that was still to come when the answer began. */
@@ -45,8 +50,11 @@ export interface Reply {
 export interface Reception {
   deployment: Deployment;
   response: SignedResponse;
-  /** The caller asked for a stream of events. */
-  stream: boolean;
+  endpoint: Endpoint;
+  /** The caller asked for a stream of events; `undefined`: that stands in a form. */
+  stream: boolean | undefined;
+  /** How many choices the caller asked for. */
+  expectedChoices: number;
   /** Bytes that a JSON answer may have. */
   maxAnswerBytes: number;
   /** What is held of the answer is counted here. */
@@ -58,7 +66,6 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
-
 /**
  * Turns a provider's response into the caller's answer; a promise only if more of it has to come first.
  *
@@ -77,21 +84,45 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
   const headers = withoutAccount(deployment, passed);
   if (status === 204 || status === 205) {
     response.body.destroy();
-    return wholeReply({ status, headers, body: null });
+    const { 'content-length': _, ...bodyless } = headers;
+    return wholeReply({ status, headers: bodyless, body: null });
   }
-  const kind = kindOf(headers);
-  if (kind === 'other' && isPage(response.headers)) {
+  const label = labelOf(typesOf(response.headers));
+  if (!needsBytes(reception, label)) return kindReply(reception, headers, kindOf(reception, label, none), []);
+  const head = headOf(response.body);
+  const decide = (chunks: readonly Buffer[]) =>
+    kindReply(reception, headers, kindOf(reception, label, wholeOf(chunks)), chunks);
+  if (!(head instanceof Promise)) return decide(head);
+  return head.then(decide, (error: unknown) => {
+    throw brokenOff(deployment, error, reception.cancel);
+  });
+}
+
+const none: Buffer = Buffer.alloc(0);
+
+function kindReply(
+  reception: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+  head: readonly Buffer[],
+): Reply | Promise<Reply> {
+  const { deployment, endpoint, response, stream } = reception;
+  if (kind === 'page') {
     response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
   }
-  if (kind === 'events') return eventReply(reception, headers);
+  if (kind === 'events') {
+    if (stream === true && endpoint.method !== 'GET' && head.length === 0 && response.body.over)
+      throw unreachable(deployment, 'ended its stream before it began');
+    return eventReply(reception, headers, head);
+  }
   const announced = Number(headers['content-length'] ?? Number.NaN);
-  if (kind === 'other' && !(announced <= wholeBodyLimit)) return openReply(reception, headers, kind, []);
+  if (kind === 'bytes' && !(announced <= wholeBodyLimit)) return openReply(reception, headers, kind, head);
   if (kind === 'json' && announced > reception.maxAnswerBytes) {
     response.body.destroy();
     throw tooLong(reception);
   }
-  return readReply(reception, headers, kind);
+  return readReply(reception, headers, kind, head);
 }
 
 async function refusalReply({ deployment, response, reservation }: Reception): Promise<Reply> {
@@ -100,37 +131,27 @@ async function refusalReply({ deployment, response, reservation }: Reception): P
   return errorReply(deployment, response, response.status, bytes, complete);
 }
 
-function eventReply(reception: Reception, headers: Record<string, string>): Reply {
+function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
+  const { deployment, response, endpoint, expectedChoices, cancel, ended } = reception;
   const redactor = redactorOf(reception);
+  const api = endpoint.streams ?? 'chat';
   const covered = redactor.stream(true);
-  const watch = new EventWatch((events) => hideAccount(reception.deployment, redactor.bytes(events)));
-  const watchAll = (chunks: readonly Uint8Array[], out: Uint8Array[]) => {
-    for (const chunk of chunks) watch.push(chunk, out);
-  };
-  const tokens = () => usageIn(watch.tail());
-  const body = new Passage(reception.response.body, {
-    push(chunk, out) {
-      const safe: Uint8Array[] = [];
-      covered.push(asBuffer(chunk), safe);
-      watchAll(safe, out);
-    },
-    end(out) {
-      const rest: Uint8Array[] = [];
-      covered.flush(rest);
-      watchAll(rest, out);
-      const error = watch.end(out);
-      reception.ended({ ...(error === undefined ? {} : { error }), tokens: tokens() });
-    },
-    broken: (error, out) =>
-      broken(reception, error, (failure) => {
-        watch.fail(failure, out);
-        return tokens();
-      }),
-    left: () => reception.ended({ left: true, tokens: tokens() }),
+  const course = new EventCourse({
+    watch: new EventWatch((events) => hideAccount(deployment, redactor.bytes(events)), api, expectedChoices),
+    covered,
+    judged: endpoint.method !== 'GET',
+    failureOf: (cause) => brokenOff(deployment, cause, cancel),
+    ended,
+    endSoon: () => response.body.endSoon(),
   });
   // A stream may get one event more than the provider announced: the error that ends it.
   const { 'content-length': _, ...streamHeaders } = headers;
-  return open({ status: reception.response.status, headers: streamHeaders, body });
+  if (reception.stream === true) streamHeaders['content-type'] = eventStreamType(headers);
+  return open({
+    status: response.status,
+    headers: streamHeaders,
+    body: new Passage(response.body, course, [], head),
+  });
 }
 
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
@@ -138,17 +159,18 @@ function readReply(
   reception: Reception,
   headers: Record<string, string>,
   kind: Kind,
+  head: readonly Buffer[],
 ): Reply | Promise<Reply> {
   const { response, reservation } = reception;
   const announced = Number(headers['content-length'] ?? Number.NaN);
   const read = readHeld(response.body, wholeBodyLimit, announced, reservation);
-  if (!(read instanceof Promise)) return readWhole(reception, headers, kind, read);
-  return read.then(
-    (beginning) => readWhole(reception, headers, kind, beginning),
-    (error: unknown) => {
-      throw brokenOff(reception.deployment, error, reception.cancel);
-    },
-  );
+  const begun = sizeOf(head);
+  const whole = ({ chunks, size, complete }: Beginning) =>
+    readWhole(reception, headers, kind, { chunks: [...head, ...chunks], size: begun + size, complete });
+  if (!(read instanceof Promise)) return whole(read);
+  return read.then(whole, (error: unknown) => {
+    throw brokenOff(reception.deployment, error, reception.cancel);
+  });
 }
 
 function readWhole(
@@ -163,14 +185,14 @@ function readWhole(
     throw tooLong(reception);
   }
   if (!complete) return openReply(reception, headers, kind, chunks);
-  const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+  const bytes = wholeOf(chunks);
   const answer: Answer = { status: response.status, headers, body: redactorOf(reception).cover(bytes) };
-  if (kind !== 'json') return wholeReply(answer);
+  if (kind !== 'json' || size === 0) return wholeReply(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
   if (failure !== undefined) return errorReply(deployment, response, failure, bytes);
-  if (stream)
+  if (stream === true && reception.endpoint.streams !== undefined)
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
@@ -202,9 +224,13 @@ function openReply(
       end(out) {
         covered.flush(out);
         reception.ended({});
+        return undefined;
       },
       broken: (error) => broken(reception, error),
-      left: () => reception.ended({ left: true }),
+      left() {
+        reception.ended({ left: true });
+        return false;
+      },
     },
     safeHead,
   );
@@ -262,38 +288,13 @@ function redactorOf({ deployment, response }: Pick<Reception, 'deployment' | 're
   return deployment.redactor(response.token);
 }
 
-function shown(deployment: Deployment): string {
-  return `model ${JSON.stringify(deployment.publicName)} (deployment ${deployment.id})`;
-}
-
-function unreachable(deployment: Deployment, how: string): RouterError {
-  return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
-}
-
 function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {
   return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
 }
 
-/** Says in the end what broke the body off; `tell` is given an error that is the provider's. */
-function broken(
-  { deployment, cancel, ended }: Reception,
-  cause: unknown,
-  tell?: (error: RouterError) => Tokens | undefined,
-): unknown {
+/** Says in the end what broke the body off. */
+function broken({ deployment, cancel, ended }: Reception, cause: unknown): unknown {
   const error = brokenOff(deployment, cause, cancel);
-  if (RouterError.isInstance(error)) ended({ error, tokens: tell?.(error) });
-  else ended({ left: true });
+  ended(RouterError.isInstance(error) ? { error } : { left: true });
   return error;
-}
-
-/** The caller's own abort goes through as it is. */
-function brokenOff(deployment: Deployment, error: unknown, cancel: Cancel): unknown {
-  if (cancel.aborted) return cancel.reason;
-  if (RouterError.isInstance(error)) return error;
-  const { code } = error as { code?: unknown };
-  if (code === 'UND_ERR_DESTROYED') return new RouterError('draining', 'The router is closed.');
-  if (code === 'UND_ERR_BODY_TIMEOUT') {
-    return new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
-  }
-  return unreachable(deployment, 'broke off its answer');
 }

@@ -51,6 +51,8 @@ export interface Content {
   /** The model that the body names. */
   name: string | undefined;
   stream: boolean;
+  /** How many choices the call asks for, if it says so. */
+  choices?: number;
   contentType: string | null;
   /** The error if this shared deployment may not serve it: it would leave or read something in the operator's account. */
   stateful(deployment: Deployment): RouterError | undefined;

@@ -3,7 +3,8 @@ import type { Deployment } from '../teams/deployment.ts';
 import type { AnswerMeaning } from './answer-meanings.ts';
 import { classifyAnswer } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
-import { isPage } from './passed-headers.ts';
+import { typesOf } from './passed-headers.ts';
+import { labelOf } from './response/classify.ts';
 import type { TestResult } from './test-call.ts';
 
 type Status = TestResult['status'];
@@ -84,7 +85,7 @@ export function readTestAnswer(
 }
 
 function readSuccess({ mode }: Deployment, headers: SignedResponse['headers'], body: Buffer): Told {
-  if (isPage(headers)) return page;
+  if (labelOf(typesOf(headers)) === 'page') return page;
   if (mode?.startsWith('audio_')) return ok;
   try {
     const value: unknown = JSON.parse(body.toString('utf8'));

@@ -18,6 +18,10 @@ export interface Beginning {
 /** Bytes that may lie here before the provider is held back. */
 const highWaterMark = 65_536;
 
+/** Bytes and milliseconds that the rest of a body may take that nobody needs any more. */
+const restBytes = 65_536;
+const restMs = 1_000;
+
 /** Buffers the body of a provider's answer. A consumer that does not take it holds the provider back. */
 export class ResponseBody implements AsyncIterable<Buffer> {
   readonly #valve: Valve;
@@ -31,6 +35,9 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   #changed: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #broken: (() => void) | undefined;
+  #restTimer: NodeJS.Timeout | undefined;
+  /** Bytes that are still read only to be dropped. */
+  #restLeft: number | undefined;
 
   constructor(valve: Valve) {
     this.#valve = valve;
@@ -83,8 +90,10 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   async #upTo(limit: number): Promise<Beginning> {
     this.#mark = Math.max(limit + 1, highWaterMark);
     while (!this.#finished && this.#size <= limit) {
+      // Asked for before, because the rest may arrive while the provider is let go on.
+      const changed = this.changed();
       if (this.#size < this.#mark) this.#open();
-      await this.changed();
+      await changed;
     }
     this.#mark = highWaterMark;
     if (this.#error !== undefined && this.#size <= limit) throw this.#error;
@@ -122,8 +131,28 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     this.#valve.abort(error);
   }
 
+  /** Closes the provider's connection unless the body ends within a moment. What comes until then can be taken. */
+  endSoon(): void {
+    if (this.#finished || this.#restTimer !== undefined) return;
+    this.#restTimer = setTimeout(() => this.destroy(), restMs);
+    this.#restTimer.unref();
+  }
+
+  /** Drops what is still to come, if it is little, so that the provider's connection can be used again. */
+  readOff(): void {
+    this.#chunks.takeAll();
+    this.#restLeft = restBytes;
+    this.endSoon();
+    this.#flow();
+  }
+
   push(chunk: Buffer): void {
     if (this.#finished || chunk.length === 0) return;
+    if (this.#restLeft !== undefined) {
+      this.#restLeft -= chunk.length;
+      if (this.#restLeft < 0) this.destroy();
+      return;
+    }
     this.#size += chunk.length;
     this.#chunks.push(chunk);
     if (this.#size >= this.#mark && !this.#paused) {
@@ -135,6 +164,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
 
   end(): void {
     this.#finished = true;
+    clearTimeout(this.#restTimer);
     this.#tell();
   }
 
@@ -143,6 +173,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     if (this.#finished) return;
     this.#finished = true;
     this.#error = error ?? new Error('closed');
+    clearTimeout(this.#restTimer);
     this.#broken?.();
     this.#tell();
   }

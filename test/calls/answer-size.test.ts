@@ -5,6 +5,7 @@ import { generateEncryptionKey, memoryStorage, type RouterOptions, TeamModelRout
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readBroken } from '../fixtures/broken-text.ts';
 import {
   chatChunks,
   chatCompletion,
@@ -173,7 +174,8 @@ it('a packed stream that grows beyond maxDecodedBytes ends in an error', async (
     headers: json,
     body: JSON.stringify({ model: 'm', messages, stream: true }),
   });
-  const text = await response.text();
+  const { text, error } = await readBroken(response);
+  expect(error).toMatchObject({ code: 'provider_unreachable' });
   expect(text).toMatch(/data: \{"error":\{.*"code":"provider_unreachable"\}\}\n\n$/);
   expect(text.length).toBeLessThan(maxDecodedBytes + 1_000);
 });

@@ -438,7 +438,10 @@ describe('a receipt', () => {
 
   it('of a stream that the caller leaves says so', async () => {
     await add('m', 'a');
-    for await (const _ of await router.chatCompletion('acme', { model: 'm', messages, stream: true })) break;
+    const stream = await router.chatCompletion('acme', { model: 'm', messages, stream: true });
+    // Before its end has been read.
+    stream.controller.abort();
+    for await (const _ of stream) break;
     expect((await told()).at(-1)).toMatchObject({ status: 200, code: 'aborted' });
   });
 

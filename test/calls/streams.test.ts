@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EventWatch } from '../../src/calls/event-watch.ts';
+import { readBroken } from '../fixtures/broken-text.ts';
 
 let answer: (response: ServerResponse) => void = () => {};
 let server: Server;
@@ -41,8 +42,8 @@ afterAll(async () => {
   server.close();
 });
 
-const call = (signal?: AbortSignal) =>
-  router.fetchFor('acme')('/v1/chat/completions', {
+const call = (signal?: AbortSignal, path = '/v1/chat/completions') =>
+  router.fetchFor('acme')(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'm', messages: [], stream: true }),
@@ -110,7 +111,9 @@ describe('a stream of events', () => {
     ['a text that ends in "response.completed"', 'data: {"delta":"response.completed"}\n\n'],
   ])('that is cut after %s was taken for whole', async (_, text) => {
     answer = (response) => response.end(text);
-    expect(await (await call()).text()).toContain('"code":"provider_unreachable"');
+    const { text: read, error } = await readBroken(await call());
+    expect(read).toContain('"code":"provider_unreachable"');
+    expect(error).toMatchObject({ code: 'provider_unreachable' });
   });
 
   it.each([
@@ -129,7 +132,7 @@ describe('a stream of events', () => {
       writing.write(`data: ${JSON.stringify({ type: 'response.completed', response })}\n\n`);
       writing.end(': bye\n\n');
     };
-    await (await call()).text();
+    await (await call(undefined, '/v1/responses')).text();
     await vi.waitFor(() => expect(receipts.at(-1)?.tokens).toEqual({ input: 3, output: 4, total: 7 }));
   });
 

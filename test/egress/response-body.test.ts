@@ -91,3 +91,16 @@ it('aborts the provider when nobody reads on, but not one that has sent all', as
   whole.body.destroy();
   expect(whole.told).toEqual([]);
 });
+
+it('an answer of more than 64 KiB waited for ever, if its rest came while its provider was let go on', async () => {
+  const body = new ResponseBody({
+    pause: () => {},
+    resume() {
+      body.push(bytes(10, 'y'));
+      body.end();
+    },
+    abort: () => {},
+  });
+  body.push(bytes(70_000));
+  expect(await body.upTo(1_000_000)).toMatchObject({ size: 70_010, complete: true });
+});

@@ -1,0 +1,19 @@
+import type { RouterError } from '../../errors.ts';
+import type { EventApi } from '../endpoint-table.ts';
+
+/**
+ * Returns the event that ends a stream that failed, in the shape of its API. The `error` member is in every shape, because
+ * the OpenAI client throws only where it finds one.
+ *
+ * @param sequence the number of the event, which only the Responses API has
+ */
+export function errorEvent(api: EventApi, failure: RouterError, sequence: () => number): Buffer {
+  const { error } = failure.toJSON();
+  if (api === 'chat' || api === 'completion') return Buffer.from(`data: ${JSON.stringify({ error })}\n\n`);
+  const { code, message, param } = error;
+  const body =
+    api === 'response'
+      ? { type: 'error', code, message, param, sequence_number: sequence(), error }
+      : { type: 'error', error };
+  return Buffer.from(`event: error\ndata: ${JSON.stringify(body)}\n\n`);
+}

@@ -1,0 +1,173 @@
+import type { EventApi } from '../endpoint-table.ts';
+import { type Tokens, usageIn } from '../usage.ts';
+import { type SseEvent, SseParser } from './sse-parser.ts';
+
+/** Bytes of one event that are looked at. */
+const maxEventBytes = 1_048_576;
+/** Runs and bytes that wait to be parsed: a stream that ends in `[DONE]` before is not parsed at all. */
+const maxWaitingRuns = 64;
+const maxWaitingBytes = 32_768;
+/** Choices of one call that are told apart. */
+const maxChoices = 4_096;
+const maxUsageBytes = 4_096;
+
+/** The events that end a stream of each API. Chat and completions end by the finish reason of each choice. */
+const terminals: Readonly<Record<EventApi, readonly string[]>> = {
+  chat: [],
+  completion: [],
+  response: ['response.completed', 'response.failed', 'response.incomplete', 'response.cancelled'],
+  image: ['image_generation.completed', 'image_edit.completed'],
+  speech: ['speech.audio.done'],
+  transcript: ['transcript.text.done'],
+};
+
+/** What a choice's event may hold that says more than that the first choice goes on. */
+const telling = /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*[1-9]|"error"|"usage"\s*:\s*\{/;
+const firstChoice = /"choices"\s*:\s*\[\s*\{/;
+const sequenceNumber = /"sequence_number"\s*:\s*(\d{1,15})/;
+
+/**
+ * Decides whether a stream of events is complete, by the values of its events. Parses what it is told of in batches, and
+ * keeps no events.
+ */
+export class StreamEnding {
+  readonly #api: EventApi;
+  readonly #expectedChoices: number;
+  readonly #parser = new SseParser(maxEventBytes);
+  #runs: Buffer[] = [];
+  #runsSize = 0;
+  #events = 0;
+  #done = false;
+  #failed = false;
+  readonly #choices = new Map<number, boolean>();
+  #usage: Tokens | undefined;
+  #nextSequence = 0;
+
+  constructor(api: EventApi, expectedChoices: number) {
+    this.#api = api;
+    this.#expectedChoices = expectedChoices;
+  }
+
+  /** Takes the next bytes of the stream. */
+  note(run: Buffer): void {
+    this.#runs.push(run);
+    this.#runsSize += run.length;
+    if (this.#runs.length >= maxWaitingRuns || this.#runsSize >= maxWaitingBytes) this.#read();
+  }
+
+  /** The stream has said that it is at its end. */
+  finish(): void {
+    this.#done = true;
+  }
+
+  /** @param rest bytes of an event that has not ended */
+  isComplete(rest: Buffer): boolean {
+    if (this.#done) return true;
+    this.#readAll(rest);
+    if (this.#done || this.#failed) return true;
+    const states = [...this.#choices.values()];
+    return states.length >= this.#expectedChoices && states.every((finished) => finished);
+  }
+
+  /** The provider sent an error event. */
+  hasFailed(rest: Buffer): boolean {
+    if (!this.#failed) this.#readAll(rest);
+    return this.#failed;
+  }
+
+  /** An event with data came: comments alone are none. */
+  hasEvents(rest: Buffer): boolean {
+    if (this.#events === 0) this.#readAll(rest);
+    return this.#events > 0;
+  }
+
+  nextSequence(): number {
+    this.#read();
+    return this.#nextSequence;
+  }
+
+  tokens(): Tokens | undefined {
+    for (let index = this.#runs.length - 1; index >= 0; index--) {
+      const run = this.#runs[index];
+      const at = run?.lastIndexOf('"usage"') ?? -1;
+      if (run === undefined || at === -1) continue;
+      const usage = usageIn(run.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
+      if (usage !== undefined) return usage;
+    }
+    return this.#usage;
+  }
+
+  #read(): void {
+    const runs = this.#runs;
+    this.#runs = [];
+    this.#runsSize = 0;
+    for (const run of runs) this.#parser.push(run, this.#visit);
+  }
+
+  #readAll(rest: Buffer): void {
+    this.#read();
+    if (rest.length === 0) return;
+    this.#parser.push(rest, this.#visit);
+    this.#parser.push(blankLines, this.#visit);
+  }
+
+  readonly #visit = ({ type, data }: SseEvent): false => {
+    if (type === 'error') this.#failed = true;
+    if (data === undefined) return false;
+    this.#events += 1;
+    if (data.startsWith('[DONE]')) this.#done = true;
+    if (data.includes('"usage"')) this.#usage = usageIn(data) ?? this.#usage;
+    if (this.#api === 'chat' || this.#api === 'completion') this.#visitChoices(data);
+    else this.#visitTyped(type, data);
+    return false;
+  };
+
+  #visitChoices(data: string): void {
+    if (!telling.test(data)) {
+      if (!this.#choices.has(0) && firstChoice.test(data)) this.#choices.set(0, false);
+      return;
+    }
+    const value = objectOf(data);
+    if (isError(value?.error)) this.#failed = true;
+    const choices: unknown = value?.choices;
+    if (!Array.isArray(choices)) return;
+    for (const [position, choice] of choices.entries()) {
+      const { index = position, finish_reason } = (choice ?? {}) as {
+        index?: number;
+        finish_reason?: unknown;
+      };
+      const finished = typeof finish_reason === 'string' ? finish_reason !== '' : isError(finish_reason);
+      if (this.#choices.size < maxChoices || this.#choices.has(index))
+        this.#choices.set(index, finished || this.#choices.get(index) === true);
+    }
+  }
+
+  #visitTyped(type: string, data: string): void {
+    const sequence = sequenceNumber.exec(data)?.[1];
+    if (sequence !== undefined) this.#nextSequence = Number(sequence) + 1;
+    const names = terminals[this.#api];
+    if (!data.includes('"error"') && !names.some((name) => type === name || data.includes(name))) return;
+    const value = objectOf(data);
+    const named =
+      typeof value?.type === 'string'
+        ? value.type
+        : (/^\s*\{\s*"type"\s*:\s*"([^"]+)"/.exec(data)?.[1] ?? type);
+    if (names.includes(named)) this.#done = true;
+    if (named === 'error' || isError(value?.error)) this.#failed = true;
+  }
+}
+
+const blankLines: Buffer = Buffer.from('\n\n');
+
+function isError(value: unknown): boolean {
+  return (typeof value === 'object' && value !== null) || (typeof value === 'string' && value !== '');
+}
+
+function objectOf(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
