@@ -10,6 +10,7 @@ const source = join(root, 'src');
 /** What no connection can be opened with: whoever needs it may have it. */
 const harmless = new Set([
   'node:assert/strict',
+  'node:async_hooks',
   'node:buffer',
   'node:crypto',
   'node:diagnostics_channel',

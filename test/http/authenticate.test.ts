@@ -176,7 +176,10 @@ describe('the header that carries the key', () => {
     [{ authorization: 'BearerKEY' }, false],
     [{ authorization: '', 'api-key': 'KEY' }, false],
     [{ authorization: 'Basic eDp5', 'api-key': 'KEY' }, false],
-    [{ 'x-api-key': 'KEY' }, false],
+    [{ 'x-api-key': 'KEY' }, true],
+    [{ 'x-litellm-api-key': 'Bearer KEY' }, true],
+    [{ authorization: 'Basic eDp5', 'x-api-key': 'KEY' }, false],
+    [{ 'x-other-key': 'KEY' }, false],
     [{ cookie: 'KEY' }, false],
   ])('%j', async (headers, passes) => {
     for (const [secret, line] of [
