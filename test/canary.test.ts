@@ -329,6 +329,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       deleteTeam: [() => router.deleteTeam('spare')],
       rotateEncryption: [() => router.rotateEncryption({ onProgress: (progress) => ear.hear(progress) })],
       encryptionKeyUsage: [() => router.encryptionKeyUsage()],
+      exportTeam: [() => router.exportTeam('acme'), () => router.exportTeam('nobody')],
       health: [() => router.health('acme')],
       checkStorage: [() => router.checkStorage()],
       reserveMemory: [() => router.reserveMemory('acme').release()],

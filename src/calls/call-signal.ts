@@ -11,6 +11,11 @@ export class LightSignal implements CallSignal {
   reason: unknown;
   #listeners: (() => void)[] = [];
 
+  /** Whether somebody still waits for an abort. */
+  get watched(): boolean {
+    return this.#listeners.length > 0;
+  }
+
   /** Tells each listener once. */
   abort(reason: unknown): void {
     if (this.aborted) return;

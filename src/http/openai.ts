@@ -112,7 +112,9 @@ export function isLeaving(error: unknown): boolean {
 export function leaving(outgoing: ServerResponse): CallSignal {
   const signal = new LightSignal();
   const left = () => {
-    if (!outgoing.writableFinished) signal.abort(new DOMException('The client left.', 'AbortError'));
+    // The application may have answered in the meantime, while the provider is still waited for.
+    if (!outgoing.writableFinished || signal.watched)
+      signal.abort(new DOMException('The client left.', 'AbortError'));
   };
   // Who has left while the credential was looked up is not waited for.
   if (outgoing.closed || outgoing.destroyed) left();
