@@ -1,4 +1,5 @@
 import type { ResponseBody } from '../egress/response-body.ts';
+import { nextTurn } from './scan-turns.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
@@ -12,12 +13,17 @@ export interface Course {
   left(): boolean;
 }
 
+/** Bytes of one answer that are looked through before other calls have their turn: a socket hands on megabytes in one. */
+const bytesPerTurn = 65_536;
+
 /**
  * An answer's body on its way to the reader, at the reader's pace. Not a generator: one that was never begun would not
  * hear that its reader left, and the provider would go on.
  */
 export class Passage implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
+  /** Bytes that were looked through since the event loop had its turn. */
+  #sinceTurn = 0;
   readonly #course: Course;
   readonly #ready: Uint8Array[];
   readonly #head: Uint8Array[];
@@ -56,6 +62,10 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
       }
       if (this.#ended) return { done: true, value: undefined };
       if (!this.#advance()) await this.#source.changed();
+      else if (this.#sinceTurn >= bytesPerTurn) {
+        this.#sinceTurn = 0;
+        await nextTurn();
+      }
     }
   }
 
@@ -74,6 +84,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const source = this.#source;
     const chunk = this.#head.shift() ?? source.take();
     if (chunk !== undefined) {
+      this.#sinceTurn += chunk.length;
       try {
         this.#course.push(chunk, this.#ready);
       } catch (error) {

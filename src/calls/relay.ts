@@ -1,51 +1,28 @@
 import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
-import type { Redactor } from '../redact/redactor.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { hideAccount, shownKey, withoutAccount } from './account-names.ts';
+import { hideAccount, withoutAccount } from './account-names.ts';
 import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
 import type { Cancel } from './cancel.ts';
-import { type Classification, classifyAnswer } from './classify-answer.ts';
+import type { Classification } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
 import type { Endpoint } from './endpoint-table.ts';
 import { EventWatch } from './event-watch.ts';
 import { readHeld } from './held-answer.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import { Passage } from './passage.ts';
-import { passHeaders, retryAfterMs, typesOf } from './passed-headers.ts';
-import { providerMessage } from './provider-message.ts';
+import { passHeaders, typesOf } from './passed-headers.ts';
 import { eventStreamType, type Kind, kindOf, labelOf, needsBytes } from './response/classify.ts';
+import { errorReply, redactorOf } from './response/error-reply.ts';
 import { EventCourse } from './response/event-course.ts';
-import { brokenOff, shown, unreachable } from './response/failures.ts';
+import { brokenOff, unreachable } from './response/failures.ts';
 import { headOf, sizeOf } from './response/head.ts';
-import { type Tokens, tokensOf, usageIn } from './usage.ts';
+import { type End, type Reply, wholeReply } from './response/reply.ts';
+import { nextTurn } from './scan-turns.ts';
+import { tokensOf, usageIn } from './usage.ts';
 
-/** How a body ended that was still to come when the answer began. */
-export interface End {
-  /** It broke off, or was not complete. */
-  error?: RouterError;
-  /** The reader left. */
-  left?: boolean;
-  tokens?: Tokens | undefined;
-}
-
-/** What a provider answered, read as far as it has to be before the caller may see it. */
-export interface Reply {
-  answer: Answer;
-  /** The provider's; 502 if what it sent under a 200 is a failure. */
-  status: number;
-  retryAfterMs: number | undefined;
-  tokens?: Tokens | undefined;
-  /** The error's, if it is the router's own. */
-  code?: string | undefined;
-  /** What the provider said at 401 or 403, redacted. */
-  providerMessage?: string;
-  /** What the provider's answer means. Absent for a success. */
-  judged?: Classification;
-  /** The body is still to come: nothing can be tried again. */
-  open: boolean;
-}
+export { type End, type Reply, wholeReply } from './response/reply.ts';
 
 export interface Reception {
   deployment: Deployment;
@@ -66,6 +43,9 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
+/** Longer errors are looked through one a turn of the event loop. */
+const shortError = 8_192;
+
 /**
  * Turns a provider's response into the caller's answer; a promise only if more of it has to come first.
  *
@@ -127,6 +107,7 @@ function kindReply(
 
 async function refusalReply({ deployment, response, reservation }: Reception): Promise<Reply> {
   const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
+  if (bytes.length > shortError) await nextTurn();
   reservation?.take(bytes.byteLength);
   return errorReply(deployment, response, response.status, bytes, complete);
 }
@@ -178,21 +159,37 @@ function readWhole(
   headers: Record<string, string>,
   kind: Kind,
   { chunks, size, complete }: Beginning,
-): Reply {
-  const { deployment, response, stream } = reception;
+): Reply | Promise<Reply> {
+  const { response } = reception;
   if (kind === 'json' && size > reception.maxAnswerBytes) {
     response.body.destroy();
     throw tooLong(reception);
   }
   if (!complete) return openReply(reception, headers, kind, chunks);
   const bytes = wholeOf(chunks);
-  const answer: Answer = { status: response.status, headers, body: redactorOf(reception).cover(bytes) };
+  const redactor = redactorOf(reception);
+  if (!redactor.isCostly(bytes)) return judgeWhole(reception, headers, kind, bytes, redactor.cover(bytes));
+  return redactor
+    .coverInSlices(bytes, nextTurn)
+    .then((body) => judgeWhole(reception, headers, kind, bytes, body));
+}
+
+/** @param bytes as the provider sent them; `body` is what the caller may see */
+function judgeWhole(
+  { deployment, response, stream, endpoint }: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+  bytes: Buffer,
+  body: Buffer,
+): Reply {
+  const answer: Answer = { status: response.status, headers, body };
+  const size = bytes.length;
   if (kind !== 'json' || size === 0) return wholeReply(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
   if (failure !== undefined) return errorReply(deployment, response, failure, bytes);
-  if (stream === true && reception.endpoint.streams !== undefined)
+  if (stream === true && endpoint.streams !== undefined)
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
@@ -237,11 +234,6 @@ function openReply(
   return open({ status: reception.response.status, headers, body });
 }
 
-/** An answer that is all there. */
-export function wholeReply(answer: Answer, code?: string, tokens?: Tokens): Reply {
-  return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
-}
-
 /** A whole answer that cannot be handed over. Asking again would be paid again, and would be answered alike. */
 function paidReply(error: RouterError): Reply {
   const judged: Classification = { meaning: 'unknown', decision: 'fail', signal: 'responsive' };
@@ -250,42 +242,6 @@ function paidReply(error: RouterError): Reply {
 
 function open(answer: Answer): Reply {
   return { ...wholeReply(answer), open: true };
-}
-
-function errorReply(
-  deployment: Deployment,
-  response: SignedResponse,
-  status: number,
-  bytes: Buffer,
-  complete = true,
-): Reply {
-  const { headers: given } = response;
-  const asked = retryAfterMs(given);
-  // Under a success, `status` is no more than what stands for a failure, unless the error tells its own.
-  const own = status === 502 ? response.status : status;
-  const judged = classifyAnswer({ status: own, headers: given, body: bytes });
-  const redactor = redactorOf({ deployment, response });
-  const redacted = redactor.bytes(bytes, complete);
-  const words = status === 401 || status === 403 ? providerMessage(redacted) : undefined;
-  const said = words === undefined ? {} : { providerMessage: words };
-  if (status === 401) {
-    const message = `The provider rejected the stored credential${shownKey(deployment)} of ${shown(deployment)}.`;
-    const error = new RouterError('provider_authentication_failed', message);
-    // The words may speak of the operator's account, so no team reads them.
-    const own = words === undefined || deployment.teamId === null ? {} : { provider_message: words };
-    const answer = errorAnswer(error, { provider_status: status, ...own });
-    return { ...wholeReply(answer, error.code), status, retryAfterMs: asked, judged, ...said };
-  }
-  const { 'content-length': _, ...passed } = withoutAccount(deployment, passHeaders(given));
-  const headers: Record<string, string> = { 'x-litellm-error-source': 'provider' };
-  for (const [name, value] of Object.entries(passed)) headers[name] = redactor.text(value);
-  const body = hideAccount(deployment, redacted);
-  return { ...wholeReply({ status, headers, body }), retryAfterMs: asked, judged, ...said };
-}
-
-/** Replaces what the provider was sent and must not be shown, if it repeats it. */
-function redactorOf({ deployment, response }: Pick<Reception, 'deployment' | 'response'>): Redactor {
-  return deployment.redactor(response.token);
 }
 
 function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {

@@ -12,6 +12,9 @@ export interface Secret {
   inAnswers: boolean;
 }
 
+/** Bytes that are looked through in one go. */
+const longestAtOnce = 65_536;
+
 /** Replaces one deployment's secrets in what its provider says. Made once, and what it looks with when it is first used. */
 export class Redactor {
   readonly #secrets: readonly Secret[];
@@ -50,6 +53,23 @@ export class Redactor {
   /** A successful answer: each byte of a secret becomes `*`. Returns `bytes` itself if there is none. */
   cover(bytes: Buffer): Buffer {
     return this.#mayHold(bytes) ? covered(bytes, this.#forAnswers().scan(bytes).marks) : bytes;
+  }
+
+  /** Whether `cover` would have to look through all of it, which takes time in proportion to its length. */
+  isCostly(bytes: Buffer): boolean {
+    return bytes.length > longestAtOnce && this.#mayHold(bytes);
+  }
+
+  /** The same as `cover`, slice by slice. @param turn lets other work run between two slices */
+  async coverInSlices(bytes: Buffer, turn: () => Promise<void>): Promise<Buffer> {
+    const stream = this.stream(false);
+    const out: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; at += longestAtOnce) {
+      stream.push(bytes.subarray(at, at + longestAtOnce), out);
+      await turn();
+    }
+    stream.flush(out);
+    return Buffer.concat(out);
   }
 
   /** The same for headers that are passed on. Returns `headers` itself if none holds a secret. */
