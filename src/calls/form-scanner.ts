@@ -184,7 +184,8 @@ export class FormScanner {
         if (at === 2 && this.#atStart && !first) throw boundaryInside();
         return at;
       }
-      if (before === 0x0a || before === 0x0d) throw boundaryInside();
+      // In a preamble undici takes it for a delimiter wherever it stands.
+      if (before === 0x0a || before === 0x0d || this.#step === 'preamble') throw boundaryInside();
       this.#pending.skip(at + 1);
     }
   }

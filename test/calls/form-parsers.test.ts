@@ -146,6 +146,11 @@ describe('the form scanner beside busboy, formidable and undici', () => {
     expect(read).toBeGreaterThan(100);
   });
 
+  it('refuses a boundary in the middle of a line of the preamble, where undici ends the form', () => {
+    const text = `bytes--${boundary}--${boundary}\r\n--${boundary}--`;
+    expect(scanned(Buffer.from(text), plainType)).toBeUndefined();
+  });
+
   it('reads twisted heads of parts and content types as they do, or refuses the form', async () => {
     let read = 0;
     await fc.assert(
