@@ -9,10 +9,10 @@ afterEach(async () => {
   await Promise.all(gateways.splice(0).map((gateway) => gateway.close()));
 });
 
-/** A provider that answers with the key it was called with. */
+/** A provider that answers with the key it was called with, without its beginning: the whole key would be covered. */
 const telling = () =>
   recordingProvider((request, response) => {
-    const key = String(request.headers.authorization).replace('Bearer ', '');
+    const key = String(request.headers.authorization).replace('Bearer sk-', '');
     sendJson(response, 200, chatCompletion('gpt-4o', key));
   });
 
