@@ -90,7 +90,7 @@ export function insertKey(record: TeamRecord, token: string, key: KeyRecord): vo
 /** Takes the keys that have ended out of the record; their hashes. */
 export function purgeExpired(record: TeamRecord, now: number): string[] {
   const ended = record.keys.filter(([, key]) => isExpired(key, now)).map(([token]) => token);
-  if (ended.length > 0) record.keys = record.keys.filter(([token]) => !ended.includes(token));
+  if (ended.length > 0) record.keys = record.keys.filter(([, key]) => !isExpired(key, now));
   return ended;
 }
 
