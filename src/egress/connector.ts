@@ -8,6 +8,7 @@ import { dialAddresses } from './dial-addresses.ts';
 import type { EgressPolicy } from './guard.ts';
 import { defaultConnectTimeoutMs, makeNames, type NameOptions } from './limits.ts';
 import type { LookupNames } from './names.ts';
+import { letEndWhilePaused } from './paused-parser.ts';
 import type { TeamKey } from './team-slots.ts';
 
 /** Why no connection is made to a host. */
@@ -71,7 +72,10 @@ export function guardedConnector(destination: Destination, options: ConnectorOpt
       }
       over = true;
       clearTimeout(timer);
-      if (error === null) return callback(null, socket as Socket);
+      if (error === null) {
+        letEndWhilePaused(socket as Socket);
+        return callback(null, socket as Socket);
+      }
       stop();
       callback(error, null);
     };
