@@ -9,6 +9,8 @@ export interface Course {
   end(out: Uint8Array[]): unknown;
   /** It broke off: returns the error that the reader gets behind `out`; `undefined` if all had come that matters. */
   broken(error: unknown, out: Uint8Array[]): unknown;
+  /** Whether the reader has been given all that matters. */
+  finished(): boolean;
   /** The reader left. Returns whether it has read all that matters, so that the rest is only read off. */
   left(): boolean;
 }
@@ -45,6 +47,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#ready = [...ready];
     this.#head = [...head];
     source.whenBroken(() => this.#breakOff());
+    source.whenLeft(() => this.#leave());
   }
 
   [Symbol.asyncIterator](): this {
@@ -109,6 +112,15 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
   /** A caller that has left does not come for the failure, and the call would never end. */
   #breakOff(): void {
     while (!this.#ended && this.#advance());
+  }
+
+  /** Its caller leaves. Returns whether that changes nothing, because all that matters has come. */
+  #leave(): boolean {
+    this.#breakOff();
+    if (this.#ended) return true;
+    if (!this.#course.finished()) return false;
+    this.#ended = true;
+    return this.#course.left();
   }
 
   #break(cause: unknown): void {

@@ -224,6 +224,7 @@ function openReply(
         return undefined;
       },
       broken: (error) => broken(reception, error),
+      finished: () => false,
       left() {
         reception.ended({ left: true });
         return false;

@@ -122,7 +122,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** At once, even if undici has no connection yet that it could close. */
   readonly #leave = (): void => {
     const reason = this.#signal?.reason;
-    this.#body?.fail(reason);
+    if (this.#body?.leave(reason)) return;
     this.#reject(reason);
     if (this.#controller === undefined) this.#abandon?.(asError(reason));
     else this.#controller.abort(asError(reason));

@@ -35,6 +35,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   #changed: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #broken: (() => void) | undefined;
+  #left: (() => boolean) | undefined;
   #restTimer: NodeJS.Timeout | undefined;
   /** Bytes that are still read only to be dropped. */
   #restLeft: number | undefined;
@@ -74,6 +75,22 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   whenBroken(listener: () => void): void {
     this.#broken = listener;
     if (this.#error !== undefined) setImmediate(listener);
+  }
+
+  /** Asks the one who passes it on, when its caller leaves, whether all that matters has come. */
+  whenLeft(listener: () => boolean): void {
+    this.#left = listener;
+  }
+
+  /** The caller leaves. Returns whether the rest is only read off, so that the provider's connection stays. */
+  leave(reason: unknown): boolean {
+    if (!this.#finished && this.#left?.() === true) {
+      this.readOff();
+      this.#tell();
+      return true;
+    }
+    this.fail(reason);
+    return false;
   }
 
   /**

@@ -64,9 +64,13 @@ export class EventCourse implements Course {
     return error;
   }
 
+  finished(): boolean {
+    return this.#reported || this.#options.watch.isComplete();
+  }
+
   /** A reader that leaves a stream whose end it has seen has read it all. */
   left(): boolean {
-    const finished = this.#reported || this.#options.watch.isComplete();
+    const finished = this.finished();
     this.#report(finished ? {} : { left: true });
     return finished;
   }
