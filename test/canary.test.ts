@@ -20,6 +20,7 @@ import { closeConnections } from './fixtures/connections.ts';
 import { echoingProvider, failingModels } from './fixtures/echoing-provider.ts';
 import { bodiesOf, type DocumentedRoute, documentedRoutes } from './fixtures/every-route.ts';
 import type { RecordingProvider } from './fixtures/recording-provider.ts';
+import { routerMethods } from './fixtures/router-methods.ts';
 import { type StoredBytes, storedBytes } from './fixtures/stored-bytes.ts';
 import { temporaryFolder } from './fixtures/temporary-folder.ts';
 
@@ -347,10 +348,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       fetchFor: [() => router.fetchFor('acme')(`https://api.openai.com/?key=${params.api_key}`)],
     };
     for (const calls of Object.values(methods)) for (const call of calls) await attempt(call);
-    const names = [
-      ...Object.getOwnPropertyNames(TeamModelRouter.prototype),
-      ...Object.getOwnPropertyNames(router),
-    ];
+    const names = routerMethods(router);
     expect(names.filter((method) => methods[method] === undefined)).toEqual(['close']);
     expect(Object.keys(await router.encryptionKeyUsage())).toEqual(['new']);
     await copyStorage(stored.storage, memoryStorage(), { onProgress: (progress) => ear.hear(progress) });
