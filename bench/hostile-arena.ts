@@ -80,11 +80,12 @@ export class Arena {
     this.#child.kill('SIGKILL');
   }
 
-  /** Runs one attack, no longer than `limitMs`, while the honest team calls all the time. */
-  async suffer(attack: Attack, limitMs: number): Promise<Damage> {
+  /** Runs one attack, no longer than `limitMs`, while the honest team calls all the time. @param prepare is not measured */
+  async suffer(attack: Attack, limitMs: number, prepare?: Attack): Promise<Damage> {
     const { pid = 0 } = this.#child;
     await this.model('honest', 'model', 'good');
     const key = await this.key('honest');
+    await prepare?.(this);
     for (let call = 0; call < 200; call++) await this.chat(key, '{"model":"model","messages":[]}');
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
     const idleBytes = memoryOf(pid, 'VmRSS');

@@ -18,6 +18,8 @@ interface Shape {
   /** Of one unit; a few megabytes, so that a call's own cost is small beside it. */
   size: number;
   attack: (size: number) => Attack;
+  /** What is there before it, which is not measured. */
+  prepare?: (size: number) => Attack;
 }
 
 const mebibyte = 1_048_576;
@@ -66,14 +68,30 @@ const errorShapes: Shape[] = ['error', 'alike', 'slashes', 'percents'].map((kind
   },
 }));
 
+function manyModels(size: number): Attack {
+  return async (arena) => {
+    for (let at = 0; at < size; at++) await arena.model('hostile', `model ${at}`, 'good');
+    return '';
+  };
+}
+
 const recordShapes: Shape[] = [
   {
     name: 'models of one team, listed',
     size: 200,
-    attack: (size) => async (arena) => {
-      for (let at = 0; at < size; at++) await arena.model('hostile', `model ${at}`, 'good');
+    prepare: manyModels,
+    attack: () => async (arena) => {
       const key = await arena.key('hostile');
-      for (let at = 0; at < 5; at++) await arena.send(key, '/model/info');
+      for (let at = 0; at < 40; at++) await arena.send(key, '/model/info');
+      return '';
+    },
+  },
+  {
+    name: 'models of one team, 50 more added',
+    size: 200,
+    prepare: manyModels,
+    attack: (size) => async (arena) => {
+      for (let at = 0; at < 50; at++) await arena.model('hostile', `model ${size + at}`, 'good');
       return '';
     },
   },
@@ -115,7 +133,7 @@ export async function measure(shape: Shape, gateway: string, providers: Provider
     let cpuSeconds = Number.POSITIVE_INFINITY;
     for (let run = 0; run < runs; run++) {
       const arena = await Arena.open(gateway, providers);
-      const damage = await arena.suffer(shape.attack(size), 20_000);
+      const damage = await arena.suffer(shape.attack(size), 20_000, shape.prepare?.(size));
       arena.close();
       if (damage.lost !== undefined) measured.lost = damage.lost;
       cpuSeconds = Math.min(cpuSeconds, damage.cpuSeconds);

@@ -104,12 +104,12 @@ function chunked(name: string): Answer | undefined {
     let whole = prepared.get(name);
     if (whole === undefined) {
       const { type, status, body } = make(Number(bytes));
-      const head = `HTTP/1.1 ${status} x\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`;
+      const head = `HTTP/1.1 ${status} x\r\ncontent-type: ${type}\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n`;
       whole = Buffer.concat([Buffer.from(head), inChunks(body, Number(size))]);
       prepared.set(name, whole);
     }
-    // By the socket itself: an HTTP server would join what is written together.
-    if (paced === undefined) response.socket?.write(whole);
+    // By the socket itself: an HTTP server would join what is written together. It would not answer another request there.
+    if (paced === undefined) response.socket?.end(whole);
     else if (response.socket !== null) writeApart(response.socket, whole, Number(size));
   };
 }

@@ -97,3 +97,21 @@ it('an error that is too long to pass on whole does not end in half a secret', a
   await router.close();
   await provider.close();
 });
+
+it('a long error is redacted in slices as it is in one go, wherever a slice ends', async () => {
+  const slice = 65_536;
+  const place = fc.integer({ min: -120, max: 120 });
+  const written = fc.constantFrom(...Object.values(forms));
+  await fc.assert(
+    fc.asyncProperty(place, written, written, fc.boolean(), async (at, first, second, complete) => {
+      const filling = 'word '.repeat(slice / 5 + 40);
+      const text = `${filling.slice(0, slice + at)}${first(secret)} ${filling.slice(0, slice - 60)}${second(secret)}`;
+      let turns = 0;
+      const turn = async () => void turns++;
+      const sliced = await redactor(secret).bytesInSlices(Buffer.from(text), complete, turn);
+      expect(sliced.toString()).toBe(redactor(secret).bytes(Buffer.from(text), complete).toString());
+      expect(turns).toBeGreaterThanOrEqual(2);
+    }),
+    { numRuns: 60 },
+  );
+});

@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
+import { nextTurn } from '../turn.ts';
 import type { Shape } from './body-shape.ts';
 import { CallControls, metadataTags } from './call-controls.ts';
 import { isLiteral, quote, stringAt } from './json-bytes.ts';
 import { BodyReader, type MemberSpan } from './json-reader.ts';
 import { JsonScanner } from './json-scanner.ts';
-import { nextTurn } from './scan-turns.ts';
 
 export { forbiddenKeys } from './json-reader.ts';
 

@@ -1,5 +1,5 @@
 import type { ResponseBody } from '../egress/response-body.ts';
-import { nextTurn } from './scan-turns.ts';
+import { nextTurn } from '../turn.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {

@@ -1,6 +1,7 @@
 import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
+import { nextTurn } from '../turn.ts';
 import { hideAccount, withoutAccount } from './account-names.ts';
 import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
@@ -19,7 +20,6 @@ import { EventCourse } from './response/event-course.ts';
 import { brokenOff, unreachable } from './response/failures.ts';
 import { headOf, sizeOf } from './response/head.ts';
 import { type End, type Reply, wholeReply } from './response/reply.ts';
-import { nextTurn } from './scan-turns.ts';
 import { tokensOf, usageIn } from './usage.ts';
 
 export { type End, type Reply, wholeReply } from './response/reply.ts';
@@ -43,7 +43,7 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
-/** Longer errors are looked through one a turn of the event loop. */
+/** Longer errors are looked through in slices, one a turn of the event loop. */
 const shortError = 8_192;
 
 /**
@@ -107,9 +107,21 @@ function kindReply(
 
 async function refusalReply({ deployment, response, reservation }: Reception): Promise<Reply> {
   const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
-  if (bytes.length > shortError) await nextTurn();
   reservation?.take(bytes.byteLength);
-  return errorReply(deployment, response, response.status, bytes, complete);
+  return refused({ deployment, response }, response.status, bytes, complete);
+}
+
+/** @param complete whether the bytes are all of the error */
+function refused(
+  signed: Pick<Reception, 'deployment' | 'response'>,
+  status: number,
+  bytes: Buffer,
+  complete = true,
+): Reply | Promise<Reply> {
+  const redactor = redactorOf(signed);
+  const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
+  if (bytes.length <= shortError) return reply(redactor.bytes(bytes, complete));
+  return redactor.bytesInSlices(bytes, complete, nextTurn).then(reply);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
@@ -118,7 +130,7 @@ function eventReply(reception: Reception, headers: Record<string, string>, head:
   const api = endpoint.streams ?? 'chat';
   const covered = redactor.stream(true);
   const course = new EventCourse({
-    watch: new EventWatch((events) => hideAccount(deployment, redactor.bytes(events)), api, expectedChoices),
+    watch: new EventWatch((events) => hideAccount(deployment, redactor.event(events)), api, expectedChoices),
     covered,
     judged: endpoint.method !== 'GET',
     failureOf: (cause) => brokenOff(deployment, cause, cancel),
@@ -181,14 +193,14 @@ function judgeWhole(
   kind: Kind,
   bytes: Buffer,
   body: Buffer,
-): Reply {
+): Reply | Promise<Reply> {
   const answer: Answer = { status: response.status, headers, body };
   const size = bytes.length;
   if (kind !== 'json' || size === 0) return wholeReply(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
-  if (failure !== undefined) return errorReply(deployment, response, failure, bytes);
+  if (failure !== undefined) return refused({ deployment, response }, failure, bytes);
   if (stream === true && endpoint.streams !== undefined)
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =

@@ -3,7 +3,7 @@ import type { Scan } from './secret-matcher.ts';
 /** Takes the place of each byte of a secret in successful answers: as many as it had, so that lengths stay right. */
 const coverByte = 0x2a;
 /** What goes on for longer is no secret: the longest one in the longest form is shorter. */
-const maxHeldBytes = 131_072;
+export const maxHeldBytes = 131_072;
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;

@@ -1,4 +1,4 @@
-import { CoveredStream, covered } from './covered-stream.ts';
+import { CoveredStream, covered, maxHeldBytes } from './covered-stream.ts';
 import { redactCredentials } from './credential-patterns.ts';
 import { Prefilter } from './prefilter.ts';
 import { type Scan, SecretMatcher } from './secret-matcher.ts';
@@ -41,13 +41,35 @@ export class Redactor {
    * @param complete whether they are all of them: else what may be the beginning of a secret is left out
    */
   bytes(bytes: Buffer, complete = true): Buffer {
-    const { marks, openFrom } = this.#all().scan(bytes);
+    return this.#redacted(bytes, this.#all().scan(bytes), complete);
+  }
+
+  /** The same as `bytes`, slice by slice. @param turn lets other work run between two slices */
+  async bytesInSlices(bytes: Buffer, complete: boolean, turn: () => Promise<void>): Promise<Buffer> {
+    const matcher = this.#all();
+    const scan: Scan = { marks: undefined, openFrom: 0 };
+    for (let end = 0; end < bytes.length; ) {
+      end = Math.min(end + longestAtOnce, bytes.length);
+      const start = scan.openFrom;
+      const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
+      if (marks !== undefined) {
+        scan.marks ??= new Uint8Array(bytes.length);
+        for (const [at, mark] of marks.entries()) if (mark !== 0) scan.marks[start + at] = mark;
+      }
+      scan.openFrom = Math.max(start + openFrom, end - maxHeldBytes);
+      await turn();
+    }
+    return this.#redacted(bytes, scan, complete);
+  }
+
+  /** The same for an event of a covered stream that tells of an error. In a long one the covered secrets are all. */
+  event(bytes: Buffer): Buffer {
+    return bytes.length > longestAtOnce ? withoutCredentials(bytes) : this.bytes(bytes);
+  }
+
+  #redacted(bytes: Buffer, { marks, openFrom }: Scan, complete: boolean): Buffer {
     const end = complete ? bytes.length : openFrom;
-    const replaced = this.#replace(bytes.subarray(0, end), marks);
-    // latin1 maps each byte to one character and back.
-    const text = replaced.toString('latin1');
-    const redacted = redactCredentials(text);
-    return redacted === text ? replaced : Buffer.from(redacted, 'latin1');
+    return withoutCredentials(this.#replace(bytes.subarray(0, end), marks));
   }
 
   /** A successful answer: each byte of a secret becomes `*`. Returns `bytes` itself if there is none. */
@@ -141,4 +163,11 @@ export class Redactor {
     }
     return Buffer.concat(parts);
   }
+}
+
+function withoutCredentials(bytes: Buffer): Buffer {
+  // latin1 maps each byte to one character and back.
+  const text = bytes.toString('latin1');
+  const redacted = redactCredentials(text);
+  return redacted === text ? bytes : Buffer.from(redacted, 'latin1');
 }

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
-import { decode, type TeamRecord, teamPrefix } from './record.ts';
+import { readRecord } from './read-record.ts';
+import { type TeamRecord, teamPrefix } from './record.ts';
 import { Slices } from './slices.ts';
 
 /** A team whose record cannot be read: an operator can export and delete it. */
@@ -50,7 +51,7 @@ export async function listRecords<View>(
     for (const { key, value } of page.entries) {
       const teamId = teamIdIn(key);
       try {
-        views.push(view(decode(value ?? '', teamId)));
+        views.push(view(await readRecord(value ?? '', teamId)));
       } catch (error) {
         if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
         unreadable.push({ team_id: teamId, unreadable: true, reason: error.message });

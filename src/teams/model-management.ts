@@ -145,8 +145,9 @@ export class ModelManagement {
     const record = await this.#registry.read(teamId);
     if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
-    await this.#readability.prepare(record);
-    return modelList(record, this.#readable(teamId));
+    if (record === undefined) return { data: [] };
+    const unreadable = await this.#readability.unreadableOf(record);
+    return modelList(record, (deployment) => !unreadable.has(deployment));
   }
 
   /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */

@@ -20,15 +20,18 @@ export class Readability {
     this.#ring = ring;
   }
 
-  /** Opens what is not remembered, so that `of` opens nothing for this record. */
-  async prepare(record: TeamRecord | undefined): Promise<void> {
+  /** Judges every deployment of a record, and returns those whose secrets do not all open. */
+  async unreadableOf(record: TeamRecord): Promise<Set<DeploymentRecord>> {
+    const unreadable = new Set<DeploymentRecord>();
     const slices = new Slices();
-    for (const [, pool] of record?.pools ?? []) {
+    for (const [, pool] of record.pools) {
       for (const deployment of pool.deployments) {
-        this.of(record?.team_id ?? null, deployment);
+        if (!this.of(record.team_id, deployment)) unreadable.add(deployment);
         if (slices.spent) await slices.pass();
       }
     }
+    await slices.pass();
+    return unreadable;
   }
 
   /** Returns whether every secret of the deployment opens. */

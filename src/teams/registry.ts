@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUnavailable, RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
-import { decode, encode, limits, recordKey, type TeamRecord } from './record.ts';
+import { readRecord } from './read-record.ts';
+import { encode, limits, recordKey, type TeamRecord } from './record.ts';
 
 /**
  * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
@@ -64,7 +65,7 @@ export class Registry {
   /** Reads a team's record past every cache. */
   async read(teamId: string | null): Promise<TeamRecord | undefined> {
     const stored = await this.#storage.get(recordKey(teamId));
-    return stored === undefined || stored === 'unchanged' ? undefined : decode(stored.value, teamId);
+    return stored === undefined || stored === 'unchanged' ? undefined : readRecord(stored.value, teamId);
   }
 
   /** @throws RouterError what the change throws; `conflict`, `storage_unavailable`, `corrupt_record`. */
@@ -133,7 +134,7 @@ export class Registry {
       if (attempt > 0) await wait(Math.random() * Math.min(2 ** attempt, 64));
       const stored = await this.#storage.get(key, { signal });
       const current = stored === undefined || stored === 'unchanged' ? undefined : stored;
-      const before = current === undefined ? undefined : decode(current.value, teamId);
+      const before = current === undefined ? undefined : await readRecord(current.value, teamId);
       const done = uncertain.find((write) => happened(write, before));
       if (done !== undefined) {
         this.#options.onWrite(teamId);

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { nextTurn } from '../turn.ts';
 
 /** Milliseconds that one piece of long work may take before the event loop gets a turn. */
 const sliceMs = 8;

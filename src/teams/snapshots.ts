@@ -4,7 +4,8 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import { boundedWait } from '../storage/bounded-wait.ts';
 import type { Storage, StorageEvent, Version } from '../storage/storage.ts';
 import { Deployment } from './deployment.ts';
-import { decode, type KeyRecord, recordKey, type TeamRecord, teamOfRecord } from './record.ts';
+import { readRecord } from './read-record.ts';
+import { type KeyRecord, recordKey, type TeamRecord, teamOfRecord } from './record.ts';
 
 /** A team's record compiled for calls. */
 export interface TeamSnapshot {
@@ -187,7 +188,7 @@ export class Snapshots {
     const stored = await this.#reach(() => this.#storage.get(key, unless === undefined ? {} : { unless }));
     if (stored === 'unchanged') return { snapshot: entry?.snapshot, version: unless, readAt, expired: false };
     if (stored === undefined) return { snapshot: undefined, version: undefined, readAt, expired: false };
-    const snapshot = compile(this.#ring, decode(stored.value, teamId));
+    const snapshot = compile(this.#ring, await readRecord(stored.value, teamId));
     return { snapshot, version: stored.version, readAt, expired: false };
   }
 

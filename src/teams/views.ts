@@ -74,8 +74,7 @@ export function modelView(record: TeamRecord, id: string, readable: Readable): M
   };
 }
 
-export function modelList(record: TeamRecord | undefined, readable: Readable): ModelList {
-  if (record === undefined) return { data: [] };
+export function modelList(record: TeamRecord, readable: Readable): ModelList {
   const rowsOf = (name: string, pool: PoolRecord) =>
     pool.deployments.map((deployment) => ({
       model_name: name,

@@ -10,13 +10,17 @@ import { providerMessage } from '../provider-message.ts';
 import { shown } from './failures.ts';
 import { type Reply, wholeReply } from './reply.ts';
 
-/** Returns the answer to a provider's refusal: its own words, redacted, or 424 where it rejected the stored credential. */
+/**
+ * Returns the answer to a provider's refusal: its own words, redacted, or 424 where it rejected the stored credential.
+ *
+ * @param bytes as the provider sent them; `redacted` is what others may read of them
+ */
 export function errorReply(
   deployment: Deployment,
   response: SignedResponse,
   status: number,
   bytes: Buffer,
-  complete = true,
+  redacted: Buffer,
 ): Reply {
   const { headers: given } = response;
   const asked = retryAfterMs(given);
@@ -24,7 +28,6 @@ export function errorReply(
   const own = status === 502 ? response.status : status;
   const judged = classifyAnswer({ status: own, headers: given, body: bytes });
   const redactor = redactorOf({ deployment, response });
-  const redacted = redactor.bytes(bytes, complete);
   const words = status === 401 || status === 403 ? providerMessage(redacted) : undefined;
   const said = words === undefined ? {} : { providerMessage: words };
   if (status === 401) {
