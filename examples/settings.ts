@@ -1,4 +1,4 @@
-import type { ModelBody, TeamModelRouter } from 'team-model-router';
+import { isRouterError, type ModelBody, type TeamModelRouter } from 'team-model-router';
 
 /** The name under which every team's model stands in this application. */
 export const modelName = 'assistant';
@@ -19,11 +19,20 @@ export async function saveAzureModel(router: TeamModelRouter, teamId: string, se
   } satisfies ModelBody;
   const { status } = await router.testModel(teamId, body);
   if (status !== 'ok') return { saved: false, status };
-  const { data } = await router.listModels(teamId);
-  const saved = data.find(({ model_name }) => model_name === modelName);
-  const { litellm_params } = saved
-    ? await router.updateModel(teamId, saved.model_info.id, { litellm_params: body.litellm_params })
-    : await router.addModel(teamId, body);
+  const { litellm_params } = await save(router, teamId, body);
   // Masked, as `sk-...cb07`: fit to be shown.
   return { saved: true, status, api_key: litellm_params.api_key };
+}
+
+/** Adds the team's model, or updates it if the team has one: two saves at the same time leave one model. */
+async function save(router: TeamModelRouter, teamId: string, body: ModelBody) {
+  try {
+    return await router.addModel(teamId, body, { unique: true });
+  } catch (error) {
+    if (!isRouterError(error) || error.code !== 'already_exists') throw error;
+    const { data } = await router.listModels(teamId);
+    const saved = data.find(({ model_name }) => model_name === body.model_name);
+    if (saved === undefined) throw error;
+    return router.updateModel(teamId, saved.model_info.id, { litellm_params: body.litellm_params });
+  }
 }

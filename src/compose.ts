@@ -21,6 +21,7 @@ import type { ModelBody } from './schemas.ts';
 import { KeyRing } from './secrets/keyring.ts';
 import { withDeadline } from './storage/deadline.ts';
 import type { Storage } from './storage/storage.ts';
+import type { Actor } from './teams/actor.ts';
 import { checkBase } from './teams/check-base.ts';
 import { Deployment } from './teams/deployment.ts';
 import { KeyManagement } from './teams/key-management.ts';
@@ -29,7 +30,7 @@ import { ModelManagement } from './teams/model-management.ts';
 import { Registry } from './teams/registry.ts';
 import { Rotation } from './teams/rotation.ts';
 import { Snapshots } from './teams/snapshots.ts';
-import { type Actor, TeamManagement } from './teams/team-management.ts';
+import { TeamManagement } from './teams/team-management.ts';
 
 /** What a router is made of, put together once. */
 export interface Rooms {

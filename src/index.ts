@@ -30,10 +30,11 @@ export type {
   StoredValue,
   Version,
 } from './storage/storage.ts';
+export type { Actor, ModelOptions } from './teams/actor.ts';
 export type { VerifiedKey } from './teams/key-verifier.ts';
 export type { KeyView } from './teams/keys.ts';
 export type { UnreadableTeam } from './teams/listing.ts';
 export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 export type { SettingsView } from './teams/settings.ts';
-export type { Actor, TeamPage } from './teams/team-management.ts';
+export type { TeamPage } from './teams/team-management.ts';
 export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

@@ -1,9 +1,10 @@
 import type { Rooms } from './compose.ts';
 import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
+import type { Actor, ModelOptions } from './teams/actor.ts';
 import type { KeyPage } from './teams/key-management.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
 import type { KeyView } from './teams/keys.ts';
-import { type Actor, checkTeamId, type TeamPage } from './teams/team-management.ts';
+import { checkTeamId, type TeamPage } from './teams/team-management.ts';
 import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
 
 /** Manages teams, models and keys: the methods of a router that send no calls. */
@@ -65,12 +66,12 @@ export abstract class RouterManagement {
   }
 
   /**
-   * Adds a deployment under a public name of the team. A second one under the same name joins its pool.
+   * Adds a deployment under a public name of the team. A second one under the same name joins its pool; with `unique` it is refused.
    * @throws RouterError `invalid_request` with the path of the field, `api_base_not_allowed`, `team_not_found`
-   * (with `teams: 'explicit'`), `conflict`, `storage_unavailable`
+   * (with `teams: 'explicit'`), `already_exists` (with `unique`), `conflict`, `storage_unavailable`
    */
-  async addModel(teamId: string, body: ModelBody, actor?: Actor): Promise<ModelView> {
-    return this.#rooms.models.add(checkTeamId(teamId), body, actor);
+  async addModel(teamId: string, body: ModelBody, options?: ModelOptions): Promise<ModelView> {
+    return this.#rooms.models.add(checkTeamId(teamId), body, options);
   }
 
   /**
@@ -78,8 +79,13 @@ export abstract class RouterManagement {
    * secrets again (`api_key_required`).
    * @throws RouterError `model_not_found`, and as `addModel`
    */
-  async updateModel(teamId: string, id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {
-    return this.#rooms.models.update(checkTeamId(teamId), id, patch, actor);
+  async updateModel(
+    teamId: string,
+    id: string,
+    patch: ModelPatch,
+    options?: ModelOptions,
+  ): Promise<ModelView> {
+    return this.#rooms.models.update(checkTeamId(teamId), id, patch, options);
   }
 
   /** @throws RouterError `model_not_found` */
@@ -98,13 +104,13 @@ export abstract class RouterManagement {
   }
 
   /** Adds a deployment of the operator's own, for the teams that have its name on their allow-list (`models`). */
-  addSharedModel(body: ModelBody, actor?: Actor): Promise<ModelView> {
-    return this.#rooms.models.add(null, body, actor);
+  addSharedModel(body: ModelBody, options?: ModelOptions): Promise<ModelView> {
+    return this.#rooms.models.add(null, body, options);
   }
 
   /** As `updateModel`, for a shared deployment. */
-  updateSharedModel(id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {
-    return this.#rooms.models.update(null, id, patch, actor);
+  updateSharedModel(id: string, patch: ModelPatch, options?: ModelOptions): Promise<ModelView> {
+    return this.#rooms.models.update(null, id, patch, options);
   }
 
   /** @throws RouterError `model_not_found` */

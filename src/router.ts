@@ -12,8 +12,9 @@ import { compose, type Rooms } from './compose.ts';
 import type { RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
 import type { ModelBody } from './schemas.ts';
+import type { Actor } from './teams/actor.ts';
 import type { RotationOptions, RotationProgress } from './teams/rotation.ts';
-import { type Actor, checkTeamId } from './teams/team-management.ts';
+import { checkTeamId } from './teams/team-management.ts';
 
 /**
  * Keeps each team's own models and provider keys, and sends every OpenAI call of a team out with that team's key

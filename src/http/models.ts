@@ -9,7 +9,10 @@ import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.
 const id = z.string().min(1).max(256);
 const byId = z.strictObject({ id });
 const byInfoId = z.strictObject({ model_info: z.strictObject({ id }) });
-const update = modelPatch.extend({ model_info: modelPatch.shape.model_info.unwrap().extend({ id }) });
+const isUnique = z.boolean().default(false);
+const addition = modelBody.extend({ unique: isUnique });
+const patch = modelPatch.extend({ unique: isUnique });
+const update = patch.extend({ model_info: modelPatch.shape.model_info.unwrap().extend({ id }) });
 const listing = z.strictObject({ litellm_model_id: id.optional(), team_id: z.string().optional() });
 
 /** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
@@ -19,12 +22,14 @@ export const modelRoutes: readonly Route[] = [
     paths: ['/model/new', '/model/add'],
     permission: 'models',
     summary: 'Adds a model to a team, or, with the master key and without a team_id, a shared one',
-    body: modelBody,
-    async run({ router, credential, body }) {
+    body: addition,
+    async run({ router, credential, body: { unique, ...body } }) {
       const given = body.model_info?.team_id;
-      const actor = actorOf(credential);
-      if (!credential.master) return router.addModel(teamOf(credential, given), body, actor);
-      return given === undefined ? router.addSharedModel(body, actor) : router.addModel(given, body, actor);
+      const options = { ...actorOf(credential), unique };
+      if (!credential.master) return router.addModel(teamOf(credential, given), body, options);
+      return given === undefined
+        ? router.addSharedModel(body, options)
+        : router.addModel(given, body, options);
     },
   }),
   route({
@@ -40,7 +45,7 @@ export const modelRoutes: readonly Route[] = [
     paths: ['/model/{id}/update'],
     permission: 'models',
     summary: 'Changes what is sent; null clears; a new model_name renames',
-    body: modelPatch,
+    body: patch,
     run: (request) => change(request, request.params.id ?? ''),
   }),
   route({
@@ -93,15 +98,19 @@ export const modelRoutes: readonly Route[] = [
 
 type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'credential'>;
 
-async function change(request: Asked & { body: z.output<typeof modelPatch> }, modelId: string) {
-  const { router, credential, body } = request;
+async function change(request: Asked & { body: z.output<typeof patch> }, modelId: string) {
+  const {
+    router,
+    credential,
+    body: { unique, ...body },
+  } = request;
   if (!credential.master) teamOf(credential, body.model_info?.team_id);
   const owner = await ownerOf(router, credential, modelId);
   if (owner === undefined) throw modelNotFound(modelId);
-  const actor = actorOf(credential);
+  const options = { ...actorOf(credential), unique };
   return owner === null
-    ? router.updateSharedModel(modelId, body, actor)
-    : router.updateModel(owner, modelId, body, actor);
+    ? router.updateSharedModel(modelId, body, options)
+    : router.updateModel(owner, modelId, body, options);
 }
 
 async function remove({ router, credential }: Asked, modelId: string) {

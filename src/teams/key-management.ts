@@ -2,6 +2,7 @@ import { RouterError } from '../errors.ts';
 import { type KeyBody, type KeyPatch, keyBody, keyPatch } from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
+import { type Actor, stampOf } from './actor.ts';
 import {
   findKey,
   hashKey,
@@ -20,7 +21,7 @@ import { listRecords, type UnreadableTeam } from './listing.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
-import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
+import { checkTeamId, teamNotFound } from './team-management.ts';
 
 export interface KeyPage {
   keys: KeyView[];

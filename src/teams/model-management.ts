@@ -4,7 +4,9 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { isText } from '../values.ts';
+import { type Actor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
 import {
+  checkUnused,
   idTaken,
   insertDeployment,
   makeDeployment,
@@ -22,7 +24,7 @@ import {
   type TeamRecord,
 } from './record.ts';
 import type { Registry } from './registry.ts';
-import { type Actor, checkTeamId, stampOf, teamNotFound } from './team-management.ts';
+import { checkTeamId, teamNotFound } from './team-management.ts';
 import { type ModelList, type ModelView, modelList, modelView } from './views.ts';
 
 export interface ModelManagementOptions {
@@ -56,7 +58,8 @@ export class ModelManagement {
     this.#options = options;
   }
 
-  async add(teamId: string | null, given: ModelBody, actor?: Actor): Promise<ModelView> {
+  async add(teamId: string | null, given: ModelBody, options?: ModelOptions): Promise<ModelView> {
+    const { actor, unique } = readModelOptions(options);
     const { name, deployment } = this.#prepare(teamId, given, actor);
     if (given.model_info?.id !== undefined) await this.#claim(given.model_info.id, actor);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
@@ -64,6 +67,7 @@ export class ModelManagement {
     try {
       return await this.#registry.change(teamId, (existing) => {
         const record = existing ?? this.#implicitRecord(teamId, actor);
+        if (unique) checkUnused(record, name);
         insertDeployment(record, name, deployment);
         return { record, result: this.#view(record, deployment.id) };
       });
@@ -103,7 +107,13 @@ export class ModelManagement {
     }
   }
 
-  async update(teamId: string | null, id: string, patch: ModelPatch, actor?: Actor): Promise<ModelView> {
+  async update(
+    teamId: string | null,
+    id: string,
+    patch: ModelPatch,
+    options?: ModelOptions,
+  ): Promise<ModelView> {
+    const { actor, unique } = readModelOptions(options);
     if (teamId !== null) checkTeamId(teamId);
     const body = parse(modelPatch, patch);
     checkOwner(teamId, body.model_info?.team_id);
@@ -113,9 +123,10 @@ export class ModelManagement {
       });
     }
     return this.#registry.change(teamId, (existing) => {
-      const { record } = touchable(existing, id, actor);
+      const { record, name: before } = touchable(existing, id, actor);
       const name = body.model_name;
       if (name !== undefined && !mayTouch(actor, name)) throw notAllowed(name);
+      if (unique && name !== undefined && name !== before) checkUnused(record, name);
       const check = (base: string) => this.#options.checkBase(base, teamId === null);
       patchDeployment(this.#ring, record, id, body, stampOf(actor), check);
       return { record, result: this.#view(record, id) };

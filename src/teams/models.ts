@@ -184,6 +184,14 @@ export function modelNotFound(id: string): RouterError {
   });
 }
 
+/** @throws RouterError `already_exists` if the record has a model under this public name */
+export function checkUnused(record: TeamRecord, name: string): void {
+  if (!record.pools.some(([known]) => known === name)) return;
+  const whose = record.team_id === null ? 'among the shared models' : 'in this team';
+  const message = `model_name: ${JSON.stringify(name)} already exists ${whose}. Update that model, or choose another name.`;
+  throw new RouterError('already_exists', message, { param: 'model_name' });
+}
+
 /** Only an operator hears it, who alone may choose an id. */
 export function idTaken(id: string): RouterError {
   const message = `There is a model with id ${JSON.stringify(id)} already.`;

@@ -10,6 +10,7 @@ import {
 } from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
+import { type Actor, stampOf } from './actor.ts';
 import { listRecords, type UnreadableTeam } from './listing.ts';
 import { removePointer } from './pointers.ts';
 import { keyPointerKey, modelPointerKey, newRecord, recordKey, type TeamRecord } from './record.ts';
@@ -17,28 +18,12 @@ import type { Registry } from './registry.ts';
 import { nameCheck, patchSettings } from './settings.ts';
 import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
-/** Who does it, for `created_by` and `updated_by`. */
-export interface Actor {
-  /** Default `default_user_id`, as documented. */
-  userId?: string;
-  /** The public names whose models may be touched; absent: all. */
-  models?: readonly string[];
-  /** The operator, who may bring the ids of deployments along; nobody else may choose one. */
-  operator?: boolean;
-}
-
 export interface TeamPage {
   teams: TeamView[];
   /** The teams of this page whose records cannot be read; absent if there are none. */
   unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
-}
-
-const defaultUser = 'default_user_id';
-
-export function stampOf(actor: Actor | undefined): { at: string; by: string } {
-  return { at: new Date().toISOString(), by: actor?.userId ?? defaultUser };
 }
 
 const plainId = /^[\w.@-]{1,256}$/;

@@ -107,6 +107,18 @@ export function describeApplication(name: string, start: Start): void {
       expect((await router.listModels('acme')).data).toHaveLength(1);
     });
 
+    it('leaves one model when a form is saved several times at the same time', async () => {
+      for (const { model_info } of (await router.listModels('globex')).data) {
+        await router.deleteModel('globex', model_info.id);
+      }
+      const saves = await Promise.all(
+        Array.from({ length: 8 }, () => save('session=b', 'globex', keys.globex)),
+      );
+      expect(saves.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
+      expect((await router.listModels('globex')).data).toHaveLength(1);
+      expect(await (await ask('session=b')).text()).toBe('the answer of globex');
+    });
+
     it('names the field that is wrong', async () => {
       const response = await send('PUT', '/settings/azure', 'session=a', { deployment: 'x', api_base: 7 });
       expect(response.status).toBe(400);
