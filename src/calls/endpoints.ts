@@ -26,36 +26,75 @@ for (const endpoint of endpoints) {
   fixed.set(endpoint.method, paths.set(endpoint.path, match).set(`/v1${endpoint.path}`, match));
 }
 
+/** The optional prefix of a call's path: `/v1`, or what Azure's clients send, `/openai` and `/openai/v1`. */
+const prefix = /^(?:\/openai)?(?:\/v1)?(?=\/)/;
+
+/** Segments of the longest path. */
+const maxSegments = Math.max(...bySegments.keys());
+
 /**
- * The endpoint that a request is for, with or without `/v1`, or in Azure's form under
- * `/openai/deployments/{model}`; `allow` names the methods that the path takes instead; `undefined`: no such path.
+ * Returns the endpoint of a request, with or without a prefix, or in Azure's form under `/deployments/{model}`.
+ * `allow` lists the methods that the path takes instead. Returns `undefined` for any other path.
  */
 export function matchEndpoint(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
   const known = fixed.get(method)?.get(path);
   if (known !== undefined) return known;
-  const azure = /^\/openai\/deployments\/([^/]+)(\/.+)$/.exec(path);
-  if (azure?.[1] === undefined || azure[2] === undefined) {
-    return matchPath(method, path.startsWith('/v1/') ? path.slice(3) : path);
-  }
-  const pathModel = decodeSegment(azure[1]);
-  const match = pathModel === undefined ? undefined : matchPath(method, azure[2]);
-  if (match === undefined || 'allow' in match || pathModel === undefined) return match;
-  // Only what carries a model can have it in the path.
-  return match.endpoint.stateful || match.endpoint.local ? undefined : { ...match, pathModel };
+  const segments = withoutPrefix(path).slice(1).split('/');
+  if (segments[0] === 'deployments') return matchDeployment(method, segments.slice(1));
+  return matchModel(method, segments) ?? matchSegments(method, segments);
 }
 
 /** Returns the error of a call of OpenAI's that means something else here, and says what to do. */
 export function refusedCall(method: string, path: string): RouterError | undefined {
-  if (method !== 'DELETE' || !/^(\/v1)?\/models\/./.test(path)) return undefined;
+  if (method !== 'DELETE' || !/^\/models\/./.test(withoutPrefix(path))) return undefined;
   const message =
     "model: cannot be deleted by this call, because the name is the team's and not the provider's. Use deleteModel (over HTTP POST /model/delete).";
   return new RouterError('invalid_request', message, { param: 'model' });
 }
 
-function matchPath(method: string, path: string): EndpointMatch | { allow: string[] } | undefined {
-  const segments = path.slice(1).split('/');
+function withoutPrefix(path: string): string {
+  return path.replace(prefix, '');
+}
+
+/**
+ * Matches what follows `/deployments/`. A slash in the model's name may be written as it is, as some clients do. The
+ * shortest name that leaves the path of a call wins, so a name such as `org/chat` has to be encoded before `/completions`.
+ */
+function matchDeployment(
+  method: string,
+  segments: readonly string[],
+): EndpointMatch | { allow: string[] } | undefined {
+  let other: { allow: string[] } | undefined;
+  for (let size = Math.min(maxSegments, segments.length - 1); size > 0; size--) {
+    const match = matchSegments(method, segments.slice(-size), mayNameDeployment);
+    const pathModel = match && decodeName(segments.slice(0, -size));
+    if (pathModel === undefined || match === undefined) continue;
+    if (!('allow' in match)) return { ...match, pathModel };
+    other ??= match;
+  }
+  return other;
+}
+
+/** Matches `/models/{model}` if the model's name has a slash that is not encoded. */
+function matchModel(
+  method: string,
+  [first, ...rest]: readonly string[],
+): EndpointMatch | { allow: string[] } | undefined {
+  if (first !== 'models' || rest.length < 2) return undefined;
+  const model = decodeName(rest);
+  const match = model === undefined ? undefined : matchSegments(method, [first, 'any']);
+  if (match === undefined || model === undefined || 'allow' in match) return match;
+  return { ...match, params: { model } };
+}
+
+function matchSegments(
+  method: string,
+  segments: readonly string[],
+  counts: (endpoint: Endpoint) => boolean = () => true,
+): EndpointMatch | { allow: string[] } | undefined {
   const allow: string[] = [];
   for (const candidate of bySegments.get(segments.length) ?? []) {
+    if (!counts(candidate.endpoint)) continue;
     const params = bind(candidate.segments, segments);
     if (params === undefined) continue;
     if (candidate.endpoint.method === method) return { endpoint: candidate.endpoint, params };
@@ -79,6 +118,18 @@ function bind(pattern: readonly string[], segments: readonly string[]): Record<s
   return params;
 }
 
+/** A model's name, whose slashes may be encoded or not. Rejects one that a server could take for a path that climbs. */
+function decodeName(segments: readonly string[]): string | undefined {
+  const parts: string[] = [];
+  for (const segment of segments) {
+    const part = decodeSegment(segment);
+    if (part === undefined) return undefined;
+    parts.push(part);
+  }
+  const name = parts.join('/');
+  return /(^|[/\\])\.\.?([/\\]|$)/.test(name) ? undefined : name;
+}
+
 /** `.` and `..` would climb out of the provider's path, however they are written. */
 function decodeSegment(segment: string): string | undefined {
   try {
@@ -87,6 +138,11 @@ function decodeSegment(segment: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Returns whether a path may name the model. Azure's clients write it into the path of a batch too. */
+function mayNameDeployment({ id, stateful, local }: Endpoint): boolean {
+  return (!stateful && !local) || id === 'batches.create';
 }
 
 /** Whether the body says which model it is for, so that the deployment's own is put in its place. */

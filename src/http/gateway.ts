@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
-import { refusedCall } from '../calls/endpoints.ts';
+import { matchEndpoint, refusedCall } from '../calls/endpoints.ts';
 import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
@@ -11,7 +11,7 @@ import { keyHolder, sessionHolder } from './authenticate.ts';
 import { giveShortcut, type NodeBindings } from './bindings.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './health.ts';
 import { manage } from './manage.ts';
-import { answerCall, callRoutes, isLeaving } from './openai.ts';
+import { answerCall, callMethods, callRoutes, isLeaving, permissionOf } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
 import { type Credential, type Permission, permitted } from './permissions.ts';
@@ -52,7 +52,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const log = new Log(logger);
   const credentialOf = keyHolder(router, masterKey);
   const session = authenticate === undefined ? undefined : sessionHolder(authenticate, masterKey, log);
-  const allowed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
+  const listed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
+  const allowed = (path: string) => [...new Set([...listed(path), ...callMethods(path)])];
   const ready = readiness(router);
   const managed = manage(router, stalls);
   const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
@@ -97,17 +98,18 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       : permitted(credential, permission);
   };
 
+  const call =
+    (method: string, permission: Permission): Work =>
+    async (context, path) => {
+      const { raw } = context.req;
+      // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
+      if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', path, allowed);
+      const credential = await admit(context, permission);
+      const request = { method, path, raw, bindings: context.env ?? {} };
+      return answerCall(router, credential, request, { bodyLimit, stalls });
+    };
   for (const { method, paths, permission } of callRoutes) {
-    for (const path of paths) {
-      on(method, path, async (context, called) => {
-        const { raw } = context.req;
-        // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
-        if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', called, allowed);
-        const credential = await admit(context, permission);
-        const request = { method, path: called, raw, bindings: context.env ?? {} };
-        return answerCall(router, credential, request, { bodyLimit, stalls });
-      });
-    }
+    for (const path of paths) on(method, path, call(method, permission));
   }
   for (const route of managementRoutes) {
     for (const path of route.paths) {
@@ -123,9 +125,15 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const document = openApiDocument(basePath);
     on(openApiEntry.method, openApiEntry.path, () => jsonAnswer(200, document));
   }
+  // Serves the other paths of Azure's clients, and model names with an unencoded slash.
   gateway.all(
     '*',
-    answer('/*', ({ req }, path) => unknownRoute(req.method, path, allowed)),
+    answer('/*', (context, path) => {
+      const { method } = context.req;
+      const match = matchEndpoint(method === 'HEAD' ? 'GET' : method, path);
+      if (match === undefined || 'allow' in match) return unknownRoute(method, path, allowed);
+      return call(match.endpoint.method, permissionOf(match.endpoint))(context, path);
+    }),
   );
   // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
   if (session === undefined && options.cors === undefined)

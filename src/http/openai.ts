@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import { type CallSignal, LightSignal } from '../calls/call-signal.ts';
-import { endpoints } from '../calls/endpoints.ts';
+import { type Endpoint, endpoints, matchEndpoint } from '../calls/endpoints.ts';
 import type { MemoryReservation } from '../calls/memory-budget.ts';
 import type { Call } from '../calls/request.ts';
 import type { Caller } from '../calls/resolve.ts';
@@ -12,7 +12,10 @@ import type { Credential, Permission } from './permissions.ts';
 import { headersOf } from './request-headers.ts';
 import type { StallWatch } from './stall-watch.ts';
 
-/** Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. */
+/**
+ * Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. The other paths of
+ * Azure's clients have no routes of their own; `matchEndpoint` reads them.
+ */
 export interface CallRoute {
   method: string;
   paths: readonly string[];
@@ -43,9 +46,21 @@ export const callRoutes: readonly CallRoute[] = endpoints.map((endpoint) => ({
     endpoint.path,
     ...(endpoint.stateful || endpoint.local ? [] : [`/openai/deployments/{model}${endpoint.path}`]),
   ],
-  permission: endpoint.local ? 'names' : 'calls',
+  permission: permissionOf(endpoint),
   summary: `OpenAI's ${endpoint.id}`,
 }));
+
+export function permissionOf({ local }: Endpoint): Permission {
+  return local ? 'names' : 'calls';
+}
+
+/** Returns the methods of the calls at a path, whichever of their forms it has. */
+export function callMethods(path: string): string[] {
+  const match = matchEndpoint('', path);
+  const allow = match !== undefined && 'allow' in match ? match.allow : [];
+  const get = allow.includes('GET') ? matchEndpoint('GET', path) : undefined;
+  return get !== undefined && 'endpoint' in get && get.endpoint.local ? [...allow, 'HEAD'] : allow;
+}
 
 /** Nearly every call has none. */
 export const noQuery = new URLSearchParams();

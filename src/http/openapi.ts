@@ -28,7 +28,12 @@ export function openApiDocument(basePath: string | undefined): Record<string, un
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'team-model-router', version: '1' },
+    info: {
+      title: 'team-model-router',
+      version: '1',
+      description:
+        "Every call of OpenAI's also answers under /openai and /openai/v1, as Azure's clients make it.",
+    },
     ...(basePath === undefined ? {} : { servers: [{ url: basePath }] }),
     paths,
     components: {
