@@ -44,7 +44,7 @@ const marker = Symbol.for('team-model-router.error');
 /**
  * An error of this package. Its words hold no secret: it redacts them itself. `code` is stable and narrows in a
  * `switch`; `status` is the HTTP status that goes with it; `param` is the path of the field at fault, if one is;
- * `retryAfter` the seconds after which it may go better.
+ * `retryAfter` the seconds after which it may go better; `hint` what only the operator can do, for the log.
  */
 export class RouterError extends Error {
   override readonly name: string = 'RouterError';
@@ -53,12 +53,14 @@ export class RouterError extends Error {
   readonly type: string;
   readonly param: string | null;
   readonly retryAfter: number | undefined;
+  /** For the operator: it is logged, and never part of an answer. */
+  readonly hint: string | undefined;
   readonly [marker] = true;
 
   constructor(
     code: RouterErrorCode,
     message: string,
-    options: { param?: string; cause?: unknown; retryAfter?: number } = {},
+    options: { param?: string; cause?: unknown; retryAfter?: number; hint?: string } = {},
   ) {
     super(redactCredentials(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
@@ -66,6 +68,7 @@ export class RouterError extends Error {
     this.type = errorCodes[code].type;
     this.param = options.param === undefined ? null : redactCredentials(options.param);
     this.retryAfter = options.retryAfter;
+    this.hint = options.hint === undefined ? undefined : redactCredentials(options.hint);
   }
 
   /** Recognises errors of every copy of this package that is loaded, ESM or CJS. */

@@ -71,8 +71,14 @@ export class Log {
 /** What a line may say of an error: of a foreign one where it was thrown, and not its message, which could quote anything. */
 export function outline(error: unknown): object {
   if (RouterError.isInstance(error)) {
-    const { name, code, message, cause } = error;
-    return { name, code, message, ...(cause === undefined ? {} : { cause: outline(cause) }) };
+    const { name, code, message, hint, cause } = error;
+    return {
+      name,
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+      ...(cause === undefined ? {} : { cause: outline(cause) }),
+    };
   }
   if (!(error instanceof Error)) return { name: typeof error };
   const { name, code } = error as Error & { code?: unknown };

@@ -90,7 +90,7 @@ function admitted(pool: Pool, { content }: ModelRequest): Pool {
   const [first] = deployments;
   if (first === undefined || (first.teamId !== null && content.controls === undefined)) return pool;
   const refusalOf = (deployment: Deployment) =>
-    content.controls?.refusal(deployment.params.allow_fields) ??
+    content.controls?.refusal(deployment) ??
     (deployment.teamId === null ? content.stateful(deployment) : undefined);
   const serving = deployments.filter((deployment) => refusalOf(deployment) === undefined);
   if (serving.length === deployments.length) return pool;

@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
 import { isLiteral } from './json-bytes.ts';
 import type { MemberSpan } from './json-reader.ts';
 
@@ -94,6 +95,8 @@ export class CallControls {
   readonly names: readonly string[];
   /** What is wrong with a control, for every deployment whose provider does not take it itself. */
   readonly #errors: Map<string, RouterError> = new Map();
+  /** The controls that the router does not know how to follow. */
+  readonly #unsupported = new Set<string>();
 
   constructor(bytes: Buffer, keys: ReadonlyMap<string, MemberSpan>, names: readonly string[]) {
     this.names = names;
@@ -108,15 +111,16 @@ export class CallControls {
       const span = keys.get(name);
       if ((used as readonly string[]).includes(name) || span === undefined) continue;
       if (isLiteral(bytes, span[0], span[1], 'null')) continue;
-      const message = `${name.slice(0, 64)}: is not supported in a call. Remove it, or add it to the deployment's allow_fields if its provider takes it.`;
-      this.#errors.set(name, invalid(name, message));
+      this.#unsupported.add(name);
     }
   }
 
-  /** The error of the first control that this deployment's provider does not take itself. */
-  refusal(allowed: readonly string[] | undefined): RouterError | undefined {
-    for (const [name, error] of this.#errors) if (!(allowed?.includes(name) ?? false)) return error;
-    return undefined;
+  /** Returns the error of the first control that this deployment's provider does not take itself. */
+  refusal({ teamId, params }: Pick<Deployment, 'teamId' | 'params'>): RouterError | undefined {
+    const isRefused = (name: string) => !(params.allow_fields?.includes(name) ?? false);
+    for (const [name, error] of this.#errors) if (isRefused(name)) return error;
+    const name = [...this.#unsupported].find(isRefused);
+    return name === undefined ? undefined : unsupported(name, teamId === null);
   }
 
   #read(bytes: Buffer, keys: ReadonlyMap<string, MemberSpan>, name: string): unknown {
@@ -173,6 +177,12 @@ const isSeconds = (value: unknown): value is number =>
 
 function inMilliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
+}
+
+/** A team cannot change `allow_fields` of a shared deployment, so it is not told to. */
+function unsupported(name: string, isShared: boolean): RouterError {
+  const removal = isShared ? '' : ", or add it to the deployment's allow_fields if its provider takes it";
+  return invalid(name, `${name.slice(0, 64)}: is not supported in a call. Remove it${removal}.`);
 }
 
 function invalid(name: string, message: string): RouterError {

@@ -44,6 +44,7 @@ export class Dispatcher {
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
     const release = call.reservation === undefined ? () => reservation.release() : undefined;
     let reply: Reply;
+    let hint: string | undefined;
     try {
       reply = await this.#reply(caller, call, receipt, reservation, release);
     } catch (error) {
@@ -53,13 +54,15 @@ export class Dispatcher {
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
-      reply = failureReply(asRouterError(error));
+      const known = asRouterError(error);
+      hint = known.hint;
+      reply = failureReply(known);
     }
     const { answer, open, code, tokens } = reply;
     const begun = receipt.at(answer.status, code, tokens);
     if (!open) {
       release?.();
-      if (receipt.finish()) reporter.report(begun, receipt.context);
+      if (receipt.finish()) reporter.report(begun, receipt.context, hint);
     }
     try {
       adviseAgainstRetries(reply, begun.attempts.length);

@@ -39,10 +39,11 @@ export class Reporter {
     return this.#onCall !== undefined || calls.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
   }
 
-  /** Never throws: what is told of a call must not take its answer away. */
-  report(receipt: Receipt, context: CallContext | undefined): void {
+  /** Never throws: what is told of a call must not take its answer away. @param hint what only the operator can do; it is logged alone */
+  report(receipt: Receipt, context: CallContext | undefined, hint?: string): void {
     const line = lineOf(receipt);
-    if (line !== undefined) this.#log.write(line.level, receipt, line.message);
+    if (hint !== undefined) this.#log.write('error', { ...receipt, hint }, 'call failed');
+    else if (line !== undefined) this.#log.write(line.level, receipt, line.message);
     if (this.#onCall === undefined && !calls.hasSubscribers) return;
     this.#waiting.push({ receipt, context });
     if (this.#waiting.length === 1) setImmediate(() => this.#tell());

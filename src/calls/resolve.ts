@@ -63,7 +63,7 @@ export function resolveOnly(
   }
   throw new RouterError(
     'invalid_request',
-    `This call needs a model: name one with ?model=, the header x-team-model or a client's defaultModel. ${listing(directory, caller)}`,
+    `This call needs a model: name one with ?model= or in the header x-team-model. ${listing(directory, caller)}`,
     { param: 'model' },
   );
 }

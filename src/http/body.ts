@@ -165,7 +165,10 @@ export function checkIncomingNotTaken(incoming: IncomingMessage): void {
 function takenBefore(): RouterError {
   return new RouterError(
     'invalid_request',
-    'The body was read before it came here: mount the gateway before body parsers, or have them keep rawBody.',
+    'The body of the request was read before it reached the gateway. Ask the operator of this service.',
+    {
+      hint: 'Mount the gateway before body parsers, or have them keep rawBody.',
+    },
   );
 }
 

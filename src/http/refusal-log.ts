@@ -5,9 +5,6 @@ import type { NodeBindings } from './bindings.ts';
 const maxLines = 10;
 const windowMs = 60_000;
 
-/** What the operator can do, which the caller is not told because only the operator can do it. */
-const hint = 'the operator allows addresses by egress.allow, or by --egress-allow of the command';
-
 const messages: Readonly<Record<string, string>> = {
   invalid_api_key: 'authentication failed',
   key_blocked: 'authentication failed',
@@ -23,7 +20,10 @@ export function markTold(error: object): void {
   told.add(error);
 }
 
-/** Logs requests that were refused for their credential or their address: at most ten lines a minute, however many come. */
+/**
+ * Logs requests that were refused for their credential, or with a hint for the operator: at most ten lines a minute, however
+ * many come.
+ */
 export class RefusalLog {
   readonly #log: Log;
   readonly #now: () => number;
@@ -40,8 +40,9 @@ export class RefusalLog {
   /** Writes a line if `error` is such a refusal. */
   note(error: unknown, { incoming }: NodeBindings = {}): void {
     if (!RouterError.isInstance(error) || told.has(error)) return;
-    const message = messages[error.code];
-    if (message === undefined) return;
+    const { code, param, hint } = error;
+    const message = messages[code];
+    if (message === undefined && hint === undefined) return;
     const now = this.#now();
     if (now - this.#from >= windowMs) {
       this.#from = now;
@@ -54,12 +55,13 @@ export class RefusalLog {
     this.#lines += 1;
     const address = incoming?.socket?.remoteAddress;
     const fields = {
-      code: error.code,
+      code,
       ...(address === undefined ? {} : { address }),
-      ...(error.code === 'api_base_not_allowed' ? { param: error.param, hint } : {}),
+      ...(hint === undefined ? {} : { ...(param === null ? {} : { param }), hint }),
       ...(this.#suppressed === 0 ? {} : { suppressed: this.#suppressed }),
     };
     this.#suppressed = 0;
-    this.#log.write('warn', fields, message);
+    if (message === undefined) this.#log.write('error', fields, 'request could not be handled');
+    else this.#log.write('warn', fields, message);
   }
 }

@@ -7,5 +7,6 @@ export function checkBase(policy: EgressPolicy, base: string): void {
   if (reason === undefined) return;
   throw new RouterError('api_base_not_allowed', `litellm_params.api_base: ${reason}`, {
     param: 'litellm_params.api_base',
+    hint: 'Allow the address by egress.allow, or by --egress-allow of the command.',
   });
 }

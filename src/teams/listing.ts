@@ -54,7 +54,7 @@ export async function listRecords<View>(
         views.push(view(await readRecord(value ?? '', teamId)));
       } catch (error) {
         if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
-        unreadable.push({ team_id: teamId, unreadable: true, reason: error.message });
+        unreadable.push({ team_id: teamId, unreadable: true, reason: error.hint ?? error.message });
       }
       if (slices.spent) await slices.pass();
     }

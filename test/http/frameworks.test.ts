@@ -163,7 +163,7 @@ describe('in an Express application', () => {
     });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({
-      error: { code: 'invalid_request', message: expect.stringContaining('before body parsers') },
+      error: { code: 'invalid_request', message: expect.stringContaining('was read before') },
     });
     expect(provider.requests).toEqual([]);
   });
