@@ -13,7 +13,7 @@ const source = new URL('../src/', import.meta.url).pathname;
 const forOperators = /^(cli|storage)\/|^(options|http\/options|egress\/allow-list)\.ts$/;
 /** Options, methods, paths of management, switches and packages: what a customer of the service can do nothing about. */
 const operatorWords =
-  /--[a-z]|\begress\.|\/(team|key|model)\/\w|\b(allowShared|defaultModel|rawBody|masterKey|npm|(get|add|update|delete|create|list)(Team|Model|Key)\w*|max[A-Z]\w+)\b/;
+  /--[a-z]|\begress\.|\/(team|key)\/\w|\b(allowShared|defaultModel|rawBody|masterKey|npm|(get|add|update|delete|create|list)(Team|Model|Key)\w*|max[A-Z]\w+)\b/;
 
 interface Message {
   file: string;

@@ -48,7 +48,7 @@ export function matchEndpoint(method: string, path: string): EndpointMatch | { a
 export function refusedCall(method: string, path: string): RouterError | undefined {
   if (method !== 'DELETE' || !/^\/models\/./.test(withoutPrefix(path))) return undefined;
   const message =
-    "model: cannot be deleted by this call, because the name is the team's and not the provider's. Delete the team's model where it was added.";
+    "model: cannot be deleted by this call, because the name is the team's and not the provider's. Delete the team's model instead (over HTTP by POST /model/delete).";
   return new RouterError('invalid_request', message, { param: 'model' });
 }
 
