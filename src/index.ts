@@ -37,4 +37,13 @@ export type { UnreadableTeam } from './teams/listing.ts';
 export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 export type { SettingsView } from './teams/settings.ts';
 export type { TeamPage } from './teams/team-management.ts';
-export type { ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
+export type {
+  ModelDetails,
+  ModelInfoView,
+  ModelList,
+  ModelParamsView,
+  ModelStamps,
+  ModelView,
+  TeamInfo,
+  TeamView,
+} from './teams/views.ts';
