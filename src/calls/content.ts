@@ -92,8 +92,7 @@ export function readContent(body: string | Uint8Array, envelope: Envelope): Cont
 export function formContent(form: FormBody, boundary: string, envelope: Envelope): Content {
   const { endpoint } = envelope;
   const named = carriesModel(endpoint);
-  // An API whose model is optional gets the call of a form that names none as it came.
-  const asItCame = !named || (endpoint.modelOptional && form.model === undefined && !isNamed(envelope));
+  const asItCame = !named || isUnnamed(envelope, form.model !== undefined);
   return {
     name: named ? form.model : undefined,
     stream: false,
@@ -182,6 +181,15 @@ class JsonContent implements Content {
 /** Whether anything but the body names the model: path, query, header, or the client's default. */
 function isNamed({ pathModel, given, defaultModel }: Envelope): boolean {
   return (pathModel ?? given ?? defaultModel) !== undefined;
+}
+
+/**
+ * Returns whether a form is sent as it came, because its API takes a call that names no model.
+ *
+ * @param hasModel whether the form has a field `model`
+ */
+export function isUnnamed(envelope: Envelope, hasModel: boolean): boolean {
+  return envelope.endpoint.modelOptional && !hasModel && !isNamed(envelope);
 }
 
 /** Whether a stored prompt is named, which says which model it is for. */

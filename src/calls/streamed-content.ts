@@ -67,7 +67,7 @@ async function readForm(
       held.add(token.bytes);
     }
     if (source.size <= maxHeldBytes || !searching()) continue;
-    if ((known ?? defaultModel) === undefined) throw modelTooLate(maxHeldBytes);
+    if ((known ?? defaultModel) === undefined && !endpoint.modelOptional) throw modelTooLate(maxHeldBytes);
     break;
   }
   return openContent({ source, scanner, spans, head: held.take() }, envelope, named);

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { BodySource } from './body-source.ts';
-import type { Envelope } from './content.ts';
+import { type Envelope, isUnnamed } from './content.ts';
 import { type FormSpans, modelPart, written } from './form-body.ts';
 import type { FormScanner, FormToken } from './form-scanner.ts';
 
@@ -22,6 +22,8 @@ export interface FormPlan {
   model: string | undefined;
   /** The value that a field `model` must have if it arrives after the first bytes were sent. */
   expected: string | undefined;
+  /** Whether the form is sent as it came, because its API needs no model: a field `model` that arrives later is refused. */
+  unnamed: boolean;
   /** Bytes that a field `model` which arrives later is padded by, so that `length` holds without one too. */
   padding: ((model: string) => number) | undefined;
 }
@@ -39,9 +41,10 @@ export function planForm(
   { target }: Pick<Deployment, 'target'>,
 ): FormPlan {
   const { length, pathModel } = envelope;
-  const model = named ? target.model : undefined;
+  const unnamed = isUnnamed(envelope, spans.model !== undefined);
+  const model = named && !unnamed ? target.model : undefined;
   const expected = pathModel === undefined ? (envelope.given ?? envelope.defaultModel) : undefined;
-  const plan = { model, expected, padding: undefined };
+  const plan = { model, expected, unnamed, padding: undefined };
   if (length === undefined || model === undefined) return { ...plan, length };
   const size = Buffer.byteLength(model);
   if (spans.model !== undefined)
@@ -88,7 +91,8 @@ function* headOfForm(form: OpenForm, { model }: FormPlan): Generator<Uint8Array>
 }
 
 function* later(scanner: FormScanner, token: FormToken, plan: FormPlan): Generator<Uint8Array> {
-  const { model, expected, padding, length } = plan;
+  const { model, expected, unnamed, padding, length } = plan;
+  if (unnamed && token.kind === 'model') throw modelLate();
   if (model === undefined) {
     yield token.bytes;
     return;
@@ -109,6 +113,12 @@ function paddingLine(length: number): Buffer {
 function otherModel(): RouterError {
   const message =
     'The form names another model than ?model=, the header x-team-model or the default model. Put the field model in front of the file.';
+  return new RouterError('invalid_request', message, { param: 'model' });
+}
+
+function modelLate(): RouterError {
+  const message =
+    'The form names its model behind a long file: put the field model in front of the file, or name it in the header x-team-model, or with ?model=.';
   return new RouterError('invalid_request', message, { param: 'model' });
 }
 
