@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import type { Answer } from '../calls/answer.ts';
+import { type Answer, discard } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
 import type { NodeBindings } from './bindings.ts';
 import { breakOff, cutOffStalled, drained, heldByReader } from './reader.ts';
@@ -33,10 +33,13 @@ export function reply(
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
   identify(headers);
+  // The length of a 205 has to be told, because it may have a body by its framing: RFC 9110, section 15.3.6.
+  if (status === 205) headers['content-length'] = '0';
   if (direct !== true || outgoing === undefined)
     return toResponse(webAnswer(status, headers, body, outgoing));
   // The rest of a body that stopped would be read as the next request.
   if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
+  if (outgoing.req.method === 'HEAD') return headOf(status, headers, answer, outgoing);
   if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
   // Somebody else may have answered in the meantime, such as a time-out of the application's.
   if (outgoing.headersSent) return alreadySent;
@@ -44,10 +47,34 @@ export function reply(
     headers['content-length'] = String(body.byteLength);
     if (body.byteLength > longestWrite) return stream(status, headers, slicesOf(body), outgoing);
   }
-  outgoing.writeHead(status, headers);
+  begin(outgoing, status, headers);
   outgoing.end(body ?? undefined);
   if (outgoing.writableLength > 0) cutOffStalled(outgoing);
   return alreadySent;
+}
+
+/** The answer to HEAD has no body, and tells no length that could be taken for one. */
+function headOf(
+  status: number,
+  { 'content-length': _, ...headers }: Record<string, string>,
+  answer: Answer,
+  outgoing: ServerResponse,
+): Response {
+  discard(answer);
+  if (!outgoing.headersSent) {
+    begin(outgoing, status, headers);
+    outgoing.end();
+  }
+  return alreadySent;
+}
+
+/**
+ * Writes the headers. Behind another answer on the same connection Node keeps them until the body is written, and puts them
+ * before a `100 Continue` that waits there, so they are handed over now.
+ */
+function begin(outgoing: ServerResponse, status: number, headers: Record<string, string>): void {
+  outgoing.writeHead(status, headers);
+  if (outgoing.socket === null) outgoing.flushHeaders();
 }
 
 /** An answer of the gateway's own has an id as well: the one that a client's error shows, and that the log has. */
@@ -87,7 +114,7 @@ async function stream(
 ): Promise<Response> {
   try {
     if (!outgoing.headersSent) {
-      outgoing.writeHead(status, headers);
+      begin(outgoing, status, headers);
       await pipe(body, outgoing);
     }
   } finally {

@@ -49,7 +49,10 @@ type Handler = (incoming: IncomingMessage, outgoing: ServerResponse) => void;
  */
 export function answerServerErrors(server: Server, handle: Handler): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    refuse(socket, refusals[error.code ?? ''] ?? malformed);
+    // What comes behind bytes that were refused is refused with them.
+    if (refused.has(socket)) return;
+    refused.add(socket);
+    refuseInTurn(socket, refusals[error.code ?? ''] ?? malformed);
   });
   server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
     beforeReading(incoming, () => {
@@ -75,11 +78,24 @@ export function hostMissing(): Answer {
   return answer;
 }
 
+/** Connections of which nothing more is read. */
+const refused = new WeakSet<Duplex>();
+
+/**
+ * Refuses what is no request once the requests before it are answered: a client that sends ahead would take an earlier
+ * refusal for the answer to one of them, which may be another client's behind the same intermediary.
+ */
+function refuseInTurn(socket: Duplex, refusal: Refusal): void {
+  const { _httpMessage: current } = socket as { _httpMessage?: ServerResponse | null };
+  if (current == null) refuse(socket, refusal);
+  // The refused bytes are in the body of the request that is answered now.
+  else if (!current.req.complete) current.headersSent ? socket.destroy() : refuse(socket, refusal);
+  else current.once('close', () => refuseInTurn(socket, refusal));
+}
+
 /** There is no request to answer, so the answer is written as it stands. */
 function refuse(socket: Duplex, { status, reason, code, message }: Refusal): void {
-  // Behind the beginning of another answer it would be read as a part of that.
-  const { _httpMessage: current } = socket as { _httpMessage?: ServerResponse | null };
-  if (!socket.writable || current?.headersSent) {
+  if (!socket.writable) {
     socket.destroy();
     return;
   }

@@ -66,7 +66,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     } catch (error) {
       await reply(failed(error, { incoming }), node);
     }
-    if (!incoming.complete) endLater(incoming);
+    if (!incoming.complete) endLater(incoming, outgoing);
   };
 
   return (incoming, outgoing) => {
@@ -102,9 +102,12 @@ function isOrdinary(headers: HeaderReader, limit: number): boolean {
 }
 
 /** A caller that was refused before its body was there may go on sending it, at whatever pace; but not for long. */
-function endLater(incoming: IncomingMessage): void {
+function endLater(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const end = () => {
     if (!incoming.complete) incoming.socket.destroySoon();
   };
-  setTimeout(end, longestRestMs).unref();
+  const endSoon = () => setTimeout(end, longestRestMs).unref();
+  // Behind the answers to requests that were sent before it, which must not be cut.
+  if (outgoing.closed) endSoon();
+  else outgoing.once('close', endSoon);
 }
