@@ -31,19 +31,13 @@ export type {
   Version,
 } from './storage/storage.ts';
 export type { Actor, ModelOptions } from './teams/actor.ts';
+export type { KeyList, KeyPage } from './teams/key-management.ts';
+export type { KeyRegeneration } from './teams/key-regeneration.ts';
 export type { VerifiedKey } from './teams/key-verifier.ts';
-export type { KeyView } from './teams/keys.ts';
+export type { KeyView, NewKey } from './teams/keys.ts';
 export type { UnreadableTeam } from './teams/listing.ts';
+export type { ModelGroup, ModelGroupList } from './teams/model-groups.ts';
 export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 export type { SettingsView } from './teams/settings.ts';
-export type { TeamPage } from './teams/team-management.ts';
-export type {
-  ModelDetails,
-  ModelInfoView,
-  ModelList,
-  ModelParamsView,
-  ModelStamps,
-  ModelView,
-  TeamInfo,
-  TeamView,
-} from './teams/views.ts';
+export type { ListTeamsOptions, TeamPage } from './teams/team-management.ts';
+export type { ListedTeam, ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';

@@ -1,10 +1,13 @@
+import type { Caller } from './calls/resolve.ts';
 import type { Rooms } from './compose.ts';
 import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
 import type { Actor, ModelOptions } from './teams/actor.ts';
-import type { KeyPage } from './teams/key-management.ts';
+import type { KeyList, KeyPage } from './teams/key-management.ts';
+import type { KeyRegeneration } from './teams/key-regeneration.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
-import type { KeyView } from './teams/keys.ts';
-import { checkTeamId, type TeamPage } from './teams/team-management.ts';
+import type { KeyView, NewKey } from './teams/keys.ts';
+import type { ModelGroupList } from './teams/model-groups.ts';
+import { checkTeamId, type ListTeamsOptions, type TeamPage } from './teams/team-management.ts';
 import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
 
 /** Manages teams, models and keys: the methods of a router that send no calls. */
@@ -55,8 +58,8 @@ export abstract class RouterManagement {
     return this.#rooms.teams.changeAllowed(teamId, { remove: names }, actor);
   }
 
-  /** One page of all teams, in no promised order; `limit` from 1 to 1 000, default 100. */
-  listTeams(options?: { cursor?: string; limit?: number }): Promise<TeamPage> {
+  /** One page of all teams, in no promised order. `cursor` of the answer leads to the next page, and is absent on the last. */
+  listTeams(options?: ListTeamsOptions): Promise<TeamPage> {
     return this.#rooms.teams.list(options);
   }
 
@@ -103,6 +106,15 @@ export abstract class RouterManagement {
     return this.#rooms.models.list(checkTeamId(teamId));
   }
 
+  /**
+   * The public names that a caller may use, the team's own and the shared ones, with what is known of each.
+   *
+   * @param caller `teamId: null` for the operator, who has the shared ones; `models` restricts it, as in calls
+   */
+  listModelGroups(caller: Caller): Promise<ModelGroupList> {
+    return this.#rooms.models.listGroups(caller);
+  }
+
   /** Adds a deployment of the operator's own, for the teams that have its name on their allow-list (`models`). */
   addSharedModel(body: ModelBody, options?: ModelOptions): Promise<ModelView> {
     return this.#rooms.models.add(null, body, options);
@@ -133,8 +145,19 @@ export abstract class RouterManagement {
    *
    * @throws RouterError `invalid_request`, `team_not_found` (with `teams: 'explicit'`)
    */
-  createKey(teamId: string, body: KeyBody = {}, actor?: Actor): Promise<KeyView & { key: string }> {
+  createKey(teamId: string, body: KeyBody = {}, actor?: Actor): Promise<NewKey> {
     return this.#rooms.keys.create(teamId, body, actor);
+  }
+
+  /**
+   * Gives a key a new secret, which is shown here and never again. The rest of it stays, but for what is sent.
+   *
+   * @param key the key, or its hash
+   * @param fields `grace_period`, such as `1d`: how long the old secret stays valid. Without it every older one ends now.
+   * @throws RouterError `key_not_found`, `invalid_request`
+   */
+  regenerateKey(teamId: string, key: string, fields: KeyRegeneration = {}, actor?: Actor): Promise<NewKey> {
+    return this.#rooms.keys.regenerate(teamId, key, fields, actor);
   }
 
   /** Only what is sent changes; `null` clears. @param key the key, or its hash. @throws RouterError `key_not_found` */
@@ -142,7 +165,7 @@ export abstract class RouterManagement {
     return this.#rooms.keys.update(teamId, key, patch, actor);
   }
 
-  /** Revokes it: the very next call with it in this process is refused. @throws RouterError `key_not_found` */
+  /** Revokes it: the very next call with it in this process is refused. Of a regenerated key an old secret is revoked alone. @throws RouterError `key_not_found` */
   deleteKey(teamId: string, key: string): Promise<{ deleted_keys: string[] }> {
     return this.#rooms.keys.delete(teamId, key);
   }
@@ -162,8 +185,8 @@ export abstract class RouterManagement {
     return this.#rooms.keys.get(teamId, key);
   }
 
-  /** @throws RouterError `team_not_found` */
-  listKeys(teamId: string): Promise<KeyView[]> {
+  /** All keys of the team. @throws RouterError `team_not_found` */
+  listKeys(teamId: string): Promise<KeyList> {
     return this.#rooms.keys.list(teamId);
   }
 

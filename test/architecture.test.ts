@@ -23,7 +23,7 @@ const below: Record<string, readonly string[]> = {
     'is-router-error.ts',
   ],
   'router.ts': ['router-management.ts', 'compose.ts', 'calls', 'teams', 'options.ts', 'schemas.ts'],
-  'router-management.ts': ['compose.ts', 'teams', 'schemas.ts'],
+  'router-management.ts': ['compose.ts', 'calls', 'teams', 'schemas.ts'],
   'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts', 'log.ts'],
   http: ['router.ts', 'calls', 'teams', 'schemas.ts', 'validation.ts', 'log.ts', 'turn.ts', 'errors.ts'],
   cli: ['http', 'index.ts', 'storage', 'validation.ts', 'errors.ts'],

@@ -49,7 +49,10 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
   const ear = new Ear();
   const codes = new Set<string>();
   const providers = {} as Record<Owner, RecordingProvider>;
-  const teamKeys = {} as Record<'acme' | 'globex' | 'acme calls' | 'acme manages' | 'acme reads', string>;
+  const teamKeys = {} as Record<
+    'acme' | 'globex' | 'acme calls' | 'acme manages' | 'acme reads' | 'acme spare',
+    string
+  >;
   const modelIds: Record<string, string> = {};
   const closing: (() => unknown)[] = [];
   let console: ReturnType<typeof hearTheConsole>;
@@ -112,7 +115,9 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
     const answer = await over.fetch(new Request(`http://gateway.test${path}`, init));
     const text = await answer.clone().text();
     const minted =
-      answer.ok && path === '/key/generate' ? /"key":"(sk-[\w-]{43})"/.exec(text)?.[1] : undefined;
+      answer.ok && /^\/key\/(generate$|.*regenerate$)/.test(path)
+        ? /"key":"(sk-[\w-]{43})"/.exec(text)?.[1]
+        : undefined;
     if (minted !== undefined) ear.alsoSecret(minted);
     ear.hear(minted === undefined ? text : text.replace(minted, 'shown once'));
     ear.hear(`${answer.status} ${JSON.stringify([...answer.headers])}`);
@@ -184,6 +189,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       'acme calls': 'llm_api',
       'acme manages': 'management',
       'acme reads': 'read_only',
+      'acme spare': 'read_only',
     } as const;
     for (const [who, key_type] of Object.entries(types)) {
       const { key, ...rest } = await router.createKey(who.split(' ')[0] ?? '', { key_type });
@@ -245,7 +251,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
   it('methods of the router, with what they take and with what they refuse', async () => {
     const good = modelIds['acme good'] ?? '';
     const shared = modelIds['operator shared-good'] ?? '';
-    const { token } = (await router.listKeys('acme'))[0] ?? { token: '' };
+    const { token } = (await router.listKeys('acme')).keys[0] ?? { token: '' };
     const params = paramsOf('acme', 'good');
     const body = (more: object, name = 'refused') =>
       ({ model_name: name, litellm_params: { ...params, ...more } }) as never;
@@ -316,6 +322,18 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
         () => router.deleteKey('globex', teamKeys.acme),
         () => router.deleteKey('acme', `${teamKeys.acme} `),
       ],
+      regenerateKey: [
+        async () => {
+          const { key, ...rest } = await router.regenerateKey('acme', teamKeys['acme spare'], {
+            grace_period: '1h',
+          });
+          ear.alsoSecret(key);
+          return rest;
+        },
+        () => router.regenerateKey('globex', teamKeys.acme),
+        () => router.regenerateKey('acme', teamKeys.acme, { key: teamKeys.acme } as never),
+      ],
+      listModelGroups: [() => router.listModelGroups({ teamId: 'acme' })],
       blockKey: [() => router.blockKey('acme', teamKeys['acme reads'])],
       unblockKey: [() => router.unblockKey('acme', teamKeys['acme reads'])],
       getKey: [() => router.getKey('acme', teamKeys.acme)],

@@ -51,10 +51,11 @@ describe('team keys', () => {
       expires: null,
       blocked: false,
     });
-    const { key, ...view } = made;
+    const { key, token_id, ...view } = made;
+    expect(token_id).toBe(made.token);
     expect(await router.getKey('acme', key)).toEqual(view);
     expect(await router.getKey('acme', made.token)).toEqual(view);
-    expect(await router.listKeys('acme')).toEqual([view]);
+    expect(await router.listKeys('acme')).toEqual({ keys: [view], total_count: 1 });
     expect((await router.getTeamInfo('acme')).keys).toEqual([view]);
     expect(await router.findKeyTeam(key)).toEqual({ team_id: 'acme' });
     expect(await everything(storage)).not.toContain(key.slice(3));
@@ -120,7 +121,7 @@ describe('team keys', () => {
     const later = setUp({ storage }).router;
     await expect(later.verifyKey(soon.key)).rejects.toMatchObject({ code: 'invalid_api_key' });
     const { token } = await later.createKey('acme');
-    expect((await later.listKeys('acme')).map((key) => key.token)).toEqual([token]);
+    expect((await later.listKeys('acme')).keys.map((key) => key.token)).toEqual([token]);
     expect(await everything(storage)).not.toContain(soon.token);
   });
 
@@ -140,7 +141,7 @@ describe('team keys', () => {
     const cleared = { key_alias: null, models: null, duration: null, metadata: null };
     expect(await router.updateKey('acme', token, cleared)).toMatchObject({
       key_alias: null,
-      models: null,
+      models: ['all-team-models'],
       expires: null,
       metadata: {},
     });
@@ -218,7 +219,7 @@ describe('team keys', () => {
   it('a team has 1 000 keys at most, and loses none of them to concurrency', async () => {
     const { router } = setUp();
     const made = await Promise.all(Array.from({ length: 1000 }, () => router.createKey('acme')));
-    expect(new Set((await router.listKeys('acme')).map(({ token }) => token))).toEqual(
+    expect(new Set((await router.listKeys('acme')).keys.map(({ token }) => token))).toEqual(
       new Set(made.map(({ token }) => token)),
     );
     await expect(router.createKey('acme')).rejects.toMatchObject({ code: 'invalid_request' });

@@ -224,6 +224,14 @@ const teamMethods: Record<string, ((identifier: string) => unknown)[]> = {
   blockKey: [(id) => router.blockKey(attacker, id)],
   unblockKey: [(id) => router.unblockKey(attacker, id)],
   getKey: [(id) => router.getKey(attacker, id)],
+  regenerateKey: [
+    (id) => router.regenerateKey(attacker, id),
+    (id) => router.regenerateKey(attacker, id, { grace_period: '1d' }),
+  ],
+  listModelGroups: [
+    (id) => router.listModelGroups({ teamId: unlessOwn(id) }),
+    (id) => router.listModelGroups({ teamId: attacker, models: [id] }),
+  ],
   verifyKey: [(id) => router.verifyKey(id)],
   chatCompletion: [
     (id) => router.chatCompletion(attacker, { model: id, messages }),
@@ -299,7 +307,9 @@ const bodies: Record<string, (identifier: string) => unknown> = {
   '/key/update': (id) => ({ key: id, key_alias: 'x' }),
   '/key/block': (id) => ({ token: id }),
   '/key/unblock': (id) => ({ key: id }),
-  '/key/delete': (id) => ({ keys: [id] }),
+  '/key/delete': (id) => ({ keys: [id], key_aliases: [id] }),
+  '/key/regenerate': (id) => ({ key: id }),
+  '/key/{key}/regenerate': () => ({}),
 };
 
 const called = ['public name', 'model id', 'response id'];

@@ -10,7 +10,9 @@ export function answerLocally(request: ModelRequest, caller: Caller, directory: 
     return json(modelObject(resolve(directory, caller, request.params.model ?? ''), caller));
   }
   const pools = namesOf(directory, caller).map((name) => resolve(directory, caller, name));
-  return json({ object: 'list', data: pools.map((pool) => modelObject(pool, caller)) });
+  const answer = json({ object: 'list', data: pools.map((pool) => modelObject(pool, caller)) });
+  answer.headers['x-total-count'] = String(pools.length);
+  return answer;
 }
 
 function modelObject({ publicName, deployments }: Pool, caller: Caller) {

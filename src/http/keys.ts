@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { keyBody, keyPatch, teamId } from '../schemas.ts';
-import { keyNotFound, tokenOf } from '../teams/keys.ts';
-import { paging, takePage } from './paging.ts';
+import { keyRegeneration } from '../teams/key-regeneration.ts';
+import { type KeyView, keyNotFound, tokenOf } from '../teams/keys.ts';
+import { findByAliases } from './key-lists.ts';
 import { teamOf } from './permissions.ts';
 import { isRestricted } from './restricted-view.ts';
 import { actorOf, type Route, route } from './route.ts';
@@ -11,6 +12,7 @@ import { actorOf, type Route, route } from './route.ts';
 const text = z.string().min(1).max(256);
 const named = { key: text.optional(), token: text.optional() };
 const one = z.strictObject(named);
+const several = z.array(text).max(100).nullish();
 
 /** `/key/...`: keys are made and changed by the operator; a team's key reads what there is to know of its own team's. */
 export const keyRoutes: readonly Route[] = [
@@ -27,10 +29,37 @@ export const keyRoutes: readonly Route[] = [
     paths: ['/key/update'],
     permission: 'master',
     summary: 'Changes what is sent; null clears',
-    body: keyPatch.extend(named),
-    async run({ router, credential, body: { key, token, ...patch } }) {
+    body: keyPatch.extend({ ...named, team_id: teamId.optional() }),
+    async run({ router, credential, body: { key, token, team_id: given, ...patch } }) {
       const id = idOf({ key, token });
-      return router.updateKey(await teamWith(router, id), id, patch, actorOf(credential));
+      const team = await teamWith(router, id);
+      if (given !== undefined && given !== team) {
+        const message =
+          'team_id: must be the team of the key, which cannot be changed. Make a key for the other team.';
+        throw new RouterError('invalid_request', message, { param: 'team_id' });
+      }
+      return shown(await router.updateKey(team, id, patch, actorOf(credential)));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/regenerate'],
+    permission: 'master',
+    summary: 'Gives a key a new secret, and shows it once; the old one stays valid for grace_period',
+    body: keyRegeneration.extend(named),
+    async run({ router, credential, body: { key, token, ...fields } }) {
+      const id = idOf({ key, token });
+      return router.regenerateKey(await teamWith(router, id), id, fields, actorOf(credential));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/{key}/regenerate'],
+    permission: 'master',
+    summary: 'As /key/regenerate, for the key or hash in the path',
+    body: keyRegeneration,
+    async run({ router, credential, body, params: { key: id = '' } }) {
+      return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
     },
   }),
   route({
@@ -40,7 +69,8 @@ export const keyRoutes: readonly Route[] = [
     summary: 'Refuses the key until it is unblocked',
     body: one,
     async run({ router, credential, body }) {
-      return router.blockKey(await teamWith(router, idOf(body)), idOf(body), actorOf(credential));
+      const team = await teamWith(router, idOf(body));
+      return shown(await router.blockKey(team, idOf(body), actorOf(credential)));
     },
   }),
   route({
@@ -50,19 +80,27 @@ export const keyRoutes: readonly Route[] = [
     summary: 'Ends a block',
     body: one,
     async run({ router, credential, body }) {
-      return router.unblockKey(await teamWith(router, idOf(body)), idOf(body), actorOf(credential));
+      const team = await teamWith(router, idOf(body));
+      return shown(await router.unblockKey(team, idOf(body), actorOf(credential)));
     },
   }),
   route({
     method: 'POST',
     paths: ['/key/delete'],
     permission: 'master',
-    summary: 'Revokes keys',
-    body: z.strictObject({ keys: z.array(text).min(1).max(100) }),
+    summary: 'Revokes keys, by themselves, their hashes or their aliases',
+    body: z.strictObject({ keys: several, key_aliases: several }),
     async run({ router, body }) {
+      const keys = body.keys ?? [];
+      const aliases = body.key_aliases ?? [];
+      if (keys.length + aliases.length === 0) {
+        throw new RouterError('invalid_request', 'keys: send keys or key_aliases', { param: 'keys' });
+      }
       const owners = new Map<string, string>();
       // An id that is not there revokes nobody's.
-      for (const id of body.keys) owners.set(tokenOf(id), await teamWith(router, id));
+      for (const id of keys) owners.set(tokenOf(id), await teamWith(router, id));
+      const named = aliases.length === 0 ? [] : await findByAliases(router, aliases);
+      for (const { token, team_id } of named) owners.set(token, team_id);
       const deleted: string[] = [];
       for (const [id, team] of owners) deleted.push(...(await router.deleteKey(team, id)).deleted_keys);
       return { deleted_keys: deleted };
@@ -78,30 +116,18 @@ export const keyRoutes: readonly Route[] = [
       const id = query.key ?? (credential.master ? undefined : credential.token);
       if (id === undefined) throw new RouterError('invalid_request', 'key: is needed', { param: 'key' });
       const team = credential.master ? await teamWith(router, id) : teamOf(credential);
-      // A restricted key learns of itself alone, as if its team had no other.
-      if (isRestricted(credential) && tokenOf(id) !== credential.token) throw keyNotFound();
       const info = await router.getKey(team, id);
+      // A restricted key learns of itself alone, as if its team had no other.
+      if (isRestricted(credential) && info.token !== credential.token) throw keyNotFound();
       return { key: info.token, info };
     },
   }),
-  route({
-    method: 'GET',
-    paths: ['/key/list'],
-    permission: 'master',
-    summary: "One page of a team's keys, or of all teams'",
-    query: paging.extend({ team_id: teamId.optional() }),
-    run: ({ router, query: { team_id: team, ...page } }) =>
-      takePage(page, async (cursor) => {
-        if (team !== undefined) return { rows: await router.listKeys(team) };
-        const {
-          keys,
-          unreadable = [],
-          ...rest
-        } = await router.listAllKeys(cursor === undefined ? {} : { cursor });
-        return { rows: [...keys, ...unreadable], ...rest };
-      }),
-  }),
 ];
+
+/** A key as the routes that change it show it: `key` names it, as LiteLLM's do, and is its hash. */
+function shown(view: KeyView) {
+  return { key: view.token, ...view };
+}
 
 function idOf({ key, token }: z.output<typeof one>): string {
   if (key !== undefined && token === undefined) return key;

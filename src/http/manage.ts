@@ -8,6 +8,7 @@ import type { NodeBindings } from './bindings.ts';
 import { checkJsonUnread, parseJson, readBytes } from './body.ts';
 import type { BodyReading } from './incoming-body.ts';
 import { reserveUntilClosed } from './openai.ts';
+import { ListAnswer } from './paging.ts';
 import type { Credential } from './permissions.ts';
 import { limiter } from './rate-limit.ts';
 import type { Route } from './route.ts';
@@ -58,7 +59,11 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
       limit(teamId);
     }
     const input = { router, credential, body, query, params: request.param() };
-    return jsonAnswer(200, await route.run(input as never));
+    const answered = await route.run(input as never);
+    if (!(answered instanceof ListAnswer)) return jsonAnswer(200, answered);
+    const answer = jsonAnswer(200, answered.body);
+    answer.headers['x-total-count'] = String(answered.total);
+    return answer;
   }
 }
 

@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { RouterError } from '../errors.ts';
 import { modelBody, modelPatch } from '../schemas.ts';
 import { isWhole } from '../teams/model-management.ts';
 import { modelNotFound } from '../teams/models.ts';
 import { parse } from '../validation.ts';
-import { teamOf } from './permissions.ts';
+import { ListAnswer, pageOf, paging, positionOf } from './paging.ts';
+import { type Credential, teamOf } from './permissions.ts';
 import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.ts';
 
 const id = z.string().min(1).max(256);
@@ -13,7 +15,8 @@ const isUnique = z.boolean().default(false);
 const addition = modelBody.extend({ unique: isUnique });
 const patch = modelPatch.extend({ unique: isUnique });
 const update = patch.extend({ model_info: modelPatch.shape.model_info.unwrap().extend({ id }) });
-const listing = z.strictObject({ litellm_model_id: id.optional(), team_id: z.string().optional() });
+const listing = paging.extend({ litellm_model_id: id.optional(), team_id: z.string().optional() });
+const byGroup = z.strictObject({ model_group: id.optional() });
 
 /** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
 export const modelRoutes: readonly Route[] = [
@@ -73,6 +76,19 @@ export const modelRoutes: readonly Route[] = [
     run: list,
   }),
   route({
+    method: 'GET',
+    paths: ['/model_group/info'],
+    permission: 'info',
+    summary: 'The public names that the caller may use; with the master key the shared ones',
+    query: byGroup,
+    async run({ router, credential, query: { model_group: name } }) {
+      const { data } = await router.listModelGroups(callerOf(credential));
+      const found = data.filter(({ model_group }) => name === undefined || model_group === name);
+      if (name !== undefined && found.length === 0) throw groupNotFound(name);
+      return new ListAnswer({ data: found, total_count: found.length }, found.length);
+    },
+  }),
+  route({
     method: 'POST',
     paths: ['/health/test_connection'],
     permission: 'models',
@@ -130,8 +146,20 @@ async function list({ router, credential, query }: Asked & { query: z.output<typ
   const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
   const visible = credential.master || credential.models === undefined ? undefined : credential.models;
   const rows = data.filter(({ model_name }) => visible === undefined || visible.includes(model_name));
-  if (wanted === undefined) return { data: rows };
-  const found = rows.filter(({ model_info }) => model_info.id === wanted);
-  if (found.length === 0) throw modelNotFound(wanted);
-  return { data: found };
+  const found = rows.filter(({ model_info }) => wanted === undefined || model_info.id === wanted);
+  if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted);
+  const whole = query.page === undefined && query.size === undefined;
+  const page = whole ? { size: Math.max(1, found.length) } : query;
+  return new ListAnswer({ data: pageOf(found, page), ...positionOf(page, found.length) }, found.length);
+}
+
+function callerOf(credential: Credential) {
+  if (credential.master) return { teamId: null };
+  const { teamId, models } = credential;
+  return models === undefined ? { teamId } : { teamId, models };
+}
+
+function groupNotFound(name: string): RouterError {
+  const message = `There is no model ${JSON.stringify(name)} that may be used here.`;
+  return new RouterError('model_not_found', message, { param: 'model_group' });
 }

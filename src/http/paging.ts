@@ -2,26 +2,68 @@ import { z } from 'zod';
 
 const whole = (most: number) => z.coerce.number().int().min(1).max(most).optional();
 
-/** `page` from 1, `size` from 1 to 1 000, default 100. */
+/** `page` from 1, `size` from 1 to 1 000. */
 export const paging = z.strictObject({ page: whole(100_000), size: whole(1000) });
 
+type Paging = z.output<typeof paging>;
+
+const defaultSize = 100;
+
+/** The answer of a route that lists: `total`, which goes into `x-total-count`, is how many there are on all pages. */
+export class ListAnswer {
+  readonly body: unknown;
+  readonly total: number;
+
+  constructor(body: unknown, total: number) {
+    this.body = body;
+    this.total = total;
+  }
+}
+
+/** Where a numbered page is, by LiteLLM's names. */
+export function positionOf({ page = 1, size = defaultSize }: Paging, total: number) {
+  return { total_count: total, current_page: page, total_pages: Math.ceil(total / size), size };
+}
+
+/** The rows of one numbered page. */
+export function pageOf<Row>(rows: readonly Row[], { page = 1, size = defaultSize }: Paging): Row[] {
+  return rows.slice((page - 1) * size, page * size);
+}
+
+/** Rows by their ids, with the place of each among all. */
+export interface Listing<Row> {
+  rows: Row[];
+  total: number;
+}
+
 /**
- * The rows of one numbered page, out of a listing that goes by cursors: pages before it are read and passed over.
- * Nothing holds the listing still meanwhile, so rows may be missed or repeated where others write.
+ * Reads a listing that goes by cursors to its end. A row that comes twice, as storages may do, counts once.
+ * Rows may be missed where others write meanwhile.
+ *
+ * @param keep which of the rows, by their place from 0, are wanted
  */
-export async function takePage<Row>(
-  { page = 1, size = 100 }: z.output<typeof paging>,
+export async function readAll<Row>(
   load: (cursor: string | undefined) => Promise<{ rows: readonly Row[]; cursor?: string | undefined }>,
-): Promise<Row[]> {
-  let before = (page - 1) * size;
+  idOf: (row: Row) => string,
+  keep: (place: number) => boolean = () => true,
+): Promise<Listing<Row>> {
+  const seen = new Set<string>();
+  const rows: Row[] = [];
   let cursor: string | undefined;
-  const taken: Row[] = [];
   do {
     const loaded = await load(cursor);
-    const wanted = loaded.rows.slice(before, before + size - taken.length);
-    before = Math.max(0, before - loaded.rows.length);
-    taken.push(...wanted);
+    for (const row of loaded.rows) {
+      const id = idOf(row);
+      if (seen.has(id)) continue;
+      if (keep(seen.size)) rows.push(row);
+      seen.add(id);
+    }
     cursor = loaded.cursor;
-  } while (cursor !== undefined && taken.length < size);
-  return taken;
+  } while (cursor !== undefined);
+  return { rows, total: seen.size };
+}
+
+/** Whether a row, by its place from 0, is on a page. */
+export function isOn({ page = 1, size = defaultSize }: Paging): (place: number) => boolean {
+  return (place) => place >= (page - 1) * size && place < page * size;
 }

@@ -1,13 +1,21 @@
 import type { z } from 'zod';
 import { livenessPaths, readinessPath } from './health.ts';
+import { keyListRoutes } from './key-lists.ts';
 import { keyRoutes } from './keys.ts';
 import { modelRoutes } from './models.ts';
 import { callRoutes } from './openai.ts';
 import type { Permission } from './permissions.ts';
 import type { Route } from './route.ts';
+import { teamListRoutes } from './team-lists.ts';
 import { teamRoutes } from './teams.ts';
 
-export const managementRoutes: readonly Route[] = [...modelRoutes, ...teamRoutes, ...keyRoutes];
+export const managementRoutes: readonly Route[] = [
+  ...modelRoutes,
+  ...teamRoutes,
+  ...teamListRoutes,
+  ...keyRoutes,
+  ...keyListRoutes,
+];
 
 /** One method on one path, as it is documented. */
 export interface Entry {

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { teamBody, teamId, teamPatch } from '../schemas.ts';
-import { paging, takePage } from './paging.ts';
 import { namedTeam } from './permissions.ts';
 import { visibleTeamInfo } from './restricted-view.ts';
 import { actorOf, type Route, route } from './route.ts';
@@ -30,7 +29,10 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Changes what is sent; null clears',
     body: teamPatch.extend({ team_id: teamId }),
-    run: ({ router, credential, body }) => router.updateTeam(body.team_id, body, actorOf(credential)),
+    async run({ router, credential, body }) {
+      const team = await router.updateTeam(body.team_id, body, actorOf(credential));
+      return { ...team, data: team };
+    },
   }),
   route({
     method: 'POST',
@@ -71,22 +73,6 @@ export const teamRoutes: readonly Route[] = [
     query: z.strictObject({ team_id: z.string().optional() }),
     run: async ({ router, credential, query }) =>
       visibleTeamInfo(await router.getTeamInfo(namedTeam(credential, query.team_id)), credential),
-  }),
-  route({
-    method: 'GET',
-    paths: ['/team/list'],
-    permission: 'master',
-    summary: 'One page of all teams',
-    query: paging,
-    run: ({ router, query }) =>
-      takePage(query, async (cursor) => {
-        const {
-          teams,
-          unreadable = [],
-          ...rest
-        } = await router.listTeams(cursor === undefined ? {} : { cursor });
-        return { rows: [...teams, ...unreadable], ...rest };
-      }),
   }),
   route({
     method: 'POST',

@@ -3,24 +3,28 @@ import { type KeyBody, type KeyPatch, keyBody, keyPatch } from '../schemas.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { type Actor, stampOf } from './actor.ts';
+import { type KeyRegeneration, keyRegeneration, regenerate } from './key-regeneration.ts';
 import {
   findKey,
   hashKey,
+  hasKey,
   insertKey,
   type KeyView,
   keyNotFound,
   keyView,
   makeKeyRecord,
   mintKey,
+  type NewKey,
   patchKey,
   purgeExpired,
   tokenOf,
+  tokensOf,
   touchKey,
 } from './keys.ts';
 import { listRecords, type UnreadableTeam } from './listing.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
-import type { Registry } from './registry.ts';
+import type { Change, Registry } from './registry.ts';
 import { checkTeamId, teamNotFound } from './team-management.ts';
 
 export interface KeyPage {
@@ -29,6 +33,12 @@ export interface KeyPage {
   unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
+}
+
+/** The keys of one team, all of them. */
+export interface KeyList {
+  keys: KeyView[];
+  total_count: number;
 }
 
 /** The life of the API keys in a team's record. */
@@ -43,7 +53,7 @@ export class KeyManagement {
     this.#teams = options.teams;
   }
 
-  async create(given: string, fields: KeyBody, actor?: Actor): Promise<KeyView & { key: string }> {
+  async create(given: string, fields: KeyBody, actor?: Actor): Promise<NewKey> {
     const teamId = checkTeamId(given);
     const body = parse(keyBody, fields);
     if (body.team_id !== undefined && body.team_id !== teamId) {
@@ -54,24 +64,54 @@ export class KeyManagement {
     const key = mintKey();
     const token = hashKey(key);
     const made = makeKeyRecord(key, body, stamp);
-    // First the pointer, then the record: whatever dies between leaves a pointer to nothing.
-    await writePointer(this.#storage, keyPointerKey(token), teamId);
     let ended: string[] = [];
-    const view = await this.#registry
-      .change(teamId, (existing) => {
-        if (existing === undefined && this.#teams === 'explicit') throw teamNotFound(teamId);
-        const record = existing ?? newRecord(teamId, stamp.at, stamp.by);
-        ended = purgeExpired(record, Date.parse(stamp.at));
-        insertKey(record, token, made);
-        return { record, result: keyView(teamId, token, made) };
-      })
-      .catch(async (error: unknown) => {
-        const uncertain = RouterError.isInstance(error) && error.code === 'storage_unavailable';
-        if (!uncertain) await removePointer(this.#storage, keyPointerKey(token));
-        throw error;
-      });
+    const view = await this.#changeUnder(teamId, token, (existing) => {
+      if (existing === undefined && this.#teams === 'explicit') throw teamNotFound(teamId);
+      const record = existing ?? newRecord(teamId, stamp.at, stamp.by);
+      ended = purgeExpired(record, Date.parse(stamp.at));
+      insertKey(record, token, made);
+      return { record, result: keyView(teamId, token, made) };
+    });
     await this.#forget(ended);
-    return { key, ...view };
+    return { key, ...view, token_id: token };
+  }
+
+  async regenerate(given: string, id: string, fields: KeyRegeneration, actor?: Actor): Promise<NewKey> {
+    const teamId = checkTeamId(given);
+    const body = parse(keyRegeneration, fields);
+    // An unknown key is refused before anything is written.
+    await this.get(teamId, id);
+    const old = tokenOf(id);
+    const stamp = stampOf(actor);
+    const key = mintKey();
+    const token = hashKey(key);
+    let ended: string[] = [];
+    const view = await this.#changeUnder(teamId, token, (record) => {
+      if (record === undefined) throw keyNotFound();
+      const entry = findKey(record, old, Date.parse(stamp.at));
+      const made = regenerate(entry, key, body, stamp);
+      const before = record.keys.flatMap(tokensOf);
+      replaceKey(record, entry[0], [token, made]);
+      purgeExpired(record, Date.parse(stamp.at));
+      const after = new Set(record.keys.flatMap(tokensOf));
+      ended = before.filter((each) => !after.has(each));
+      return { record, result: keyView(teamId, token, made) };
+    });
+    await this.#forget(ended);
+    return { key, ...view, token_id: token };
+  }
+
+  /** Changes the record for a secret that is new: its pointer is written first, and removed if the change is refused. */
+  async #changeUnder<Result>(teamId: string, token: string, change: Change<Result>): Promise<Result> {
+    // Whatever dies between the two leaves a pointer to nothing.
+    await writePointer(this.#storage, keyPointerKey(token), teamId);
+    try {
+      return await this.#registry.change(teamId, change);
+    } catch (error) {
+      const uncertain = RouterError.isInstance(error) && error.code === 'storage_unavailable';
+      if (!uncertain) await removePointer(this.#storage, keyPointerKey(token));
+      throw error;
+    }
   }
 
   async update(teamId: string, id: string, patch: KeyPatch, actor?: Actor): Promise<KeyView> {
@@ -86,17 +126,22 @@ export class KeyManagement {
     });
   }
 
-  /** It is refused from now on. */
+  /** It is refused from now on. An older secret of a key is revoked alone. */
   async delete(given: string, id: string): Promise<{ deleted_keys: string[] }> {
     const teamId = checkTeamId(given);
     const token = tokenOf(id);
-    await this.#registry.change(teamId, (record) => {
+    const ended = await this.#registry.change(teamId, (record) => {
       if (record === undefined) throw keyNotFound();
-      findKey(record, token);
-      record.keys = record.keys.filter(([candidate]) => candidate !== token);
-      return { record, result: undefined };
+      const entry = findKey(record, token);
+      const [current, key] = entry;
+      if (current === token) {
+        record.keys = record.keys.filter(([candidate]) => candidate !== token);
+        return { record, result: tokensOf(entry) };
+      }
+      const previous = key.previous?.filter(([old]) => old !== token) ?? [];
+      return { record: replaceKey(record, current, [current, { ...key, previous }]), result: [token] };
     });
-    await this.#forget([token]);
+    await this.#forget(ended);
     return { deleted_keys: [token] };
   }
 
@@ -105,14 +150,15 @@ export class KeyManagement {
     const token = tokenOf(id);
     const record = await this.#registry.read(teamId);
     if (record === undefined) throw keyNotFound();
-    return keyView(teamId, token, findKey(record, token));
+    return keyView(teamId, ...findKey(record, token));
   }
 
-  async list(given: string): Promise<KeyView[]> {
+  async list(given: string): Promise<KeyList> {
     const teamId = checkTeamId(given);
     const record = await this.#registry.read(teamId);
     if (record === undefined) throw teamNotFound(teamId);
-    return record.keys.map(([token, key]) => keyView(teamId, token, key));
+    const keys = record.keys.map(([token, key]) => keyView(teamId, token, key));
+    return { keys, total_count: keys.length };
   }
 
   /** The keys of one page of all teams. */
@@ -129,7 +175,7 @@ export class KeyManagement {
     const teamId = await readPointer(this.#storage, keyPointerKey(token));
     if (teamId === undefined || teamId === null) return undefined;
     const record = await this.#registry.read(teamId);
-    return record?.keys.some(([candidate]) => candidate === token) ? { team_id: teamId } : undefined;
+    return record !== undefined && hasKey(record, token) ? { team_id: teamId } : undefined;
   }
 
   #change(given: string, id: string, apply: (key: KeyRecord) => void): Promise<KeyView> {
@@ -137,9 +183,10 @@ export class KeyManagement {
     const token = tokenOf(id);
     return this.#registry.change(teamId, (record) => {
       if (record === undefined) throw keyNotFound();
-      const key = { ...findKey(record, token) };
+      const [current, stored] = findKey(record, token);
+      const key = { ...stored };
       apply(key);
-      return { record: replaceKey(record, token, key), result: keyView(teamId, token, key) };
+      return { record: replaceKey(record, current, [current, key]), result: keyView(teamId, current, key) };
     });
   }
 
@@ -148,7 +195,7 @@ export class KeyManagement {
   }
 }
 
-function replaceKey(record: TeamRecord, token: string, key: KeyRecord): TeamRecord {
-  record.keys = record.keys.map((entry) => (entry[0] === token ? [token, key] : entry));
+function replaceKey(record: TeamRecord, token: string, next: [string, KeyRecord]): TeamRecord {
+  record.keys = record.keys.map((entry) => (entry[0] === token ? next : entry));
   return record;
 }

@@ -10,7 +10,7 @@ import type { Snapshots, TeamSnapshot } from './snapshots.ts';
 /** Who a key speaks for, and what it may do. */
 export interface VerifiedKey {
   teamId: string;
-  /** The SHA-256 of the key, in hex. */
+  /** The SHA-256 in hex that the key is stored under: of its newest secret, also where an older one was sent. */
   token: string;
   keyType: KeyType;
   /** The public names that it may call; absent: all of the team's. */
@@ -110,7 +110,7 @@ export class KeyVerifier {
     if (isExpired(key, Date.now())) throw invalidKey();
     if (snapshot.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
     if (key.blocked) throw new RouterError('key_blocked', 'This key is blocked.');
-    const verified = { teamId, token, keyType: key.key_type };
+    const verified = { teamId, token: key.token, keyType: key.key_type };
     return key.models === null ? verified : { ...verified, models: key.models };
   }
 }

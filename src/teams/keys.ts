@@ -14,17 +14,30 @@ export interface KeyView {
   key_alias: string | null;
   team_id: string;
   key_type: KeyType;
-  /** The public names that it may call; `null` for all of the team's. */
-  models: string[] | null;
+  /** The public names that it may call; `['all-team-models']` for all of the team's. */
+  models: string[];
   /** When it ends, in ISO 8601; `null` for never. */
   expires: string | null;
   blocked: boolean;
   metadata: Record<string, unknown>;
+  /** The secrets that it had before `regenerateKey` and that are still valid, by their SHA-256, with their ends. */
+  previous: { token: string; expires: string }[];
   created_at: string;
   created_by: string;
   updated_at: string;
   updated_by: string;
 }
+
+/** A key as it is shown once, when its secret is made. */
+export interface NewKey extends KeyView {
+  /** The secret itself: it is stored nowhere. */
+  key: string;
+  /** The same as `token`. */
+  token_id: string;
+}
+
+/** A key's `models` as shown where it may call all of its team's. */
+const allTeamModels = 'all-team-models';
 
 const keyForm = /^sk-[A-Za-z0-9_-]{43,128}$/;
 const tokenForm = /^[0-9a-f]{64}$/;
@@ -63,9 +76,14 @@ export function isExpired(key: Pick<KeyRecord, 'expires'>, now: number): boolean
   return key.expires !== null && Date.parse(key.expires) <= now;
 }
 
+/** What may be shown of a key's secret. */
+export function keyNameOf(secret: string): string {
+  return `sk-...${secret.slice(-4)}`;
+}
+
 export function makeKeyRecord(key: string, given: z.output<typeof keyBody>, stamp: Stamp): KeyRecord {
   return {
-    key_name: `sk-...${key.slice(-4)}`,
+    key_name: keyNameOf(key),
     key_alias: given.key_alias ?? null,
     key_type: given.key_type ?? 'default',
     models: given.models === undefined ? null : [...new Set(given.models)],
@@ -87,17 +105,71 @@ export function insertKey(record: TeamRecord, token: string, key: KeyRecord): vo
   record.keys.push([token, key]);
 }
 
-/** Takes the keys that have ended out of the record; their hashes. */
+/** Takes the keys that have ended out of the record; their hashes, and those of secrets that have ended. */
 export function purgeExpired(record: TeamRecord, now: number): string[] {
-  const ended = record.keys.filter(([, key]) => isExpired(key, now)).map(([token]) => token);
-  if (ended.length > 0) record.keys = record.keys.filter(([, key]) => !isExpired(key, now));
+  const ended: string[] = [];
+  const kept: TeamRecord['keys'] = [];
+  for (const [token, key] of record.keys) {
+    const { previous = [] } = key;
+    const valid = previous.filter((secret) => isValid(secret, now));
+    if (isExpired(key, now)) ended.push(token, ...previous.map(([old]) => old));
+    else if (valid.length === previous.length) kept.push([token, key]);
+    else {
+      ended.push(...previous.filter((secret) => !isValid(secret, now)).map(([old]) => old));
+      kept.push([token, { ...key, previous: valid }]);
+    }
+  }
+  if (ended.length > 0) record.keys = kept;
   return ended;
 }
 
-export function findKey(record: TeamRecord, token: string): KeyRecord {
-  const entry = record.keys.find(([candidate]) => candidate === token);
+/** The hashes of all secrets that a key has or had. */
+export function tokensOf([token, { previous = [] }]: TeamRecord['keys'][number]): string[] {
+  return [token, ...previous.map(([old]) => old)];
+}
+
+/**
+ * Finds a key by the hash of its secret, or of one that it had before and that is still valid.
+ *
+ * @throws RouterError `key_not_found`
+ */
+export function findKey(record: TeamRecord, token: string, now: number = Date.now()): [string, KeyRecord] {
+  const entry = record.keys.find((candidate) => opens(candidate, token, now));
   if (entry === undefined) throw keyNotFound();
-  return entry[1];
+  return entry;
+}
+
+export function hasKey(record: TeamRecord, token: string): boolean {
+  const now = Date.now();
+  return record.keys.some((entry) => opens(entry, token, now));
+}
+
+function opens([current, { previous }]: [string, KeyRecord], token: string, now: number): boolean {
+  if (current === token) return true;
+  return previous?.some((secret) => secret[0] === token && isValid(secret, now)) ?? false;
+}
+
+/** A key of a compiled snapshot: what it may do, and the hash that it is stored under. */
+export type CompiledKey = KeyRecord & { token: string };
+
+/** Keys by the hash of each secret that opens them; one that a key had before ends when its grace period does. */
+export function compileKeys(record: TeamRecord): ReadonlyMap<string, CompiledKey> {
+  const compiled = new Map<string, CompiledKey>();
+  for (const [token, key] of record.keys) {
+    const { expires, previous = [] } = key;
+    compiled.set(token, { ...key, token });
+    for (const [old, end] of previous) compiled.set(old, { ...key, token, expires: earlier(expires, end) });
+  }
+  return compiled;
+}
+
+function earlier(expires: string | null, end: string): string {
+  return expires !== null && Date.parse(expires) < Date.parse(end) ? expires : end;
+}
+
+/** Whether a secret that a key had before is still valid. */
+export function isValid([, end]: readonly [string, string], now: number): boolean {
+  return Date.parse(end) > now;
 }
 
 /** Only what is sent changes; `null` clears, which for `models` means all and for `duration` never to end. */
@@ -117,19 +189,35 @@ export function touchKey(key: KeyRecord, stamp: Stamp): void {
 }
 
 export function keyView(teamId: string, token: string, key: KeyRecord): KeyView {
-  const { key_name, key_alias, key_type, models, expires, blocked, metadata, ...stamps } = key;
+  const { key_name, key_alias, key_type, models, expires, blocked, metadata, previous = [], ...stamps } = key;
   const { created_at, created_by, updated_at, updated_by } = stamps;
-  const dates = { created_at, created_by, updated_at, updated_by };
-  const shown = { token, key_name, key_alias, team_id: teamId, key_type };
-  return { ...shown, models: models && [...models], expires, blocked, metadata, ...dates };
+  const now = Date.now();
+  return {
+    token,
+    key_name,
+    key_alias,
+    team_id: teamId,
+    key_type,
+    models: models === null ? [allTeamModels] : [...models],
+    expires,
+    blocked,
+    metadata,
+    previous: previous
+      .filter((secret) => isValid(secret, now))
+      .map(([old, end]) => ({ token: old, expires: end })),
+    created_at,
+    created_by,
+    updated_at,
+    updated_by,
+  };
 }
 
 const secondsOf = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800, mo: 2_592_000 } as const;
 
 /** @throws RouterError `invalid_request` for an end that no date can name */
-function endOf(duration: string, from: string): string {
+export function endOf(duration: string, from: string, param = 'duration'): string {
   const [, count = '', unit = ''] = /^(\d+)(\D+)$/.exec(duration) ?? [];
   const end = Date.parse(from) + Number(count) * secondsOf[unit as keyof typeof secondsOf] * 1000;
   if (end <= Date.parse('9999-12-31T00:00:00Z')) return new Date(end).toISOString();
-  throw new RouterError('invalid_request', 'duration: ends too far in the future', { param: 'duration' });
+  throw new RouterError('invalid_request', `${param}: ends too far in the future`, { param });
 }

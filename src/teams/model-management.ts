@@ -5,6 +5,7 @@ import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { isText } from '../values.ts';
 import { type Actor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
+import { type ModelGroupList, modelGroups } from './model-groups.ts';
 import {
   checkUnused,
   idTaken,
@@ -156,9 +157,27 @@ export class ModelManagement {
     const record = await this.#registry.read(teamId);
     if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
-    if (record === undefined) return { data: [] };
+    if (record === undefined) return { data: [], total_count: 0 };
     const unreadable = await this.#readability.unreadableOf(record);
     return modelList(record, (deployment) => !unreadable.has(deployment));
+  }
+
+  /** The public names that a caller may use; `teamId: null` is the operator, who has the shared ones. */
+  async listGroups({
+    teamId,
+    models,
+  }: {
+    teamId: string | null;
+    models?: readonly string[];
+  }): Promise<ModelGroupList> {
+    if (teamId !== null) checkTeamId(teamId);
+    const team = teamId === null ? undefined : await this.#registry.read(teamId);
+    if (team === undefined && teamId !== null && this.#options.teams === 'explicit')
+      throw teamNotFound(teamId);
+    const needed = teamId === null || (team !== undefined && team.models.length > 0);
+    const shared = needed ? await this.#registry.read(null) : undefined;
+    const mayUse = (name: string) => models === undefined || models.includes(name);
+    return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
   }
 
   /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */

@@ -11,6 +11,7 @@ const format = 1;
 export const limits = {
   deployments: 1000,
   keys: 1000,
+  previousSecrets: 10,
   deploymentBytes: 65_536,
   recordBytes: 2_097_152,
 } as const;
@@ -54,6 +55,8 @@ const key = z.looseObject({
   /** When it ends, in ISO 8601; `null` for never. */
   expires: z.string().nullable(),
   blocked: z.boolean(),
+  /** The secrets that it had before and that are still valid: [SHA-256 in hex, when it ends in ISO 8601]. */
+  previous: z.array(z.tuple([z.string(), z.string()])).optional(),
   created_at: z.string(),
   created_by: z.string(),
   updated_at: z.string(),

@@ -4,8 +4,9 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import { boundedWait } from '../storage/bounded-wait.ts';
 import type { Storage, StorageEvent, Version } from '../storage/storage.ts';
 import { Deployment } from './deployment.ts';
+import { type CompiledKey, compileKeys } from './keys.ts';
 import { readRecord } from './read-record.ts';
-import { type KeyRecord, recordKey, type TeamRecord, teamOfRecord } from './record.ts';
+import { recordKey, type TeamRecord, teamOfRecord } from './record.ts';
 
 /** A team's record compiled for calls. */
 export interface TeamSnapshot {
@@ -16,7 +17,7 @@ export interface TeamSnapshot {
   readonly deployments: ReadonlyMap<string, Deployment>;
   readonly settings: TeamSettings;
   /** By the SHA-256 of the key, in hex. */
-  readonly keys: ReadonlyMap<string, KeyRecord>;
+  readonly keys: ReadonlyMap<string, CompiledKey>;
 }
 
 /** How a team's calls are tried, by LiteLLM's names; times in seconds. */
@@ -225,6 +226,6 @@ export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
     pools,
     deployments,
     settings: { ...record.settings, fallbacks: new Map(record.settings.fallbacks) },
-    keys: new Map(record.keys),
+    keys: compileKeys(record),
   };
 }

@@ -11,15 +11,25 @@ import {
 import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { type Actor, stampOf } from './actor.ts';
+import { tokensOf } from './keys.ts';
 import { listRecords, type UnreadableTeam } from './listing.ts';
 import { removePointer } from './pointers.ts';
 import { keyPointerKey, modelPointerKey, newRecord, recordKey, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
 import { nameCheck, patchSettings } from './settings.ts';
-import { type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
+import { type ListedTeam, listedTeam, type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
+
+export interface ListTeamsOptions {
+  /** From the page before; absent for the first page. */
+  cursor?: string;
+  /** From 1 to 1 000, default 100. */
+  limit?: number;
+  /** Whether each team comes with its keys, default false. */
+  keys?: boolean;
+}
 
 export interface TeamPage {
-  teams: TeamView[];
+  teams: ListedTeam[];
   /** The teams of this page whose records cannot be read; absent if there are none. */
   unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
@@ -124,15 +134,15 @@ export class TeamManagement {
         return undefined;
       });
     if (gone === undefined) return { deleted_teams: [teamId] };
-    for (const [token] of gone.keys) await removePointer(this.#storage, keyPointerKey(token));
+    for (const token of gone.keys.flatMap(tokensOf)) await removePointer(this.#storage, keyPointerKey(token));
     for (const [, pool] of gone.pools) {
       for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
     }
     return { deleted_teams: [teamId] };
   }
 
-  async list(options: { cursor?: string; limit?: number } = {}): Promise<TeamPage> {
-    const { views, ...rest } = await listRecords(this.#storage, options, teamView);
+  async list({ keys = false, ...page }: ListTeamsOptions = {}): Promise<TeamPage> {
+    const { views, ...rest } = await listRecords(this.#storage, page, (record) => listedTeam(record, keys));
     return { teams: views, ...rest };
   }
 

@@ -1,51 +1,43 @@
-import type { ModelInfo, ModelParams } from '../schemas.ts';
 import { type KeyView, keyView } from './keys.ts';
 import { modelNotFound } from './models.ts';
 import { type DeploymentRecord, findDeployment, type PoolRecord, type TeamRecord } from './record.ts';
 import { isHeaderField } from './sealing.ts';
 import { type SettingsView, viewSettings } from './settings.ts';
 
-/** `litellm_params` as they are shown: secrets masked, as `sk-...cb07`. */
-export type ModelParamsView = ModelParams;
-
-/** `model_info` as it is shown. */
-export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_id'> {
-  id: string;
-  /** `null`: a shared model. */
-  team_id: string | null;
-  /** The public name, which the team calls. */
-  team_public_model_name: string;
-  /** The stored secret does not open. Enter it again. */
-  needs_reentry?: true;
-}
-
-/** Who wrote a model, and when; times in ISO 8601. */
-export interface ModelStamps {
+/** One deployment as the documented endpoints show it: secrets masked, `model_name` the internal name. */
+export interface ModelView {
+  model_id: string;
+  model_name: string;
+  litellm_params: Record<string, unknown>;
+  model_info: {
+    id: string;
+    team_id: string | null;
+    team_public_model_name: string;
+    /** Every model is stored, and so can be changed by these endpoints: LiteLLM's word for that. */
+    db_model: true;
+    created_at: string;
+    created_by: string;
+    updated_at: string;
+    updated_by: string;
+    [field: string]: unknown;
+  };
   created_at: string;
   created_by: string;
   updated_at: string;
   updated_by: string;
 }
 
-/** One deployment as `addModel`, `updateModel` and `getModel` show it. */
-export interface ModelView extends ModelStamps {
-  model_id: string;
-  /** The internal name, as LiteLLM's endpoints have it. The public one is `model_info.team_public_model_name`. */
+/** A row of `/model/info`: like `ModelView`, under its public name. */
+export interface ModelInfoView {
   model_name: string;
-  litellm_params: ModelParamsView;
-  model_info: ModelDetails;
+  litellm_params: Record<string, unknown>;
+  model_info: ModelView['model_info'];
 }
 
-/** One deployment as `listModels` and `GET /model/info` show it. */
-export interface ModelInfoView extends ModelStamps {
-  /** The public name, as LiteLLM's endpoint has it. */
-  model_name: string;
-  litellm_params: ModelParamsView;
-  model_info: ModelDetails;
-}
-
+/** All of a team's deployments. */
 export interface ModelList {
   data: ModelInfoView[];
+  total_count: number;
 }
 
 /** A team without its models' details. */
@@ -61,6 +53,13 @@ export interface TeamView {
   litellm_model_table: { model_aliases: Record<string, string>; created_by: string; updated_by: string };
   created_at: string;
   updated_at: string;
+}
+
+/** A team in a list of teams. */
+export interface ListedTeam extends TeamView {
+  keys_count: number;
+  /** Only where they are asked for. */
+  keys?: KeyView[];
 }
 
 /** `GET /team/info`. */
@@ -83,7 +82,10 @@ export function modelView(record: TeamRecord, id: string, readable: Readable): M
     model_name: pool.internal_name,
     litellm_params: shownParams(deployment),
     model_info: shownInfo(record, name, deployment, readable),
-    ...stampsOf(deployment),
+    created_at: deployment.created_at,
+    created_by: deployment.created_by,
+    updated_at: deployment.updated_at,
+    updated_by: deployment.updated_by,
   };
 }
 
@@ -93,9 +95,9 @@ export function modelList(record: TeamRecord, readable: Readable): ModelList {
       model_name: name,
       litellm_params: shownParams(deployment),
       model_info: shownInfo(record, name, deployment, readable),
-      ...stampsOf(deployment),
     }));
-  return { data: record.pools.flatMap(([name, pool]) => rowsOf(name, pool)) };
+  const data = record.pools.flatMap(([name, pool]) => rowsOf(name, pool));
+  return { data, total_count: data.length };
 }
 
 export function teamView(record: TeamRecord): TeamView {
@@ -117,17 +119,21 @@ export function teamView(record: TeamRecord): TeamView {
   };
 }
 
+export function listedTeam(record: TeamRecord, withKeys: boolean): ListedTeam {
+  const listed = { ...teamView(record), keys_count: record.keys.length };
+  return withKeys ? { ...listed, keys: keyViews(record) } : listed;
+}
+
 export function teamInfo(record: TeamRecord): TeamInfo {
   const teamId = record.team_id ?? '';
-  const keys = record.keys.map(([token, key]) => keyView(teamId, token, key));
-  return { team_id: teamId, team_info: teamView(record), keys, team_memberships: [] };
+  return { team_id: teamId, team_info: teamView(record), keys: keyViews(record), team_memberships: [] };
 }
 
-function stampsOf({ created_at, created_by, updated_at, updated_by }: DeploymentRecord): ModelStamps {
-  return { created_at, created_by, updated_at, updated_by };
+function keyViews({ team_id, keys }: TeamRecord): KeyView[] {
+  return keys.map(([token, key]) => keyView(team_id ?? '', token, key));
 }
 
-function shownParams(deployment: DeploymentRecord): ModelParamsView {
+function shownParams(deployment: DeploymentRecord): Record<string, unknown> {
   const shown: Record<string, unknown> = { ...deployment.params };
   const headers: [string, string][] = [];
   for (const [field, mask] of deployment.masks) {
@@ -135,20 +141,20 @@ function shownParams(deployment: DeploymentRecord): ModelParamsView {
     else shown[field] = mask;
   }
   if (headers.length > 0) shown.extra_headers = Object.fromEntries(headers);
-  return shown as ModelParamsView;
+  return shown;
 }
 
-function shownInfo(
-  record: TeamRecord,
-  name: string,
-  deployment: DeploymentRecord,
-  readable: Readable,
-): ModelDetails {
+function shownInfo(record: TeamRecord, name: string, deployment: DeploymentRecord, readable: Readable) {
   return {
     ...deployment.info,
     id: deployment.id,
     team_id: record.team_id,
     team_public_model_name: name,
-    ...(readable(deployment) ? {} : { needs_reentry: true as const }),
+    db_model: true as const,
+    created_at: deployment.created_at,
+    created_by: deployment.created_by,
+    updated_at: deployment.updated_at,
+    updated_by: deployment.updated_by,
+    ...(readable(deployment) ? {} : { needs_reentry: true }),
   };
 }

@@ -89,7 +89,7 @@ describe('when a pool loses its last member', () => {
     await router.createKey('acme', { models: ['b', 'c'] });
   });
 
-  const keyModels = async () => (await router.listKeys('acme')).map(({ models }) => models);
+  const keyModels = async () => (await router.listKeys('acme')).keys.map(({ models }) => models);
 
   it('a deletion takes its name out of fallbacks and key allow-lists', async () => {
     await router.deleteModel('acme', ids.get('b') ?? '');

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { RouterError } from '../errors.ts';
+import { keyBody } from '../schemas.ts';
+import { endOf, isExpired, isValid, keyNameOf, patchKey } from './keys.ts';
+import type { Stamp } from './models.ts';
+import { type KeyRecord, limits } from './record.ts';
+
+const { key_alias, key_type, models, duration, metadata } = keyBody.shape;
+
+/** `POST /key/regenerate`, without the key itself: only what is sent changes, and null is not sent. */
+export const keyRegeneration = z.strictObject({
+  /** How long the old secret stays valid; without it all older secrets of the key end at once. */
+  grace_period: duration.nullish(),
+  key_alias: key_alias.nullish(),
+  key_type: key_type.nullish(),
+  models: models.nullish(),
+  duration: duration.nullish(),
+  metadata: metadata.nullish(),
+});
+
+export type KeyRegeneration = z.input<typeof keyRegeneration>;
+
+/**
+ * Returns the key's record under a new secret, as it was but for what is sent.
+ *
+ * @throws RouterError `invalid_request` if the key has ended, or has as many valid secrets as it may have
+ */
+export function regenerate(
+  [token, before]: readonly [string, KeyRecord],
+  secret: string,
+  { grace_period, ...fields }: z.output<typeof keyRegeneration>,
+  stamp: Stamp,
+): KeyRecord {
+  const now = Date.parse(stamp.at);
+  const kept = (before.previous ?? []).filter((old) => isValid(old, now));
+  const after: KeyRecord = { ...before, key_name: keyNameOf(secret), previous: [] };
+  if (grace_period != null) {
+    if (kept.length >= limits.previousSecrets) {
+      const message = `grace_period: ${limits.previousSecrets} older secrets of this key are valid already. Leave it out, or delete one of them.`;
+      throw new RouterError('invalid_request', message, { param: 'grace_period' });
+    }
+    const end = endOf(grace_period, stamp.at, 'grace_period');
+    const ends =
+      before.expires !== null && Date.parse(before.expires) < Date.parse(end) ? before.expires : end;
+    after.previous = [...kept, [token, ends]];
+  }
+  const sent = Object.entries(fields).filter(([, value]) => value !== null);
+  patchKey(after, Object.fromEntries(sent), stamp);
+  if (!isExpired(after, now)) return after;
+  const message = 'duration: is required, since the key has expired';
+  throw new RouterError('invalid_request', message, { param: 'duration' });
+}
