@@ -6,6 +6,7 @@ import { Dispatcher } from './calls/dispatch.ts';
 import { Health } from './calls/health.ts';
 import { Limits } from './calls/limits.ts';
 import { MemoryBudget } from './calls/memory-budget.ts';
+import { OpenWork } from './calls/open-work.ts';
 import { Reporter } from './calls/report.ts';
 import { makeSharedClient } from './calls/team-client.ts';
 import { type TeamHealth, teamHealth } from './calls/team-health.ts';
@@ -16,7 +17,7 @@ import { compilePolicy } from './egress/guard.ts';
 import { connectionSlots, makeNames } from './egress/limits.ts';
 import { Transport } from './egress/transport.ts';
 import { Log, outline } from './log.ts';
-import { type RouterOptions, readOptions } from './options.ts';
+import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
 import type { ModelBody } from './schemas.ts';
 import { KeyRing } from './secrets/keyring.ts';
 import { withDeadline } from './storage/deadline.ts';
@@ -37,16 +38,16 @@ export interface Rooms {
   teams: TeamManagement;
   models: ModelManagement;
   keys: KeyManagement;
-  verifier: KeyVerifier;
+  verifier: Pick<KeyVerifier, 'verify'>;
   rotation: Rotation;
-  snapshots: Snapshots;
+  snapshots: Pick<Snapshots, 'get'>;
   storage: Storage;
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
   budget: MemoryBudget;
   chatCompletion: TeamChatCompletion;
-  close: () => Promise<void>;
+  close: (options: CloseOptions) => Promise<void>;
 }
 
 /** @throws RouterError `invalid_request` that names the option at fault */
@@ -93,7 +94,9 @@ export function compose(given: RouterOptions): Rooms {
   const affinity = new Affinity(storage, options);
   const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
   const gates = { health, limits: new Limits(now) };
+  const work = new OpenWork();
   const dispatcher = new Dispatcher({
+    work,
     admission: new Admission(snapshots, affinity),
     transports,
     credentials,
@@ -129,32 +132,42 @@ export function compose(given: RouterOptions): Rooms {
     );
     return named || withoutExceptions.checkUrl(new URL(href)) === undefined;
   };
+  let ended: Promise<void> | undefined;
+  const end = async () => {
+    await Promise.all([transports.team.close(), transports.shared.close()]);
+    const stop = await watching;
+    await stop?.();
+    await storage.close();
+  };
   return {
-    teams: new TeamManagement(registry, storage),
-    models,
-    keys: new KeyManagement(registry, storage, { teams: options.teams }),
-    verifier,
-    rotation: new Rotation(registry, storage, ring),
-    snapshots,
-    storage,
-    async testModel(teamId, model, actor) {
-      const prepared = await models.prepareTest(teamId, model, actor);
-      if (prepared === undefined) return notAllowed;
-      const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
-      const transport = teamId === null ? transports.shared : transports.team;
-      return testDeployment(transport, credentials, deployment, mayQuote(deployment));
+    teams: work.guard(new TeamManagement(registry, storage)),
+    models: work.guard(models),
+    keys: work.guard(new KeyManagement(registry, storage, { teams: options.teams })),
+    verifier: { verify: (key) => work.run(() => verifier.verify(key)) },
+    rotation: work.guard(new Rotation(registry, storage, ring, () => work.check())),
+    snapshots: {
+      get(teamId) {
+        work.check();
+        return snapshots.get(teamId);
+      },
     },
-    async health(teamId) {
-      return teamHealth(gates.health, await snapshots.get(teamId));
-    },
+    storage: work.guard(storage),
+    testModel: (teamId, model, actor) =>
+      work.run(async () => {
+        const prepared = await models.prepareTest(teamId, model, actor);
+        if (prepared === undefined) return notAllowed;
+        const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
+        const transport = teamId === null ? transports.shared : transports.team;
+        return testDeployment(transport, credentials, deployment, mayQuote(deployment));
+      }),
+    health: (teamId) => work.run(async () => teamHealth(gates.health, await snapshots.get(teamId))),
     dispatcher,
     budget,
     chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),
-    async close() {
-      const stop = await watching;
-      await stop?.();
-      await Promise.all([transports.team.close(), transports.shared.close()]);
-      await storage.close();
+    async close(given) {
+      await work.drain(readCloseOptions(given).drainTimeoutMs);
+      ended ??= end();
+      await ended;
     },
   };
 }

@@ -15,7 +15,7 @@ export type { Tokens } from './calls/usage.ts';
 export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { Logger } from './log.ts';
-export type { RouterOptions } from './options.ts';
+export type { CloseOptions, RouterOptions } from './options.ts';
 export { TeamModelRouter } from './router.ts';
 export type { KeyBody, KeyPatch, KeyType, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
 export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';

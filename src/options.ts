@@ -89,6 +89,12 @@ export interface RouterOptions {
   random?: () => number;
 }
 
+/** How a `TeamModelRouter` is closed. */
+export interface CloseOptions {
+  /** Milliseconds that open calls, streams and changes may take to end. Default 25 000. */
+  drainTimeoutMs?: number | undefined;
+}
+
 const milliseconds = z.int().positive().max(86_400_000);
 const bytes = z.int().positive().max(2_147_483_647);
 /** Less would refuse the buffer that a body of unknown length begins with. */
@@ -151,6 +157,13 @@ const routerOptions = z.strictObject({
   logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),
 });
+
+const closeOptions = z.strictObject({ drainTimeoutMs: z.int().min(0).max(86_400_000).default(25_000) });
+
+/** @throws RouterError `invalid_request` that names the option at fault */
+export function readCloseOptions(given: CloseOptions) {
+  return parse(closeOptions, given);
+}
 
 /** Checks the options and fills in the defaults. */
 export function readOptions(given: RouterOptions) {

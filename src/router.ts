@@ -9,7 +9,7 @@ import { callDefaults, type TeamCallOptions, teamFetch } from './calls/team-fetc
 import type { TeamHealth } from './calls/team-health.ts';
 import type { TestResult } from './calls/test-call.ts';
 import { compose, type Rooms } from './compose.ts';
-import type { RouterOptions } from './options.ts';
+import type { CloseOptions, RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
 import type { ModelBody } from './schemas.ts';
 import type { Actor } from './teams/actor.ts';
@@ -33,7 +33,6 @@ import { checkTeamId } from './teams/team-management.ts';
  */
 export class TeamModelRouter extends RouterManagement {
   readonly #rooms: Rooms;
-  #closed: Promise<void> | undefined;
 
   /** @throws RouterError `invalid_request` that names the option at fault */
   constructor(options: RouterOptions) {
@@ -121,9 +120,11 @@ export class TeamModelRouter extends RouterManagement {
     return this.#rooms.budget.open(teamId);
   }
 
-  /** Closes the connections and the storage; a `memoryStorage` forgets what it holds. Calls and changes after it fail. */
-  close(): Promise<void> {
-    this.#closed ??= this.#rooms.close();
-    return this.#closed;
+  /**
+   * Refuses new calls and changes with `draining`, gives the open ones `drainTimeoutMs` to end, and ends the rest with
+   * `draining`. Then closes the connections and the storage; a `memoryStorage` forgets what it holds.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    return this.#rooms.close(options);
   }
 }

@@ -2,7 +2,7 @@ import { RouterError, type RouterErrorCode } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { discard } from './answer.ts';
 import type { CallSettings } from './call-settings.ts';
-import type { CallSignal } from './call-signal.ts';
+import { type CallSignal, endOf } from './call-signal.ts';
 import { Cancel } from './cancel.ts';
 import type { HealthSignal, RetryDecision } from './classify-answer.ts';
 import type { SignedResponse } from './credentials.ts';
@@ -105,9 +105,11 @@ export class Attempt {
       this.#release();
       if (reply !== undefined) discard(reply.answer);
       response?.body.destroy();
-      if (this.#watcher.signal?.aborted || !RouterError.isInstance(error)) {
-        this.#note(499, 'aborted');
-        this.#settle('ignored', 'aborted');
+      const { signal: given } = this.#watcher;
+      if (given?.aborted || !RouterError.isInstance(error)) {
+        const { status, code } = endOf(given ?? { reason: undefined });
+        this.#note(status, code);
+        this.#settle('ignored', code);
         throw error;
       }
       this.#note(error.status, error.code, faultOf(deployment, error));

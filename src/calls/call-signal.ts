@@ -1,8 +1,20 @@
 import type { CancelSignal } from '../egress/exchange.ts';
+import { RouterError, type RouterErrorCode } from '../errors.ts';
 
 /** What is used of a caller's `AbortSignal`: a real one is one. */
 export interface CallSignal extends CancelSignal {
   throwIfAborted(): void;
+}
+
+/**
+ * Returns how a call ends whose signal has aborted: as one that its caller left, unless the reason is an error of the router,
+ * such as `draining`.
+ */
+export function endOf({ reason }: Pick<CancelSignal, 'reason'>): {
+  status: number;
+  code: RouterErrorCode | 'aborted';
+} {
+  return RouterError.isInstance(reason) ? reason : { status: 499, code: 'aborted' };
 }
 
 /** One that costs next to nothing, for whoever makes one for every call: an `AbortController` costs 4 us on Node 20. */

@@ -6,6 +6,7 @@ import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { attempt } from './attempts.ts';
 import { addCallHeaders } from './call-headers.ts';
 import { CallSettings } from './call-settings.ts';
+import { endOf } from './call-signal.ts';
 import { adviseAgainstRetries } from './client-retries.ts';
 import type { BodyLimits } from './content.ts';
 import { rememberMade } from './created-ids.ts';
@@ -38,19 +39,27 @@ export class Dispatcher {
   /** Failures are answers; it rejects only when the caller's own signal aborts, or for a team's id that is none. */
   async dispatch(given: Caller, call: Call): Promise<Answer> {
     const caller = checkedCaller(given);
-    const { now, reporter } = this.#options;
+    const { now, reporter, work } = this.#options;
     const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now, reporter.context());
-    // What another opened, another releases.
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
-    const release = call.reservation === undefined ? () => reservation.release() : undefined;
+    let entered = false;
+    const ended = () => {
+      // What another opened, another releases.
+      if (call.reservation === undefined) reservation.release();
+      if (entered) work.leave();
+      entered = false;
+    };
     let reply: Reply;
     let hint: string | undefined;
     try {
-      reply = await this.#reply(caller, call, receipt, reservation, release);
+      work.enter();
+      entered = true;
+      reply = await this.#reply(caller, call, receipt, reservation, ended);
     } catch (error) {
-      release?.();
+      ended();
       if (call.signal?.aborted) {
-        if (receipt.finish()) reporter.report(receipt.at(499, 'aborted'), receipt.context);
+        const { status, code } = endOf(call.signal);
+        if (receipt.finish()) reporter.report(receipt.at(status, code), receipt.context);
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
@@ -61,7 +70,7 @@ export class Dispatcher {
     const { answer, open, code, tokens } = reply;
     const begun = receipt.at(answer.status, code, tokens);
     if (!open) {
-      release?.();
+      ended();
       if (receipt.finish()) reporter.report(begun, receipt.context, hint);
     }
     try {
@@ -78,7 +87,7 @@ export class Dispatcher {
     given: Call,
     receipt: ReceiptDraft,
     reservation: MemoryReservation,
-    ended: (() => void) | undefined,
+    ended: () => void,
   ): Promise<Reply> {
     const { admission, affinity, limits, now, reporter } = this.#options;
     given.signal?.throwIfAborted();

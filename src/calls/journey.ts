@@ -8,6 +8,7 @@ import type { CallSignal } from './call-signal.ts';
 import type { Cancel } from './cancel.ts';
 import type { Credentials, SignedResponse } from './credentials.ts';
 import type { MemoryReservation } from './memory-budget.ts';
+import type { OpenWork } from './open-work.ts';
 import type { Gates } from './pool.ts';
 import type { ReceiptDraft } from './receipt.ts';
 import { type End, type Reply, receive } from './relay.ts';
@@ -24,6 +25,7 @@ export interface Passages {
   credentials: Credentials;
   gates: Gates;
   reporter: Reporter;
+  work: OpenWork;
   /** Bytes that a JSON answer may have. */
   maxAnswerBytes: number;
   /** Uniform in [0, 1). */
@@ -76,7 +78,7 @@ export class Journey implements AttemptPlan {
   }
 
   /** Counts what is held of answers in a reservation. @param release what is called when a streamed answer has ended */
-  hold(reservation: MemoryReservation, release: (() => void) | undefined): void {
+  hold(reservation: MemoryReservation, release: () => void): void {
     this.#reservation = reservation;
     this.#release = release;
   }
@@ -136,7 +138,7 @@ export class Journey implements AttemptPlan {
   }
 
   async wait(milliseconds: number): Promise<void> {
-    await untilAborted(sleep(milliseconds), this.signal);
+    await this.#through.work.untilDeadline(untilAborted(sleep(milliseconds), this.signal));
     this.receipt.paused(milliseconds);
   }
 

@@ -12,6 +12,8 @@ export const usage = `Usage: team-model-router serve [options]
                           default sqlite:FOLDER/models.sqlite
   --egress-allow ENTRY    an address that models may have beside public https ones, such as llm.internal:8000,
                           10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; may be given more than once
+  --drain-timeout SECONDS how long open calls may take to end after SIGTERM or SIGINT; default 25. A second signal ends
+                          the process without waiting
 
 Environment:
   TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
@@ -28,6 +30,8 @@ export interface ServeSettings {
   /** A URL; `undefined` for the SQLite file in the folder. */
   storage: string | undefined;
   egressAllow: string[];
+  /** Milliseconds that open calls may take to end. */
+  drainTimeoutMs: number;
   masterKey: string | undefined;
   encryptionKeys: string | undefined;
 }
@@ -38,6 +42,7 @@ const options = {
   data: { type: 'string', default: './team-models' },
   storage: { type: 'string' },
   'egress-allow': { type: 'string', multiple: true, default: [] as string[] },
+  'drain-timeout': { type: 'string', default: '25' },
   help: { type: 'boolean', short: 'h', default: false },
   version: { type: 'boolean', default: false },
 } as const;
@@ -54,6 +59,10 @@ export function readArguments(
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
     throw refusal('--port must be a number up to 65535.');
   }
+  const seconds = values['drain-timeout'];
+  if (!/^\d{1,5}$/.test(seconds) || Number(seconds) > 86_400) {
+    throw refusal('--drain-timeout must be a whole number of seconds up to 86400.');
+  }
   const listed = (environment.TMR_EGRESS_ALLOW ?? '').split(',');
   return {
     port: Number(values.port),
@@ -61,6 +70,7 @@ export function readArguments(
     data: values.data,
     storage: values.storage ?? (environment.TMR_STORAGE || undefined),
     egressAllow: [...values['egress-allow'], ...listed.map((entry) => entry.trim()).filter(Boolean)],
+    drainTimeoutMs: Number(seconds) * 1000,
     masterKey: environment.TMR_MASTER_KEY || undefined,
     encryptionKeys: environment.TMR_ENCRYPTION_KEYS || undefined,
   };

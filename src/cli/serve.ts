@@ -42,7 +42,8 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
   const end = async (): Promise<void> => {
     print('Ending: open calls may finish.');
     await server.close();
-    await router.close();
+    // What the server has left open waits for nobody.
+    await router.close({ drainTimeoutMs: 0 });
     await opened.release();
   };
   let ending = false;
@@ -51,7 +52,15 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
       // Whoever asks twice does not want to wait.
       if (ending) process.exit(1);
       ending = true;
-      void end().then(() => process.exit(0));
+      end().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log(
+            RouterError.isInstance(error) ? error.message : 'The gateway could not be ended in good order.',
+          );
+          process.exit(1);
+        },
+      );
     });
   }
 
@@ -70,14 +79,15 @@ interface Parts {
   logger: Logger;
 }
 
-async function start({ port, host, egressAllow }: ServeSettings, parts: Parts) {
+async function start(settings: ServeSettings, parts: Parts) {
+  const { port, host, egressAllow, drainTimeoutMs } = settings;
   const { storage, encryptionKeys, masterKey, logger } = parts;
   const egress = { allow: egressAllow };
   const router = new TeamModelRouter({ storage, encryptionKeys, egress, teams: 'explicit', logger });
   try {
     const gateway = createGateway(router, { masterKey, openapi: true, logger });
     await router.checkStorage();
-    return { router, server: await serveGateway(gateway, { port, hostname: host }) };
+    return { router, server: await serveGateway(gateway, { port, hostname: host, drainTimeoutMs }) };
   } catch (error) {
     await router.close();
     throw error;

@@ -81,10 +81,10 @@ export class Connections {
     if (origin.open === 0) this.#origins.delete(origin.url);
   }
 
-  /** Closes every connection; what is in flight fails. */
-  async close(): Promise<void> {
+  /** Closes every connection; what is in flight fails with the error. */
+  async close(error: Error): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#all].map((connection) => connection.close()));
+    await Promise.all([...this.#all].map((connection) => connection.close(error)));
   }
 
   #closeOldest(): void {

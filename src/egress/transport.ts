@@ -98,7 +98,7 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    const closing = this.#connections.close();
+    const closing = this.#connections.close(closed());
     this.#slots.refuseAll(closed());
     await closing;
   }

@@ -13,6 +13,9 @@ export interface NodeBindings {
   draining?: (() => boolean) | undefined;
 }
 
+/** Emitted by a server on each response that is still open when the time for open requests is over. */
+export const drainedEvent: unique symbol = Symbol.for('team-model-router.drained');
+
 /** Answers one of Node's requests, or leaves it as it is: `undefined`. */
 export type Shortcut = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;
 

@@ -6,7 +6,7 @@ import { errorAnswer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import { parse } from '../validation.ts';
 import { type NodeBindings, shortcutOf } from './bindings.ts';
-import { drain, OpenRequests } from './drain.ts';
+import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
 import { reply } from './reply.ts';
 import { answerServerErrors, hostMissing, lacksHost } from './server-errors.ts';
@@ -78,7 +78,7 @@ export interface ServeOptions {
   port?: number | undefined;
   /** Default `127.0.0.1`. */
   hostname?: string | undefined;
-  /** Milliseconds that open calls may take to end once `close` is called. Default 30 000. */
+  /** Milliseconds that open calls may take to end once `close` is called. Default 25 000. */
   drainTimeoutMs?: number | undefined;
   /**
    * Milliseconds for which a connection may be idle between two requests. It has to be longer than the idle time of a balancer in
@@ -98,7 +98,7 @@ const timeout = z.int().nonnegative().max(86_400_000);
 const serveOptions = z.strictObject({
   port: z.int().min(0).max(65_535).default(4000),
   hostname: z.string().default('127.0.0.1'),
-  drainTimeoutMs: timeout.default(30_000),
+  drainTimeoutMs: timeout.default(25_000),
   keepAliveTimeoutMs: timeout.default(80_000),
   headersTimeoutMs: timeout.default(90_000),
   requestTimeoutMs: timeout.default(0),
@@ -113,7 +113,10 @@ export interface GatewayServer {
   hostname: string;
   /** `http://host:port`, without a trailing slash. */
   url: string;
-  /** Readiness turns 503, open calls and streams end up to the deadline, then the port is closed. */
+  /**
+   * Turns readiness to 503 and waits for open calls and streams. Those that are open at the deadline end with `draining`, a stream by an
+   * error event. Then the port is closed.
+   */
   close(): Promise<void>;
 }
 
@@ -131,7 +134,8 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     requests.opened(outgoing);
     if (draining) outgoing.setHeader('connection', 'close');
-    if (lacksHost(incoming)) void reply(hostMissing(), { outgoing, direct: true });
+    if (requests.ended) void reply(errorAnswer(serverEnding()), { outgoing, direct: true });
+    else if (lacksHost(incoming)) void reply(hostMissing(), { outgoing, direct: true });
     else void listener(incoming, outgoing, more);
   };
   const server = createServer(

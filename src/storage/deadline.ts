@@ -4,7 +4,8 @@ import type { OperationOptions, Storage } from './storage.ts';
 
 /**
  * The same storage, with a deadline for each operation, and with every failure turned into
- * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key.
+ * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key. Once it is closed, every operation
+ * fails with `draining`.
  *
  * @param onTurn is told of the first failure after a success, and of the first success after that
  */
@@ -14,6 +15,7 @@ export function withDeadline(
   onTurn: (failure: RouterError | undefined) => void = () => {},
 ): Storage {
   let failing = false;
+  let closed = false;
   const turn = (failure?: RouterError) => {
     if (failing === (failure !== undefined)) return;
     failing = failure !== undefined;
@@ -23,11 +25,13 @@ export function withDeadline(
     options: OperationOptions | undefined,
     operation: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> => {
+    if (closed) throw draining();
     try {
       const result = await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
       turn();
       return result;
     } catch (error) {
+      if (closed) throw draining(error);
       const failure = asStorageError(error);
       if (isUnavailable(failure)) turn(failure);
       throw failure;
@@ -43,8 +47,15 @@ export function withDeadline(
       guard(options, (signal) => storage.delete(key, expected, { ...options, signal })),
     list: (prefix, options) => guard(options, (signal) => storage.list(prefix, { ...options, signal })),
     ...(watch === undefined ? {} : { watch }),
-    close: () => storage.close(),
+    close() {
+      closed = true;
+      return storage.close();
+    },
   };
+}
+
+function draining(cause?: unknown): RouterError {
+  return new RouterError('draining', 'The router is closed.', cause === undefined ? {} : { cause });
 }
 
 function asStorageError(error: unknown): RouterError {

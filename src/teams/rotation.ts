@@ -41,7 +41,11 @@ export class Rotation {
   readonly #storage: Storage;
   readonly #ring: KeyRing;
 
-  constructor(registry: Registry, storage: Storage, ring: KeyRing) {
+  readonly #check: () => void;
+
+  /** @param check is called before each step; what it throws ends the rotation there */
+  constructor(registry: Registry, storage: Storage, ring: KeyRing, check: () => void = () => {}) {
+    this.#check = check;
     this.#registry = registry;
     this.#storage = storage;
     this.#ring = ring;
@@ -90,7 +94,7 @@ export class Rotation {
     const found = record === undefined ? nothing : resealRecord(this.#ring, record, 1);
     let { unreadable, resealed: left } = found;
     for (let write = 0; left > 0 && write < maxWrites; write++) {
-      signal?.throwIfAborted();
+      this.#goOn(signal);
       const done = await this.#registry.change(teamId, (stored) => {
         const result = stored === undefined ? nothing : resealRecord(this.#ring, stored, secretsPerWrite);
         return { record: stored, result };
@@ -102,9 +106,15 @@ export class Rotation {
     progress.unreadable += unreadable;
   }
 
+  /** @throws what ends the rotation between two steps */
+  #goOn(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    this.#check();
+  }
+
   /** The keys of all records, by pages: one that is there throughout comes once. */
   async *#keys(signal: AbortSignal | undefined): AsyncGenerator<string> {
-    signal?.throwIfAborted();
+    this.#goOn(signal);
     yield sharedKey;
     let cursor: string | undefined;
     // A walk may repeat itself, and a count must not.
@@ -116,7 +126,7 @@ export class Rotation {
         ...(cursor === undefined ? {} : { cursor }),
       });
       for (const { key } of page.entries) {
-        signal?.throwIfAborted();
+        this.#goOn(signal);
         if (seen.has(key)) continue;
         seen.add(key);
         yield key;

@@ -7,6 +7,7 @@ import { Dispatcher } from '../../src/calls/dispatch.ts';
 import { Health } from '../../src/calls/health.ts';
 import { Limits } from '../../src/calls/limits.ts';
 import { MemoryBudget } from '../../src/calls/memory-budget.ts';
+import { OpenWork } from '../../src/calls/open-work.ts';
 import { Reporter } from '../../src/calls/report.ts';
 import { testDeployment } from '../../src/calls/test-call.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
@@ -95,6 +96,7 @@ beforeEach(async () => {
     gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
     admission: new Admission(snapshots, affinity),
     reporter: new Reporter(undefined, new Log(undefined)),
+    work: new OpenWork(),
     transports,
     credentials,
     affinity,

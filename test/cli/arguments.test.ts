@@ -8,6 +8,7 @@ describe('the command line', () => {
       host: '127.0.0.1',
       data: './team-models',
       egressAllow: [],
+      drainTimeoutMs: 25_000,
       masterKey: undefined,
       encryptionKeys: undefined,
     });
@@ -31,12 +32,15 @@ describe('the command line', () => {
       'a:1',
       '--egress-allow',
       'b',
+      '--drain-timeout',
+      '60',
     ];
     expect(readArguments(given, environment)).toEqual({
       port: 0,
       host: '::1',
       data: 'd',
       egressAllow: ['a:1', 'b', '10.0.0.0/8', '*.svc.cluster.local'],
+      drainTimeoutMs: 60_000,
       masterKey: 'm',
       encryptionKeys: 'k:x',
     });
@@ -55,6 +59,8 @@ describe('the command line', () => {
     [['serve', '--colour'], /^Unknown option --colour\.\n/],
     [['serve', '--port', 'x'], '--port'],
     [['serve', '--port', '65536'], '--port'],
+    [['serve', '--drain-timeout', '1.5'], '--drain-timeout'],
+    [['serve', '--drain-timeout', '86401'], '--drain-timeout'],
     [['start'], 'The command is'],
     [['serve', 'more'], 'The command is'],
   ])('%j is refused, and says why', (given, message) => {

@@ -250,9 +250,9 @@ describe('SIGTERM', () => {
 
   afterAll(() => provider.close());
 
-  it('readiness turns 503, the open stream ends whole, and then the process', async () => {
+  async function openStream(more: string[] = []) {
     const data = newPath('data');
-    const started = serve(data, {}, ['--egress-allow', provider.url]);
+    const started = serve(data, {}, ['--egress-allow', provider.url, ...more]);
     const url = await started.listening;
     const master = masterKeyOf(data);
     await post(url, master, '/team/new', { team_id: 'acme' });
@@ -263,7 +263,13 @@ describe('SIGTERM', () => {
     expect((await post(url, key, '/model/new', { model_name: 'm', litellm_params })).status).toBe(200);
     const answer = await post(url, key, '/v1/chat/completions', { model: 'm', messages: [], stream: true });
     const reader = answer.body?.getReader();
-    let text = new TextDecoder().decode((await reader?.read())?.value);
+    const begun = new TextDecoder().decode((await reader?.read())?.value);
+    return { started, url, reader, begun };
+  }
+
+  it('readiness turns 503, the open stream ends whole, and then the process', async () => {
+    const { started, url, reader, begun } = await openStream();
+    let text = begun;
     started.child.kill('SIGTERM');
     await started.printed('Ending');
     const ready = await fetch(`${url}/health/readiness`);
@@ -277,5 +283,33 @@ describe('SIGTERM', () => {
     }
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
     expect(await started.ended).toBe(0);
+  });
+
+  it('an open stream was cut off without a word at the deadline: an error event ends it', async () => {
+    const { started, reader, begun } = await openStream(['--drain-timeout', '0']);
+    let text = begun;
+    started.child.kill('SIGTERM');
+    const broken = async () => {
+      for (;;) {
+        const next = await reader?.read();
+        if (next === undefined || next.done) return;
+        text += new TextDecoder().decode(next.value);
+      }
+    };
+    await expect(broken()).rejects.toThrow();
+    expect(text).toMatch(/\n\ndata: \{"error":\{.*"code":"draining"\}\}\n\n$/);
+    expect(await started.ended).toBe(0);
+    expect(started.output()).not.toContain('cools down');
+    expect(lineWith(started, 'call failed')).toMatchObject({ code: 'draining' });
+  });
+
+  it('a second signal ends the process without waiting for the open stream', async () => {
+    const { started, reader } = await openStream(['--drain-timeout', '86400']);
+    const left = reader?.closed.catch(() => {});
+    started.child.kill('SIGTERM');
+    await started.printed('Ending');
+    started.child.kill('SIGTERM');
+    expect(await started.ended).toBe(1);
+    await left;
   });
 });

@@ -1,8 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
+import { createGateway } from 'team-model-router/http';
 import { serveGateway } from 'team-model-router/http/node';
 import { afterEach, describe, expect, it } from 'vitest';
 import { drain, OpenRequests } from '../../src/http/drain.ts';
+import { chatChunks, recordingProvider } from '../fixtures/recording-provider.ts';
 
 const servers: Server[] = [];
 
@@ -46,5 +49,115 @@ describe('draining', () => {
     await there;
     await drain(server, requests, 20);
     expect(await call).toBe('cut off');
+  });
+});
+
+describe('the deadline of serveGateway', () => {
+  const masterKey = 'master-key-of-the-tests-0123456789';
+  const created =
+    'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1"}}\n\n';
+  const first = `data: ${JSON.stringify(chatChunks('m')[0])}\n\n`;
+
+  /** A gateway whose provider begins streams and answers nothing else. */
+  async function running() {
+    const receipts: Receipt[] = [];
+    const lines: string[] = [];
+    const log = (_: object, message: string) => lines.push(message);
+    let arrived = () => {};
+    const asked = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const provider = await recordingProvider((request, response) => {
+      if (String(request.body).includes('"stream":true'))
+        response
+          .writeHead(200, { 'content-type': 'text/event-stream' })
+          .write(request.url.endsWith('/responses') ? created : first);
+      arrived();
+    });
+    const router = new TeamModelRouter({
+      storage: memoryStorage(),
+      encryptionKeys: [generateEncryptionKey()],
+      egress: { allow: [provider.url] },
+      onCall: (receipt) => receipts.push(receipt),
+      logger: { info: log, warn: log, error: log },
+    });
+    await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 1 } });
+    await router.addModel('acme', {
+      model_name: 'm',
+      litellm_params: { model: 'openai/m', api_key: 'sk-0123456789abcdef', api_base: provider.url },
+    });
+    const { key } = await router.createKey('acme');
+    const gateway = createGateway(router, { masterKey });
+    const server = await serveGateway(gateway, { port: 0, drainTimeoutMs: 0 });
+    const call = (path: string, body: object) =>
+      fetch(server.url + path, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    const end = async () => {
+      await router.close();
+      await provider.close();
+    };
+    return { receipts, lines, asked, router, server, call, end };
+  }
+
+  it.each([
+    ['/v1/chat/completions', /^data: \{"error":\{.*"code":"draining"\}\}\n\n$/],
+    // Not by the fast path.
+    ['/openai/deployments/m/chat/completions', /^data: \{"error":\{.*"code":"draining"\}\}\n\n$/],
+    [
+      '/v1/responses',
+      /^event: error\ndata: \{"type":"error","code":"draining".*"sequence_number":1,.*\}\n\n$/,
+    ],
+  ])('cut an open stream of %s off without a word: an error event ends it', async (path, last) => {
+    const { receipts, lines, server, call, end } = await running();
+    const response = await call(path, { model: 'm', messages: [], input: 'x', stream: true });
+    const reader = response.body?.getReader();
+    let text = Buffer.from((await reader?.read())?.value ?? []).toString();
+    const closed = server.close();
+    const broken = (async () => {
+      for (;;) {
+        const next = await reader?.read();
+        if (next === undefined || next.done) return false;
+        text += Buffer.from(next.value).toString();
+      }
+    })().catch(() => true);
+    expect(await broken).toBe(true);
+    await closed;
+    const begun = path === '/v1/responses' ? created : first;
+    expect(text.startsWith(begun)).toBe(true);
+    expect(text.slice(begun.length)).toMatch(last);
+    await new Promise(setImmediate);
+    expect(receipts).toMatchObject([{ status: 200, code: 'draining' }]);
+    expect(lines).not.toContain('deployment cools down');
+    await end();
+  });
+
+  it('cut a call off that waits for its answer: it gets 503 draining', async () => {
+    const { receipts, lines, asked, server, call, end } = await running();
+    const answer = call('/v1/chat/completions', { model: 'm', messages: [] });
+    await asked;
+    const closed = server.close();
+    const response = await answer;
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'draining' } });
+    await closed;
+    await new Promise(setImmediate);
+    const attempts = [{ status: 503, reason: 'draining' }];
+    expect(receipts).toMatchObject([{ status: 503, code: 'draining', attempts }]);
+    expect(lines).not.toContain('deployment cools down');
+    await end();
+  });
+
+  it('leaves the calls of the application itself alone', async () => {
+    const { asked, router, server, end } = await running();
+    const call = router.chatCompletion('acme', { model: 'm', messages: [] }).catch(({ code }) => code);
+    await asked;
+    await server.close();
+    expect(await router.listModels('acme')).toMatchObject({ data: [{ model_name: 'm' }] });
+    await router.close({ drainTimeoutMs: 0 });
+    expect(await call).toBe('draining');
+    await end();
   });
 });
