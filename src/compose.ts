@@ -21,13 +21,14 @@ import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } 
 import type { ModelBody } from './schemas.ts';
 import { KeyRing } from './secrets/keyring.ts';
 import { withDeadline } from './storage/deadline.ts';
-import type { Storage } from './storage/storage.ts';
+import { WriteProbe } from './storage/write-probe.ts';
 import type { Actor } from './teams/actor.ts';
 import { checkBase } from './teams/check-base.ts';
 import { Deployment } from './teams/deployment.ts';
 import { KeyManagement } from './teams/key-management.ts';
 import { KeyVerifier } from './teams/key-verifier.ts';
 import { ModelManagement } from './teams/model-management.ts';
+import { sharedKey } from './teams/record.ts';
 import { Registry } from './teams/registry.ts';
 import { Rotation } from './teams/rotation.ts';
 import { Snapshots } from './teams/snapshots.ts';
@@ -41,7 +42,7 @@ export interface Rooms {
   verifier: Pick<KeyVerifier, 'verify'>;
   rotation: Rotation;
   snapshots: Pick<Snapshots, 'get'>;
-  storage: Storage;
+  checkStorage: (options: { writes?: boolean | undefined }) => Promise<void>;
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
@@ -49,6 +50,11 @@ export interface Rooms {
   chatCompletion: TeamChatCompletion;
   close: (options: CloseOptions) => Promise<void>;
 }
+
+const storageWords = {
+  read: { failed: 'storage failed', recovered: 'storage answers again' },
+  write: { failed: 'storage write failed', recovered: 'storage takes writes again' },
+} as const;
 
 /** @throws RouterError `invalid_request` that names the option at fault */
 export function compose(given: RouterOptions): Rooms {
@@ -72,10 +78,12 @@ export function compose(given: RouterOptions): Rooms {
     shared: new Transport({ policy: policies.shared, ...way }),
   };
   const ring = new KeyRing(options.encryptionKeys);
-  const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure) => {
-    if (failure === undefined) log.write('info', {}, 'storage answers again');
-    else log.write('error', { error: outline(failure) }, 'storage failed');
+  const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure, kind) => {
+    const words = storageWords[kind];
+    if (failure === undefined) log.write('info', {}, words.recovered);
+    else log.write('error', { error: outline(failure) }, words.failed);
   });
+  const probe = new WriteProbe(storage);
   const snapshots = new Snapshots(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const registry = new Registry(storage, {
@@ -151,7 +159,11 @@ export function compose(given: RouterOptions): Rooms {
         return snapshots.get(teamId);
       },
     },
-    storage: work.guard(storage),
+    checkStorage: ({ writes = false }) =>
+      work.run(async () => {
+        await storage.get(sharedKey);
+        if (writes) await probe.check();
+      }),
     testModel: (teamId, model, actor) =>
       work.run(async () => {
         const prepared = await models.prepareTest(teamId, model, actor);

@@ -76,9 +76,9 @@ export class TeamModelRouter extends RouterManagement {
     return this.#rooms.health(checkTeamId(teamId));
   }
 
-  /** Whether the storage answers. @throws RouterError `storage_unavailable` */
-  async checkStorage(): Promise<void> {
-    await this.#rooms.storage.get('shared');
+  /** Whether the storage answers; with `writes`, by a small put at most every 5 s, also whether it can be written. @throws RouterError `storage_unavailable` */
+  checkStorage(options: { writes?: boolean } = {}): Promise<void> {
+    return this.#rooms.checkStorage(options);
   }
 
   /** A chat completion by the team's own model name: the OpenAI client's call, with its types, options and errors. */

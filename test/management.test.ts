@@ -356,7 +356,7 @@ describe('a router', () => {
   it('closes twice as well as once', async () => {
     const own = new TeamModelRouter(options());
     await Promise.all([own.close(), own.close()]);
-    await refusal(own.listModels('acme'), 'storage_unavailable');
+    await refusal(own.listModels('acme'), 'draining');
   });
 
   it('a call after its end is told so, and not tried again', async () => {

@@ -44,13 +44,10 @@ export function placeOf(url: string | undefined, data: string): Place {
 type Opener = (url: string) => Promise<OpenedStorage>;
 
 const openRedis: Opener = async (url) => {
-  const { createClient } = await installed('redis', import('redis'));
-  // A server that has gone without a word is noticed by the pings, and connected to anew.
-  const client = createClient({ url, pingInterval: 1_000, socket: { socketTimeout: timeoutMs } });
-  const storage = redisStorage(client);
-  // It goes on trying by itself; until it succeeds every operation waits, up to its deadline.
-  client.connect().catch(() => {});
-  return { storage, release: async () => client.destroy() };
+  await installed('redis', import('redis'));
+  const { FailoverClient } = await import('./redis-failover.ts');
+  const client = new FailoverClient(url, timeoutMs);
+  return { storage: redisStorage(client), release: async () => client.destroy() };
 };
 
 const openPostgres: Opener = async (url) => {

@@ -14,28 +14,40 @@ export function liveness(): Answer {
   return jsonAnswer(200, "I'm alive!");
 }
 
-type State = 'connected' | 'unavailable' | 'draining';
+type State = 'connected' | 'refuses_writes' | 'unavailable' | 'draining';
 
 /**
- * Returns whether requests should be sent here: not while the storage is out of reach, nor while the server or the router is ending.
+ * Returns whether requests should be sent here: not while the storage is out of reach or refuses writes, nor while the server or
+ * the router is ending.
  */
 export function readiness(router: TeamModelRouter): (draining: boolean) => Promise<Answer> {
   let checked: { at: number; state: Promise<State> } | undefined;
   return async (ending) => {
-    if (checked === undefined || performance.now() - checked.at > rememberedMs) {
-      const state = router.checkStorage().then(
-        () => 'connected' as const,
-        (error: unknown) =>
-          RouterError.isInstance(error) && error.code === 'draining' ? 'draining' : 'unavailable',
-      );
-      checked = { at: performance.now(), state };
-    }
+    if (checked === undefined || performance.now() - checked.at > rememberedMs)
+      checked = { at: performance.now(), state: stateOf(router) };
     const state = await checked.state;
-    const storage = state === 'unavailable' ? 'unavailable' : 'connected';
+    const storage = state === 'draining' ? 'connected' : state;
     if (ending || state === 'draining')
       return jsonAnswer(503, { status: 'draining', storage, ...serverEnding().toJSON() });
     if (state === 'connected') return jsonAnswer(200, { status: 'healthy', storage });
-    const { error } = new RouterError('storage_unavailable', 'The storage could not be reached.').toJSON();
+    const { error } = new RouterError('storage_unavailable', messages[state]).toJSON();
     return jsonAnswer(503, { status: 'unhealthy', storage, error });
   };
+}
+
+const messages = {
+  unavailable: 'The storage could not be reached.',
+  refuses_writes: 'The storage can be read and refuses writes.',
+} as const;
+
+async function stateOf(router: TeamModelRouter): Promise<State> {
+  try {
+    await router.checkStorage();
+  } catch (error) {
+    return RouterError.isInstance(error) && error.code === 'draining' ? 'draining' : 'unavailable';
+  }
+  return router.checkStorage({ writes: true }).then(
+    () => 'connected',
+    () => 'refuses_writes',
+  );
 }

@@ -2,50 +2,55 @@ import { isUnavailable, RouterError } from '../errors.ts';
 import { boundedWait } from './bounded-wait.ts';
 import type { OperationOptions, Storage } from './storage.ts';
 
+export type OperationKind = 'read' | 'write';
+
 /**
  * The same storage, with a deadline for each operation, and with every failure turned into
  * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key. Once it is closed, every operation
  * fails with `draining`.
  *
- * @param onTurn is told of the first failure after a success, and of the first success after that
+ * @param onTurn is told of the first failure after a success, and of the first success after that, of reads and writes apart: a
+ * storage may be read and refuse writes
  */
 export function withDeadline(
   storage: Storage,
   milliseconds: number,
-  onTurn: (failure: RouterError | undefined) => void = () => {},
+  onTurn: (failure: RouterError | undefined, kind: OperationKind) => void = () => {},
 ): Storage {
-  let failing = false;
+  const failing = { read: false, write: false };
   let closed = false;
-  const turn = (failure?: RouterError) => {
-    if (failing === (failure !== undefined)) return;
-    failing = failure !== undefined;
-    onTurn(failure);
+  const turn = (kind: OperationKind, failure?: RouterError) => {
+    if (failing[kind] === (failure !== undefined)) return;
+    failing[kind] = failure !== undefined;
+    onTurn(failure, kind);
   };
   const guard = async <Result>(
+    kind: OperationKind,
     options: OperationOptions | undefined,
     operation: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> => {
     if (closed) throw draining();
     try {
       const result = await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
-      turn();
+      turn(kind);
       return result;
     } catch (error) {
       if (closed) throw draining(error);
       const failure = asStorageError(error);
-      if (isUnavailable(failure)) turn(failure);
+      if (isUnavailable(failure)) turn(kind, failure);
       throw failure;
     }
   };
   const watch = storage.watch?.bind(storage);
   return {
     atomicity: storage.atomicity,
-    get: (key, options) => guard(options, (signal) => storage.get(key, { ...options, signal })),
+    get: (key, options) => guard('read', options, (signal) => storage.get(key, { ...options, signal })),
     put: (key, value, expected, options) =>
-      guard(options, (signal) => storage.put(key, value, expected, { ...options, signal })),
+      guard('write', options, (signal) => storage.put(key, value, expected, { ...options, signal })),
     delete: (key, expected, options) =>
-      guard(options, (signal) => storage.delete(key, expected, { ...options, signal })),
-    list: (prefix, options) => guard(options, (signal) => storage.list(prefix, { ...options, signal })),
+      guard('write', options, (signal) => storage.delete(key, expected, { ...options, signal })),
+    list: (prefix, options) =>
+      guard('read', options, (signal) => storage.list(prefix, { ...options, signal })),
     ...(watch === undefined ? {} : { watch }),
     close() {
       closed = true;

@@ -152,14 +152,18 @@ const madeMeanwhile = ['42P07', '42710', '23505'];
 
 const meanings: Record<string, string> = {
   '08006': 'lost the connection',
-  '25006': 'is a read-only replica',
+  '25006': 'is read-only',
   '28P01': 'refuses the password',
   '3D000': 'has no such database',
   '3F000': 'has no such schema',
   '42501': 'does not allow this role what is needed',
+  '53100': 'has no space left on its disk',
+  '53200': 'is out of memory',
   '53300': 'has no connection left',
   '57P01': 'is shutting down',
+  '57P02': 'has crashed',
   '57P03': 'is starting up',
+  '58030': 'cannot read or write its disk',
   ECONNREFUSED: 'refuses the connection',
 };
 

@@ -131,8 +131,12 @@ export class RedisCommands {
 
 const meanings: Record<string, string> = {
   READONLY: 'is a read-only replica',
+  MASTERDOWN: 'is a replica that has lost its primary',
+  NOREPLICAS: 'has fewer replicas than it needs to take writes',
+  CLUSTERDOWN: 'is a cluster that is down',
   OOM: 'is out of memory',
   MISCONF: 'cannot save its data to disk',
+  BUSY: 'is busy with a script',
   LOADING: 'is still loading its data',
   NOAUTH: 'asks for a password',
   WRONGPASS: 'refuses the password',
@@ -151,6 +155,8 @@ function failure(cause: unknown): RouterError {
 function codeOf(error: unknown): string {
   const { code, message, name } = Object(error) as { code?: unknown; message?: unknown; name?: unknown };
   if (typeof code === 'string') return code;
-  const word = /^[A-Z]{2,}\b/.exec(String(message))?.[0];
-  return word ?? String(name ?? 'unknown');
+  const text = String(message);
+  // Before 7.0 Redis reports the failure of a script's command within an ERR of its own.
+  const inner = /^ERR Error running script.{0,200}: ?-([A-Z]{2,})\b/.exec(text)?.[1];
+  return inner ?? /^[A-Z]{2,}\b/.exec(text)?.[0] ?? String(name ?? 'unknown');
 }
