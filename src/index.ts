@@ -40,4 +40,14 @@ export type { ModelGroup, ModelGroupList } from './teams/model-groups.ts';
 export type { RotationOptions, RotationProgress } from './teams/rotation.ts';
 export type { SettingsView } from './teams/settings.ts';
 export type { ListTeamsOptions, TeamPage } from './teams/team-management.ts';
-export type { ListedTeam, ModelInfoView, ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
+export type {
+  ListedTeam,
+  ModelDetails,
+  ModelInfoView,
+  ModelList,
+  ModelParamsView,
+  ModelStamps,
+  ModelView,
+  TeamInfo,
+  TeamView,
+} from './teams/views.ts';

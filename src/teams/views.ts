@@ -1,37 +1,49 @@
+import type { ModelInfo, ModelParams } from '../schemas.ts';
 import { type KeyView, keyView } from './keys.ts';
 import { modelNotFound } from './models.ts';
 import { type DeploymentRecord, findDeployment, type PoolRecord, type TeamRecord } from './record.ts';
 import { isHeaderField } from './sealing.ts';
 import { type SettingsView, viewSettings } from './settings.ts';
 
-/** One deployment as the documented endpoints show it: secrets masked, `model_name` the internal name. */
-export interface ModelView {
-  model_id: string;
-  model_name: string;
-  litellm_params: Record<string, unknown>;
-  model_info: {
-    id: string;
-    team_id: string | null;
-    team_public_model_name: string;
-    /** Every model is stored, and so can be changed by these endpoints: LiteLLM's word for that. */
-    db_model: true;
-    created_at: string;
-    created_by: string;
-    updated_at: string;
-    updated_by: string;
-    [field: string]: unknown;
-  };
+/** `litellm_params` as they are shown: secrets masked, as `sk-...cb07`. */
+export type ModelParamsView = ModelParams;
+
+/** `model_info` as it is shown. */
+export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_id'>, ModelStamps {
+  id: string;
+  /** `null`: a shared model. */
+  team_id: string | null;
+  /** The public name, which the team calls. */
+  team_public_model_name: string;
+  /** Every model is stored, and so can be changed by these endpoints: LiteLLM's word for that. */
+  db_model: true;
+  /** The stored secret does not open. Enter it again. */
+  needs_reentry?: true;
+}
+
+/** Who wrote a model, and when; times in ISO 8601. */
+export interface ModelStamps {
   created_at: string;
   created_by: string;
   updated_at: string;
   updated_by: string;
 }
 
-/** A row of `/model/info`: like `ModelView`, under its public name. */
-export interface ModelInfoView {
+/** One deployment as `addModel`, `updateModel` and `getModel` show it. */
+export interface ModelView extends ModelStamps {
+  model_id: string;
+  /** The internal name, as LiteLLM's endpoints have it. The public one is `model_info.team_public_model_name`. */
   model_name: string;
-  litellm_params: Record<string, unknown>;
-  model_info: ModelView['model_info'];
+  litellm_params: ModelParamsView;
+  model_info: ModelDetails;
+}
+
+/** One deployment as `listModels` and `GET /model/info` show it. */
+export interface ModelInfoView extends ModelStamps {
+  /** The public name, as LiteLLM's endpoint has it. */
+  model_name: string;
+  litellm_params: ModelParamsView;
+  model_info: ModelDetails;
 }
 
 /** All of a team's deployments. */
@@ -82,10 +94,7 @@ export function modelView(record: TeamRecord, id: string, readable: Readable): M
     model_name: pool.internal_name,
     litellm_params: shownParams(deployment),
     model_info: shownInfo(record, name, deployment, readable),
-    created_at: deployment.created_at,
-    created_by: deployment.created_by,
-    updated_at: deployment.updated_at,
-    updated_by: deployment.updated_by,
+    ...stampsOf(deployment),
   };
 }
 
@@ -95,6 +104,7 @@ export function modelList(record: TeamRecord, readable: Readable): ModelList {
       model_name: name,
       litellm_params: shownParams(deployment),
       model_info: shownInfo(record, name, deployment, readable),
+      ...stampsOf(deployment),
     }));
   const data = record.pools.flatMap(([name, pool]) => rowsOf(name, pool));
   return { data, total_count: data.length };
@@ -133,7 +143,11 @@ function keyViews({ team_id, keys }: TeamRecord): KeyView[] {
   return keys.map(([token, key]) => keyView(team_id ?? '', token, key));
 }
 
-function shownParams(deployment: DeploymentRecord): Record<string, unknown> {
+function stampsOf({ created_at, created_by, updated_at, updated_by }: DeploymentRecord): ModelStamps {
+  return { created_at, created_by, updated_at, updated_by };
+}
+
+function shownParams(deployment: DeploymentRecord): ModelParamsView {
   const shown: Record<string, unknown> = { ...deployment.params };
   const headers: [string, string][] = [];
   for (const [field, mask] of deployment.masks) {
@@ -141,20 +155,22 @@ function shownParams(deployment: DeploymentRecord): Record<string, unknown> {
     else shown[field] = mask;
   }
   if (headers.length > 0) shown.extra_headers = Object.fromEntries(headers);
-  return shown;
+  return shown as ModelParamsView;
 }
 
-function shownInfo(record: TeamRecord, name: string, deployment: DeploymentRecord, readable: Readable) {
+function shownInfo(
+  record: TeamRecord,
+  name: string,
+  deployment: DeploymentRecord,
+  readable: Readable,
+): ModelDetails {
   return {
     ...deployment.info,
     id: deployment.id,
     team_id: record.team_id,
     team_public_model_name: name,
-    db_model: true as const,
-    created_at: deployment.created_at,
-    created_by: deployment.created_by,
-    updated_at: deployment.updated_at,
-    updated_by: deployment.updated_by,
-    ...(readable(deployment) ? {} : { needs_reentry: true }),
+    db_model: true,
+    ...stampsOf(deployment),
+    ...(readable(deployment) ? {} : { needs_reentry: true as const }),
   };
 }
