@@ -1,12 +1,10 @@
-import { parseArgs } from 'node:util';
-import { RouterError } from '../errors.ts';
 import { nearest } from '../validation.ts';
 
 export const usage = `Usage: team-model-router serve [options]
-       team-model-router --version
+       team-model-router --help | --version
 
-  --port PORT             default 4000
-  --host HOST             default 127.0.0.1
+  --port PORT             0 to 65535; 0 is any free one; default 4000
+  --host HOST             the address to listen on; default 127.0.0.1, which only this machine reaches
   --data FOLDER           where models and keys are kept; default ./team-models
   --storage URL           redis://..., postgres://... (shared by any number of gateways) or sqlite:FILE;
                           default sqlite:FOLDER/models.sqlite
@@ -14,13 +12,20 @@ export const usage = `Usage: team-model-router serve [options]
                           10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; may be given more than once
   --drain-timeout SECONDS how long open calls may take to end after SIGTERM or SIGINT; default 25. A second signal ends
                           the process without waiting
+  -h, --help              prints this
+  --version               prints the version
 
-Environment:
+Environment; an option wins over its variable, except that TMR_EGRESS_ALLOW adds to --egress-allow:
+  PORT                    as --port
+  TMR_HOST                as --host
   TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
   TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals, or as JSON,
                           [{"id":"...","key":"..."}]; else as above
   TMR_STORAGE             as --storage, for a URL with a password in it
-  TMR_EGRESS_ALLOW        entries as above, separated by commas`;
+  TMR_EGRESS_ALLOW        entries as above, separated by commas
+
+Lines of JSON on stderr tell what fails.
+Exit codes: 0 it ended as asked, 1 it could not start or end in good order, 2 the command line is wrong.`;
 
 export interface ServeSettings {
   port: number;
@@ -36,63 +41,117 @@ export interface ServeSettings {
   encryptionKeys: string | undefined;
 }
 
+/** The options of the command: whether they take a value, one or many. */
 const options = {
-  port: { type: 'string', default: '4000' },
-  host: { type: 'string', default: '127.0.0.1' },
-  data: { type: 'string', default: './team-models' },
-  storage: { type: 'string' },
-  'egress-allow': { type: 'string', multiple: true, default: [] as string[] },
-  'drain-timeout': { type: 'string', default: '25' },
-  help: { type: 'boolean', short: 'h', default: false },
-  version: { type: 'boolean', default: false },
+  port: 'one',
+  host: 'one',
+  data: 'one',
+  storage: 'one',
+  'egress-allow': 'many',
+  'drain-timeout': 'one',
+  help: 'flag',
+  version: 'flag',
 } as const;
 
-/** @throws RouterError `invalid_request` that says what is wrong with the command line */
+type OptionName = keyof typeof options;
+
+/** A command line that cannot be followed. Its message is one line. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** @throws UsageError that says everything that is wrong with the command line */
 export function readArguments(
   given: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): ServeSettings | 'help' | 'version' {
-  const { values, positionals } = parseGiven(given);
-  if (values.version) return 'version';
-  if (values.help || (positionals.length === 0 && given.length === 0)) return 'help';
-  if (positionals.length !== 1 || positionals[0] !== 'serve') throw refusal('The command is: serve.');
-  if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
-    throw refusal('--port must be a number up to 65535.');
+  const { values, positionals, problems } = parseGiven(given);
+  if (values.has('help') || given.length === 0 || positionals[0] === 'help') return 'help';
+  if (values.has('version') && problems.length === 0) return 'version';
+  // What follows an unknown option may be its value.
+  if (problems.length === 0 || !positionals.includes('serve'))
+    problems.unshift(...commandProblems(positionals));
+  const one = (name: OptionName, variable?: string) =>
+    values.get(name)?.[0] ?? ((variable && environment[variable]) || undefined);
+  const port = one('port', 'PORT') ?? '4000';
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
+    problems.push(`${values.has('port') ? '--port' : 'PORT'}: must be a number from 0 to 65535.`);
   }
-  const seconds = values['drain-timeout'];
+  const seconds = one('drain-timeout') ?? '25';
   if (!/^\d{1,5}$/.test(seconds) || Number(seconds) > 86_400) {
-    throw refusal('--drain-timeout must be a whole number of seconds up to 86400.');
+    problems.push('--drain-timeout: must be a whole number of seconds, at most 86400.');
   }
+  if (problems.length > 0) throw new UsageError(problems.join(' '));
   const listed = (environment.TMR_EGRESS_ALLOW ?? '').split(',');
   return {
-    port: Number(values.port),
-    host: values.host,
-    data: values.data,
-    storage: values.storage ?? (environment.TMR_STORAGE || undefined),
-    egressAllow: [...values['egress-allow'], ...listed.map((entry) => entry.trim()).filter(Boolean)],
+    port: Number(port),
+    host: one('host', 'TMR_HOST') ?? '127.0.0.1',
+    data: one('data') ?? './team-models',
+    storage: one('storage', 'TMR_STORAGE'),
+    egressAllow: [
+      ...(values.get('egress-allow') ?? []),
+      ...listed.map((entry) => entry.trim()).filter(Boolean),
+    ],
     drainTimeoutMs: Number(seconds) * 1000,
     masterKey: environment.TMR_MASTER_KEY || undefined,
     encryptionKeys: environment.TMR_ENCRYPTION_KEYS || undefined,
   };
 }
 
-function parseGiven(given: readonly string[]) {
-  try {
-    return parseArgs({ args: [...given], options, allowPositionals: true });
-  } catch (error) {
-    throw refusal(explained(error));
+function commandProblems(positionals: readonly string[]): string[] {
+  const [command, ...more] = positionals;
+  const quoted = (text: string) => JSON.stringify(text.slice(0, 64));
+  if (command === undefined) return ['The command is missing. The command is serve.'];
+  if (command !== 'serve') return [`Unknown command ${quoted(command)}. The command is serve.`];
+  return more.length === 0
+    ? []
+    : [`Unknown argument ${quoted(more[0] ?? '')}. The command is serve, and takes options only.`];
+}
+
+interface Given {
+  /** Without a value: the empty list. */
+  values: Map<OptionName, string[]>;
+  positionals: string[];
+  problems: string[];
+}
+
+/** Reads the options one after the other: `parseArgs` of Node stops at the first mistake, in words for developers. */
+function parseGiven(given: readonly string[]): Given {
+  const values: Given['values'] = new Map();
+  const positionals: string[] = [];
+  const problems: string[] = [];
+  const rest = [...given];
+  for (let text = rest.shift(); text !== undefined; text = rest.shift()) {
+    if (text === '--') positionals.push(...rest.splice(0));
+    else if (!/^-./.test(text)) positionals.push(text);
+    else {
+      const [rawName = '', inline] = text.split(/=(.*)/s, 2);
+      const name = rawName === '-h' ? 'help' : rawName.startsWith('--') ? rawName.slice(2) : '';
+      const kind = Object.hasOwn(options, name) ? options[name as OptionName] : undefined;
+      if (kind === undefined) problems.push(unknown(rawName));
+      else if (kind === 'flag') {
+        if (inline === undefined) values.set(name as OptionName, []);
+        else problems.push(`${rawName}: takes no value.`);
+      } else {
+        const value = inline ?? (/^-(?!\d)/.test(rest[0] ?? '-') ? '' : rest.shift());
+        const before = values.get(name as OptionName);
+        if (!value) problems.push(`${rawName}: needs a value.`);
+        else if (before !== undefined && kind === 'one') problems.push(`${rawName}: must be given once.`);
+        values.set(name as OptionName, [...(before ?? []), ...(value ? [value] : [])]);
+      }
+    }
   }
+  return { values, positionals, problems };
 }
 
-/** Node's own words, without its advice on options that are none. */
-function explained(error: unknown): string {
-  const message = error instanceof Error ? error.message : 'It cannot be read.';
-  const unknown = /^Unknown option '--([^']*)'/.exec(message)?.[1];
-  if (unknown === undefined) return message;
-  const near = nearest(unknown, Object.keys(options));
-  return `Unknown option --${unknown}.${near === undefined ? '' : ` Did you mean --${near}?`}`;
-}
-
-function refusal(message: string): RouterError {
-  return new RouterError('invalid_request', `${message}\n\n${usage}`);
+/** @param rawName with its dashes, as it was given */
+function unknown(rawName: string): string {
+  const names = Object.keys(options);
+  const isLong = rawName.startsWith('--');
+  // A group of letters, such as -p4000, is one mistake.
+  const shown = isLong ? rawName.slice(0, 64) : rawName.slice(0, 2);
+  const near = isLong
+    ? nearest(rawName.slice(2), names)
+    : names.find((name) => name.startsWith(shown.slice(1)));
+  return `Unknown option ${shown}.${near === undefined ? '' : ` Did you mean --${near}?`}`;
 }

@@ -1,14 +1,7 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
-import { RouterError } from '../errors.ts';
 import { readArguments, usage } from './arguments.ts';
-
-const needed = 'npm install openai hono @hono/node-server keyv @keyv/sqlite';
-
-function fail(message: string): void {
-  process.stderr.write(`${message}\n`);
-  process.exitCode = 1;
-}
+import { describeFailure } from './failure.ts';
 
 async function main(): Promise<void> {
   const options = readArguments(process.argv.slice(2), process.env);
@@ -32,8 +25,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  if (code === 'ERR_MODULE_NOT_FOUND') fail(`Something that the gateway is built on is missing. ${needed}`);
-  else if (RouterError.isInstance(error)) fail(error.message);
-  else fail(typeof message === 'string' ? message : 'The gateway could not be started.');
+  const { line, exitCode } = describeFailure(error);
+  process.stderr.write(`${line}\n`);
+  process.exitCode = exitCode;
 });

@@ -4,6 +4,7 @@ import { postgresStorage } from '../storage/postgres.ts';
 import { redisStorage } from '../storage/redis.ts';
 import { sqliteStorage } from '../storage/sqlite.ts';
 import type { Storage } from '../storage/storage.ts';
+import { UsageError } from './arguments.ts';
 
 /** Where the records are kept. */
 export interface Place {
@@ -32,8 +33,7 @@ export function placeOf(url: string | undefined, data: string): Place {
   }
   const opener = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
   if (opener === undefined || !URL.canParse(url)) {
-    throw new RouterError(
-      'invalid_request',
+    throw new UsageError(
       'The storage must be sqlite:FILE, redis://HOST:PORT or postgres://USER:PASSWORD@HOST:PORT/DATABASE.',
     );
   }
