@@ -44,7 +44,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['node:fs/promises', /^(storage\/sqlite-file|cli\/(key-files|main))\.ts$/, [], 'files'],
   [
     '@keyv/sqlite',
-    /^storage\/sqlite-file\.ts$/,
+    /^storage\/sqlite-driver\.ts$/,
     ['*'],
     'a file; other databases are clients of the application',
   ],

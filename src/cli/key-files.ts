@@ -9,6 +9,7 @@ export interface Found<Value> {
   value: Value;
   /** A file's path, or the variable's name. */
   from: string;
+  isFile: boolean;
   /** Whether it was made just now. */
   made: boolean;
 }
@@ -31,11 +32,16 @@ export async function findEncryptionKeys(
   hasData: () => Promise<boolean>,
 ): Promise<Found<EncryptionKey[]>> {
   if (given !== undefined) {
-    return { value: parseKeys(given, 'TMR_ENCRYPTION_KEYS'), from: 'TMR_ENCRYPTION_KEYS', made: false };
+    return {
+      value: parseKeys(given, 'TMR_ENCRYPTION_KEYS'),
+      from: 'TMR_ENCRYPTION_KEYS',
+      isFile: false,
+      made: false,
+    };
   }
   const path = join(folder, 'encryption-keys');
   const stored = await readIfThere(path);
-  if (stored !== undefined) return { value: parseKeys(stored, path), from: path, made: false };
+  if (stored !== undefined) return { value: parseKeys(stored, path), from: path, isFile: true, made: false };
   if (await hasData()) {
     throw new RouterError(
       'invalid_request',
@@ -45,17 +51,17 @@ export async function findEncryptionKeys(
   }
   const { id, key } = generateEncryptionKey();
   const { text, made } = await makeOnce(path, `${id}:${key}\n`);
-  return { value: parseKeys(text, path), from: path, made };
+  return { value: parseKeys(text, path), from: path, isFile: true, made };
 }
 
 /** The master key: from the variable, else from the file, else made now. */
 export async function findMasterKey(folder: string, given: string | undefined): Promise<Found<string>> {
-  if (given !== undefined) return { value: given, from: 'TMR_MASTER_KEY', made: false };
+  if (given !== undefined) return { value: given, from: 'TMR_MASTER_KEY', isFile: false, made: false };
   const path = join(folder, 'master-key');
   const stored = await readIfThere(path);
-  if (stored !== undefined) return { value: stored.trim(), from: path, made: false };
+  if (stored !== undefined) return { value: stored.trim(), from: path, isFile: true, made: false };
   const { text, made } = await makeOnce(path, `sk-${randomBytes(32).toString('base64url')}\n`);
-  return { value: text.trim(), from: path, made };
+  return { value: text.trim(), from: path, isFile: true, made };
 }
 
 export async function isThere(path: string): Promise<boolean> {

@@ -66,9 +66,10 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
 
   print(`Listening on ${server.url}`);
   print(`Models: ${place.name}`);
-  print(`Encryption keys: ${described(encryptionKeys)}`);
-  print(`Master key: ${described(masterKey)}`);
-  if (masterKey.made) for (const line of firstSteps(server.url, masterKey.from)) print(line);
+  const unused = masterKey.made || (await isUnused(router));
+  print(`Encryption keys: ${described(encryptionKeys, unused)}`);
+  print(`Master key: ${described(masterKey, unused)}`);
+  if (masterKey.isFile && unused) for (const line of firstSteps(server.url, masterKey.from)) print(line);
   await warnOfUnreadable(router, logger);
 }
 
@@ -117,8 +118,16 @@ function withSource(error: unknown, sources: Record<string, string>): unknown {
   return source === undefined ? error : new RouterError(error.code, `${error.message} (from ${source})`);
 }
 
-function described({ from, made }: Found<unknown>): string {
-  return made ? `${from} (made now; keep a copy)` : from;
+/** Whether there is no team yet: a start that made the keys may have failed before it could say so. */
+async function isUnused(router: TeamModelRouter): Promise<boolean> {
+  // A storage that fails just now is for calls and readiness to tell of.
+  const page = await router.listTeams({ limit: 1 }).catch(() => undefined);
+  return page?.teams.length === 0 && page.unreadable === undefined && page.cursor === undefined;
+}
+
+function described({ from, made, isFile }: Found<unknown>, unused: boolean): string {
+  if (made) return `${from} (made now; keep a copy)`;
+  return isFile && unused ? `${from} (keep a copy)` : from;
 }
 
 /** Never a secret: the shell reads it from its file. */

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { RouterError } from '../errors.ts';
 import { storageClosed } from './checks.ts';
+import { loadKeyvSqlite } from './sqlite-driver.ts';
 
 /** What is used of `@keyv/sqlite`'s store. */
 interface KeyvSqliteLike {
@@ -13,6 +14,11 @@ export type SqlValue = string | number | null;
 export type SqlRow = Record<string, unknown>;
 
 export const inMemory = ':memory:';
+
+/** Milliseconds from a write until it is copied into the database file. */
+const checkpointMs = 5_000;
+/** Waits for no reader and no writer. */
+const checkpoint = 'PRAGMA wal_checkpoint(PASSIVE)';
 
 /**
  * One connection to one SQLite file, opened when it is first used, and again after an attempt that failed.
@@ -27,6 +33,7 @@ export class SqliteFile {
   #turn: Promise<unknown> = Promise.resolve();
   #lockedAt = -1;
   #closing: Promise<void> | undefined;
+  #checkpointTimer: NodeJS.Timeout | undefined;
 
   constructor(path: string, timeoutMs: number) {
     this.#path = path;
@@ -44,9 +51,32 @@ export class SqliteFile {
   close(): Promise<void> {
     this.#closing ??= this.#turn.then(async () => {
       const store = await this.#store?.catch(() => undefined);
+      // SQLite does it by itself only when no other process has the file open.
+      if (this.#checkpointTimer !== undefined) await store?.query(checkpoint).catch(() => undefined);
+      clearTimeout(this.#checkpointTimer);
       await store?.close();
     });
     return this.#closing;
+  }
+
+  /**
+   * Copies what is in the -wal file into the database file, soon. SQLite by itself waits for 1 000 pages, and a copy of the database
+   * file alone would lack them.
+   */
+  #checkpointSoon(): void {
+    if (this.#path === inMemory || this.#closing || this.#checkpointTimer !== undefined) return;
+    this.#checkpointTimer = setTimeout(() => {
+      this.#checkpointTimer = undefined;
+      void this.#checkpoint();
+    }, checkpointMs);
+    this.#checkpointTimer.unref();
+  }
+
+  async #checkpoint(): Promise<void> {
+    // One that fails is made up for after the next write.
+    const [row] = await this.read(checkpoint, []).catch(() => []);
+    // A reader that needs the older pages holds up the rest.
+    if (row !== undefined && row.log !== row.checkpointed) this.#checkpointSoon();
   }
 
   async #queue(sql: string, parameters: SqlValue[], signal: AbortSignal | undefined, writes: boolean) {
@@ -57,7 +87,9 @@ export class SqliteFile {
       signal?.throwIfAborted();
       // It stood behind a writer that waited its whole time for the lock: its own time is up as well.
       if (writes && this.#lockedAt >= queuedAt) throw failure({ code: 'SQLITE_BUSY' });
-      return this.#run(sql, parameters);
+      const rows = await this.#run(sql, parameters);
+      if (writes) this.#checkpointSoon();
+      return rows;
     });
     this.#turn = result.catch(() => undefined);
     return result;
@@ -91,6 +123,8 @@ export class SqliteFile {
       try {
         await store.query('PRAGMA journal_mode = WAL');
         await store.query('PRAGMA synchronous = FULL');
+        // A process that was killed may have left rows in the -wal file.
+        this.#checkpointSoon();
         return store;
       } catch (error) {
         await store.close().catch(() => undefined);
@@ -98,15 +132,6 @@ export class SqliteFile {
         if (codeOf(error) !== 'SQLITE_BUSY' || performance.now() >= until) throw error;
       }
     }
-  }
-}
-
-async function loadKeyvSqlite() {
-  try {
-    return (await import('@keyv/sqlite')).KeyvSqlite;
-  } catch (cause) {
-    const message = 'sqliteStorage needs two more packages: npm install keyv @keyv/sqlite';
-    throw new RouterError('storage_unavailable', message, { cause });
   }
 }
 

@@ -191,6 +191,27 @@ describe('team-model-router serve', () => {
   });
 });
 
+it('a first start that failed hid the instructions of the next', async () => {
+  const taken = serve(newPath('data'));
+  const port = new URL(await taken.listening).port;
+  const data = newPath('data');
+  const failed = startCommand(['serve', '--port', port, '--data', data]);
+  expect(await failed.ended).toBe(1);
+  expect(failed.output()).not.toContain('curl');
+  const next = serve(data);
+  const url = await next.listening;
+  await next.printed('/v1/chat/completions');
+  expect(next.output()).toContain(`${join(data, 'encryption-keys')} (keep a copy)`);
+  expect(next.output()).toContain(`${join(data, 'master-key')} (keep a copy)`);
+  expect((await post(url, masterKeyOf(data), '/team/new', { team_id: 'acme' })).status).toBe(200);
+  await stop(next);
+  const third = serve(data);
+  await third.printed('Master key:');
+  expect(await stop(third)).toBe(0);
+  expect(third.output()).not.toContain('curl');
+  expect(third.output()).not.toContain('keep a copy');
+});
+
 it('the commands that it prints make a team, a key and a model; what fails is a line of JSON', async () => {
   const data = newPath('data');
   const started = serve(data, {}, ['--egress-allow', nowhere]);
