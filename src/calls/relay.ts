@@ -64,7 +64,7 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
   const headers = withoutAccount(deployment, passed);
   if (status === 204 || status === 205) {
     response.body.destroy();
-    const { 'content-length': _, ...bodyless } = headers;
+    const { 'content-length': _, 'content-type': __, ...bodyless } = headers;
     return wholeReply({ status, headers: bodyless, body: null });
   }
   const label = labelOf(typesOf(response.headers));
