@@ -136,9 +136,11 @@ function isAllowed(module: string, file: string, names: string[]): boolean {
   );
 }
 
+const reachesNothing: ReadonlySet<string> = new Set(['nextTick', 'on', 'off']);
+
 /** What of `process` reaches nothing; the rest loads modules, or reads the environment. */
 function isHarmless({ text, parent }: ts.Identifier): boolean {
-  return text === 'process' && ts.isPropertyAccessExpression(parent) && parent.name.text === 'nextTick';
+  return text === 'process' && ts.isPropertyAccessExpression(parent) && reachesNothing.has(parent.name.text);
 }
 
 /** Whether a name is the platform's, and not a variable or a field of that name. */
