@@ -1,14 +1,22 @@
 import { z } from 'zod';
+import { type CredentialNoun, credentialProblem, headerProblem, idProblem } from './schemas/credential.ts';
+import {
+  filled,
+  isFallbackName,
+  keyModels,
+  plain,
+  providerModel,
+  publicName,
+  teamModels,
+} from './schemas/names.ts';
+import { seconds, secondsOrNone } from './schemas/seconds.ts';
 import {
   type ApiVersion,
   callTypes,
-  internalPrefix,
   isApiVersion,
   isFallbackLists,
   isIndirectValue,
   isJsonObject,
-  isMasked,
-  isText,
 } from './values.ts';
 
 /**
@@ -16,18 +24,21 @@ import {
  * documented snake_case; unknown fields are refused.
  */
 
-const plain = (max: number) =>
-  z
+const credential = (noun: CredentialNoun) => pasted(8192, (value) => credentialProblem(value, noun));
+
+/** An id that goes along in a header or a form. */
+const accountId = pasted(256, idProblem);
+
+function pasted(max: number, problemOf: (value: string) => string | undefined) {
+  return z
     .string()
     .max(max)
-    .refine(isText, 'must be text without control characters')
-    .refine((value) => !isIndirectValue(value), 'must be the value itself, not a reference to one');
+    .superRefine((value, context) => {
+      const message = problemOf(value);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
+    });
+}
 
-const filled = (max: number) => plain(max).refine((value) => value.trim() !== '', 'must not be empty');
-
-const secret = filled(8192).refine((value) => !isMasked(value), 'is a masked secret; send the secret itself');
-
-const seconds = z.number().positive().max(86_400);
 const limit = z.int().positive().max(1_000_000_000);
 const cost = z.number().nonnegative().max(1_000_000);
 
@@ -39,34 +50,36 @@ const jsonObject = z.custom<Record<string, unknown>>(
 /** A team's id, as the application has it: 1 to 256 characters, no control characters. */
 export const teamId = filled(256);
 
-/** The name a team calls its model by: 1 to 256 characters; `model_name_` is reserved for internal names. */
-export const publicName = filled(256).refine(
-  (value) => !value.startsWith(internalPrefix),
-  `must not begin with ${internalPrefix}`,
-);
-
 // A header of ours that a tenant could overwrite would carry the request, or the key, elsewhere.
 const forbiddenHeader =
   /^(host|authorization|api-key|x-api-key|cookie|set-cookie|content-length|content-type|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|proxy-.*|x-forwarded-.*|forwarded|via)$/i;
 
-const extraHeaders = z.custom<Record<string, string>>((value) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const entries = Object.entries(value);
-  if (new Set(entries.map(([name]) => name.toLowerCase())).size !== entries.length) return false;
-  return (
-    entries.length <= 32 &&
-    entries.every(
-      ([name, text]) =>
-        /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(name) &&
-        name !== '__proto__' &&
-        !forbiddenHeader.test(name) &&
-        typeof text === 'string' &&
-        /^[\t\x20-\x7e]{1,8192}$/.test(text) &&
-        !isIndirectValue(text) &&
-        !isMasked(text),
-    )
-  );
-}, 'must be an object of at most 32 header names and values, none of them one that the router sets itself');
+const headersShape =
+  'must be an object of at most 32 header names and values, none of them one that the router sets itself';
+
+const extraHeaders = z
+  .custom<Record<string, string>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    headersShape,
+  )
+  .superRefine((value, context) => {
+    const message = headersProblem(Object.entries(value));
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
+  });
+
+function headersProblem(entries: [name: string, value: unknown][]): string | undefined {
+  const names = new Set(entries.map(([name]) => name.toLowerCase()));
+  if (names.size !== entries.length || entries.length > 32) return headersShape;
+  for (const [at, [name, value]] of entries.entries()) {
+    const allowed = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(name) && name !== '__proto__';
+    if (!allowed || forbiddenHeader.test(name) || typeof value !== 'string' || value.length > 8192)
+      return headersShape;
+    const problem = headerProblem(name, value);
+    // A name may be a secret that was put into the wrong place.
+    if (problem !== undefined) return `header ${at + 1} of ${entries.length} ${problem}`;
+  }
+  return undefined;
+}
 
 const forbiddenInBody = new Set([
   'model',
@@ -104,21 +117,19 @@ const apiVersion = z.custom<ApiVersion>(
 );
 
 const params = {
-  model: filled(512),
-  api_key: secret.optional(),
+  model: providerModel,
+  api_key: credential('key').optional(),
   api_base: filled(2048).optional(),
   api_version: apiVersion.optional(),
   custom_llm_provider: filled(64).optional(),
-  organization: filled(256).optional(),
-  project: filled(256).optional(),
-  azure_ad_token: secret.optional(),
-  tenant_id: filled(256)
-    .regex(/^[\w-]+(\.[\w-]+)*$/, 'must be the id or the domain of a tenant')
-    .optional(),
-  client_id: filled(256).optional(),
-  client_secret: secret.optional(),
-  timeout: seconds.optional(),
-  stream_timeout: seconds.optional(),
+  organization: accountId.optional(),
+  project: accountId.optional(),
+  azure_ad_token: credential('token').optional(),
+  tenant_id: accountId.regex(/^[\w-]+(\.[\w-]+)*$/, 'must be the id or the domain of a tenant').optional(),
+  client_id: accountId.optional(),
+  client_secret: credential('secret').optional(),
+  timeout: seconds().optional(),
+  stream_timeout: seconds().optional(),
   num_retries: z.int().nonnegative().max(10).optional(),
   weight: z.number().nonnegative().max(1_000_000).optional(),
   order: z.int().min(-1_000_000).max(1_000_000).optional(),
@@ -180,24 +191,27 @@ export const modelPatch = z.strictObject({
 /** A stored model, by its id and nothing else: what else it is tested with would be another destination for its secret. */
 export const storedModel = z.strictObject({ id: z.string() });
 
-const allowList = z.array(filled(256)).max(1000);
-
-const fallbackLists = z.custom<Record<string, string[]>[]>(
-  isFallbackLists,
-  'must be a list of { name: [names] }, each with 1 to 10 names to go on to',
-);
+const fallbackLists = z
+  .custom<Record<string, string[]>[]>(
+    isFallbackLists,
+    'must be a list of { name: [names] }, each with 1 to 10 names to go on to',
+  )
+  .refine(
+    (lists) => lists.every((list) => Object.entries(list).flat(2).every(isFallbackName)),
+    'must have the public names of models, without "*" and words for all models. Write an entry for each name.',
+  );
 
 const settings = {
   fallbacks: fallbackLists.optional(),
   num_retries: z.int().nonnegative().max(10).optional(),
-  timeout: seconds.optional(),
+  timeout: seconds().optional(),
   allowed_fails: z.int().nonnegative().max(1_000).optional(),
-  cooldown_time: z.number().nonnegative().max(3_600).optional(),
+  cooldown_time: secondsOrNone(3_600).optional(),
 };
 
 const team = {
   team_alias: plain(256).optional(),
-  models: allowList.optional(),
+  models: teamModels.optional(),
   metadata: jsonObject.optional(),
   blocked: z.boolean().optional(),
 };
@@ -217,7 +231,7 @@ export const teamPatch = z.strictObject({
 });
 
 /** What goes onto a team's allow-list of shared names, and what goes off it. */
-export const allowListChange = z.strictObject({ add: allowList.optional(), remove: allowList.optional() });
+export const allowListChange = z.strictObject({ add: teamModels.optional(), remove: teamModels.optional() });
 
 /** What a team's API key may do; `default` is everything a team may. */
 export const keyType = z.enum(['default', 'llm_api', 'management', 'read_only']);
@@ -231,7 +245,7 @@ const key = {
   key_alias: plain(256).optional(),
   key_type: keyType.optional(),
   /** The public names that the key may call: absent for all, `[]` for none. */
-  models: allowList.optional(),
+  models: keyModels.optional(),
   duration: duration.optional(),
   metadata: jsonObject.optional(),
 };
@@ -243,11 +257,24 @@ export const keyBody = z.strictObject({ team_id: teamId.optional(), ...key });
 export const keyPatch = z.strictObject({ ...clearable(key), key_type: key.key_type });
 
 export type KeyType = z.output<typeof keyType>;
-export type KeyBody = z.input<typeof keyBody>;
+/** `null` in a field that may be absent means the same as leaving it out. */
+type OrNull<Body> = {
+  [Field in keyof Body]: undefined extends Body[Field] ? Body[Field] | null : Body[Field];
+};
+type NewModel = z.input<typeof modelBody>;
+type NewTeam = z.input<typeof teamBody>;
+
+export type KeyBody = OrNull<z.input<typeof keyBody>>;
 export type KeyPatch = z.input<typeof keyPatch>;
-export type ModelBody = z.input<typeof modelBody>;
+export interface ModelBody {
+  model_name: string;
+  litellm_params: OrNull<NewModel['litellm_params']>;
+  model_info?: OrNull<NonNullable<NewModel['model_info']>> | null | undefined;
+}
 export type ModelPatch = z.input<typeof modelPatch>;
-export type TeamBody = z.input<typeof teamBody>;
+export type TeamBody = OrNull<Omit<NewTeam, 'settings'>> & {
+  settings?: OrNull<NonNullable<NewTeam['settings']>> | null | undefined;
+};
 export type TeamPatch = z.input<typeof teamPatch>;
 export type SettingsPatch = NonNullable<TeamPatch['settings']>;
 export type ModelParams = z.output<typeof modelBody>['litellm_params'];

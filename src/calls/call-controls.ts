@@ -1,4 +1,6 @@
 import { RouterError } from '../errors.ts';
+import { isFallbackName } from '../schemas/names.ts';
+import { maxTimeoutSeconds } from '../schemas/seconds.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import { isLiteral } from './json-bytes.ts';
 import type { MemberSpan } from './json-reader.ts';
@@ -82,7 +84,7 @@ export function isCallControl(name: string): boolean {
 
 /** Bytes that the value of a control may have. */
 const maxControlBytes = 16_384;
-const maxSeconds = 86_400;
+const secondsHint = `seconds, at most ${maxTimeoutSeconds}. A value in milliseconds has to be divided by 1000`;
 
 /** What a body asks of the router itself. */
 export class CallControls {
@@ -101,9 +103,11 @@ export class CallControls {
   constructor(bytes: Buffer, keys: ReadonlyMap<string, MemberSpan>, names: readonly string[]) {
     this.names = names;
     const read = (name: string) => this.#read(bytes, keys, name);
-    this.fallbacks = this.#checked('fallbacks', read, isList(10, 256), 'at most 10 model names');
+    const isNames = (value: unknown): value is string[] =>
+      isList(10, 256)(value) && value.every(isFallbackName);
+    this.fallbacks = this.#checked('fallbacks', read, isNames, 'at most 10 model names, no patterns');
     this.numRetries = this.#checked('num_retries', read, isCount, 'a number of retries, 0 to 20');
-    const seconds = (name: string) => this.#checked(name, read, isSeconds, `seconds, at most ${maxSeconds}`);
+    const seconds = (name: string) => this.#checked(name, read, isSeconds, secondsHint);
     this.timeoutMs = inMilliseconds(seconds('timeout'));
     this.streamTimeoutMs = inMilliseconds(seconds('stream_timeout'));
     this.tags = this.#checked('tags', read, isList(32, 256), 'at most 32 strings of up to 256 characters');
@@ -173,7 +177,7 @@ const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 20;
 
 const isSeconds = (value: unknown): value is number =>
-  typeof value === 'number' && value > 0 && value <= maxSeconds;
+  typeof value === 'number' && value > 0 && value <= maxTimeoutSeconds;
 
 function inMilliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;

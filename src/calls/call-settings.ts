@@ -1,4 +1,6 @@
 import { RouterError } from '../errors.ts';
+import { isFallbackName } from '../schemas/names.ts';
+import { maxTimeoutSeconds, secondsProblem } from '../schemas/seconds.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { TeamSettings } from '../teams/snapshots.ts';
 import type { AttemptLimit } from './cancel.ts';
@@ -101,24 +103,24 @@ export class CallSettings {
 function checkFallbacks(given: unknown): void {
   if (given === undefined) return;
   const names =
-    Array.isArray(given) && given.length <= mostFallbacks && given.every((name) => typeof name === 'string');
-  if (!names)
-    throw new RouterError('invalid_request', `fallbacks: must be at most ${mostFallbacks} model names`, {
-      param: 'fallbacks',
-    });
+    Array.isArray(given) &&
+    given.length <= mostFallbacks &&
+    given.every((name) => typeof name === 'string' && isFallbackName(name));
+  if (names) return;
+  const message = `fallbacks: must be at most ${mostFallbacks} model names, no patterns`;
+  throw new RouterError('invalid_request', message, { param: 'fallbacks' });
 }
 
 function headerNumber(call: Call, name: string, unit: number): number | undefined {
   const text = call.headers.get(name);
   if (text === null) return undefined;
-  const value = Number(text) * unit;
-  if (text.trim() !== '' && value >= 0 && value <= longestTimeoutMs && (unit > 1 || Number.isInteger(value)))
-    return value;
-  throw new RouterError(
-    'invalid_request',
-    `${name}: must be a number of ${unit > 1 ? 'seconds' : 'retries'}`,
-    {
-      param: name,
-    },
-  );
+  const value = Number(text);
+  const most = unit > 1 ? maxTimeoutSeconds : longestTimeoutMs;
+  const isOne = text.trim() !== '' && value >= 0 && (unit > 1 || Number.isInteger(value));
+  if (isOne && value <= most) return value * unit;
+  const problem =
+    isOne && unit > 1
+      ? secondsProblem(value, most)
+      : `must be a number of ${unit > 1 ? 'seconds' : 'retries'}`;
+  throw new RouterError('invalid_request', `${name}: ${problem}`, { param: name });
 }

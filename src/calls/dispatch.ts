@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
+import { callersNames } from '../schemas/names.ts';
 import { checkTeamId } from '../teams/team-management.ts';
 import type { Affinity } from './affinity.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
@@ -150,8 +151,13 @@ function controlled(call: Call, { controls }: Content): Call {
 /** A copy: whom a call is made for does not change on its way. */
 function checkedCaller({ teamId, models }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
-  if (models !== undefined) caller.models = models;
+  const names = callersNames(models, invalidModels);
+  if (names !== null) caller.models = names;
   return caller;
+}
+
+function invalidModels(problem: string): RouterError {
+  return new RouterError('invalid_request', `models: ${problem}`, { param: 'models' });
 }
 
 function failureReply(error: RouterError): Reply {

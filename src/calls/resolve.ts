@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.ts';
+import { allows, allSharedNames } from '../schemas/names.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { allSharedNames } from '../teams/record.ts';
 import type { TeamSnapshot } from '../teams/snapshots.ts';
 
 /** Who calls. */
@@ -123,7 +123,7 @@ function isShared(team: TeamSnapshot | undefined, caller: Caller, name: string):
 }
 
 function mayUse(caller: Caller, publicName: string): boolean {
-  return caller.models === undefined || caller.models.includes(publicName);
+  return allows(caller.models, publicName);
 }
 
 function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {

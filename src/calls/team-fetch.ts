@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { defaultName, fallbackNames } from '../schemas/names.ts';
 import { parse } from '../validation.ts';
 import { type Answer, asRouterError, discard, errorAnswer } from './answer.ts';
 import { readableError } from './client-errors.ts';
@@ -33,8 +34,8 @@ export interface TeamCallOptions {
 }
 
 const teamCallOptions = z.strictObject({
-  defaultModel: z.string().optional(),
-  fallbacks: z.array(z.string()).readonly().optional(),
+  defaultModel: defaultName.optional(),
+  fallbacks: fallbackNames.readonly().optional(),
   maxRetries: z.int().nonnegative().optional(),
   timeout: z.number().positive().optional(),
 });

@@ -1,4 +1,4 @@
-import { nearest } from '../validation.ts';
+import { nearest } from '../did-you-mean.ts';
 
 export const usage = `Usage: team-model-router serve [options]
        team-model-router --help | --version

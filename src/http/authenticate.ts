@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { type Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
+import { callerModels } from '../schemas/names.ts';
 import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import type { NodeBindings } from './bindings.ts';
@@ -28,12 +29,12 @@ const teamCredential = z.strictObject({
   teamId,
   // No default: every end user would be a model manager otherwise.
   keyType,
-  models: z.array(z.string()).optional(),
-  userId: z.string().min(1).max(256).optional(),
+  models: callerModels.optional(),
+  userId: z.string().min(1).max(256).nullish(),
 });
 const masterCredential = z.strictObject({
   master: z.literal(true),
-  userId: z.string().min(1).max(256).optional(),
+  userId: z.string().min(1).max(256).nullish(),
 });
 
 /** Finds out whom a request speaks for: by the master key, or by a team key. */
@@ -94,10 +95,20 @@ async function ask(
     throw refusal;
   }
   const master = masterCredential.safeParse(answer);
-  if (master.success) return master.data as Credential;
+  if (master.success) return withoutNulls(master.data) as Credential;
   const team = teamCredential.safeParse(answer);
-  if (team.success) return team.data as Credential;
-  throw invalidKey();
+  if (team.success) return withoutNulls(team.data) as Credential;
+  if (answer === undefined || answer === null) throw invalidKey();
+  const [issue] = team.error.issues;
+  log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
+  const refusal = invalidKey();
+  markTold(refusal);
+  throw refusal;
+}
+
+/** Without the fields that are `null`: no `models` mean all of the team's. */
+function withoutNulls(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }
 
 /** The headers that carry a key where there is no `Authorization`: Azure's, Anthropic's clients', LiteLLM's. */

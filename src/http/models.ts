@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { allows } from '../schemas/names.ts';
 import { modelBody, modelPatch } from '../schemas.ts';
 import { isWhole } from '../teams/model-management.ts';
+import { parseModel, parseModelPatch } from '../teams/model-problems.ts';
 import { modelNotFound } from '../teams/models.ts';
 import { parse } from '../validation.ts';
 import { ListAnswer, pageOf, paging, positionOf } from './paging.ts';
@@ -10,7 +12,12 @@ import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.
 
 const id = z.string().min(1).max(256);
 const byId = z.strictObject({ id });
-const byInfoId = z.strictObject({ model_info: z.strictObject({ id }) });
+/** Beside the id nothing is taken, since it would be another destination for a stored secret. */
+const byInfoId = z.strictObject({
+  model_info: z.strictObject({ id }),
+  model_name: z.never().optional(),
+  litellm_params: z.never().optional(),
+});
 const isUnique = z.boolean().default(false);
 const addition = modelBody.extend({ unique: isUnique });
 const patch = modelPatch.extend({ unique: isUnique });
@@ -26,6 +33,7 @@ export const modelRoutes: readonly Route[] = [
     permission: 'models',
     summary: 'Adds a model to a team, or, with the master key and without a team_id, a shared one',
     body: addition,
+    readBody: (given) => parseModel(given, { schema: addition }),
     async run({ router, credential, body: { unique, ...body } }) {
       const given = body.model_info?.team_id;
       const options = { ...actorOf(credential), unique };
@@ -41,6 +49,7 @@ export const modelRoutes: readonly Route[] = [
     permission: 'models',
     summary: 'Changes what is sent; null clears; a new model_name renames',
     body: update,
+    readBody: (given) => parseModelPatch(given, update),
     run: ({ body, ...request }) => change({ ...request, body }, body.model_info.id),
   }),
   route({
@@ -49,6 +58,7 @@ export const modelRoutes: readonly Route[] = [
     permission: 'models',
     summary: 'Changes what is sent; null clears; a new model_name renames',
     body: patch,
+    readBody: (given) => parseModelPatch(given, patch),
     run: (request) => change(request, request.params.id ?? ''),
   }),
   route({
@@ -96,10 +106,10 @@ export const modelRoutes: readonly Route[] = [
     // It would serve to map a network, or to try stolen keys.
     perMinute: 20,
     body: z.union([byInfoId, modelBody]),
-    readBody: (given) => parse(isWhole(given) ? modelBody : byInfoId, given),
+    readBody: (given) => (isWhole(given) ? parseModel(given) : parse(byInfoId, given)),
     async run({ router, credential, body }) {
       const actor = actorOf(credential);
-      if (!('litellm_params' in body)) {
+      if (body.litellm_params === undefined) {
         const stored = { id: body.model_info.id };
         const owner = await ownerOf(router, credential, stored.id);
         if (owner === undefined) throw modelNotFound(stored.id);
@@ -145,7 +155,7 @@ async function list({ router, credential, query }: Asked & { query: z.output<typ
   if (team === undefined) throw modelNotFound(wanted ?? '');
   const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
   const visible = credential.master || credential.models === undefined ? undefined : credential.models;
-  const rows = data.filter(({ model_name }) => visible === undefined || visible.includes(model_name));
+  const rows = data.filter(({ model_name }) => allows(visible, model_name));
   const found = rows.filter(({ model_info }) => wanted === undefined || model_info.id === wanted);
   if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted);
   const whole = query.page === undefined && query.size === undefined;

@@ -1,3 +1,4 @@
+import { allows } from '../schemas/names.ts';
 import type { TeamInfo } from '../teams/views.ts';
 import type { Credential } from './permissions.ts';
 
@@ -11,7 +12,7 @@ export function isRestricted(
 /** Returns what the credential may see of its team: all, or the models that it may call and its own key. */
 export function visibleTeamInfo(info: TeamInfo, credential: Credential): TeamInfo {
   if (!isRestricted(credential)) return info;
-  const mayCall = (name: string) => credential.models.includes(name);
+  const mayCall = (name: string) => allows(credential.models, name);
   const { team_info: team, keys } = info;
   const table = team.litellm_model_table;
   const aliases = Object.entries(table.model_aliases).filter(([name]) => mayCall(name));

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { teamModels } from '../schemas/names.ts';
 import { teamBody, teamId, teamPatch } from '../schemas.ts';
 import { namedTeam } from './permissions.ts';
 import { visibleTeamInfo } from './restricted-view.ts';
 import { actorOf, type Route, route } from './route.ts';
 
 const named = z.strictObject({ team_id: teamId });
-const names = z.strictObject({ team_id: teamId, models: z.array(z.string().min(1).max(256)).max(1000) });
+const names = z.strictObject({ team_id: teamId, models: teamModels });
 
 /** A record that cannot be read may be deleted all the more. */
 function unlessUnreadable(error: unknown): void {

@@ -1,5 +1,5 @@
+import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
-import { nearest } from '../validation.ts';
 import { type ApiBase, readApiBase } from './api-base.ts';
 import { azureHeaders, azurePath, azureTarget, isAzureHost } from './azure.ts';
 import { openaiBase, openaiBases, openaiHeaders } from './openai.ts';
@@ -106,7 +106,12 @@ export function authHeaders(
   return headers;
 }
 
-function readModel({ model, custom_llm_provider: stated }: TargetParams): {
+/**
+ * Splits a model's name into the provider and the provider's own name.
+ *
+ * @throws RouterError `invalid_request` with the field's path
+ */
+export function readModel({ model, custom_llm_provider: stated }: TargetParams): {
   provider: string;
   model: string;
   /** Whether the provider was named, by the prefix or beside it. */

@@ -1,11 +1,13 @@
 import { RouterError } from '../errors.ts';
-import { type ModelBody, type ModelPatch, modelBody, modelPatch, storedModel } from '../schemas.ts';
+import { allows } from '../schemas/names.ts';
+import { type ModelBody, type ModelPatch, storedModel } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
-import { parse } from '../validation.ts';
+import { parse, throwAll } from '../validation.ts';
 import { isText } from '../values.ts';
 import { type Actor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
 import { type ModelGroupList, modelGroups } from './model-groups.ts';
+import { ownerProblems, paramProblems, parseModel, parseModelPatch } from './model-problems.ts';
 import {
   checkUnused,
   idTaken,
@@ -61,8 +63,8 @@ export class ModelManagement {
 
   async add(teamId: string | null, given: ModelBody, options?: ModelOptions): Promise<ModelView> {
     const { actor, unique } = readModelOptions(options);
-    const { name, deployment } = this.#prepare(teamId, given, actor);
-    if (given.model_info?.id !== undefined) await this.#claim(given.model_info.id, actor);
+    const { name, deployment, imported } = this.#prepare(teamId, given, actor);
+    if (imported) await this.#claim(deployment.id, actor);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
     await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
     try {
@@ -79,15 +81,19 @@ export class ModelManagement {
   }
 
   /** Everything that `add` does before it writes: checks the body and the address, seals the secrets. */
-  #prepare(teamId: string | null, given: ModelBody, actor?: Actor): PreparedDeployment {
+  #prepare(
+    teamId: string | null,
+    given: ModelBody,
+    actor?: Actor,
+  ): PreparedDeployment & { imported: boolean } {
     if (teamId !== null) checkTeamId(teamId);
-    const body = parse(modelBody, given);
-    checkOwner(teamId, body.model_info?.team_id);
-    if (!mayTouch(actor, body.model_name)) throw notAllowed(body.model_name);
-    const content = { params: body.litellm_params, info: body.model_info };
-    const deployment = makeDeployment(this.#ring, teamId, content, stampOf(actor));
-    this.#options.checkBase(deployment.target.base, teamId === null);
-    return { name: body.model_name, deployment };
+    const body = parseModel(given, { teamId });
+    const { model_name: name, litellm_params: params, model_info: info } = body;
+    if (!mayTouch(actor, name)) throw notAllowed(name);
+    const checkBase = (base: string) => this.#options.checkBase(base, teamId === null);
+    throwAll([...ownerProblems(teamId, body), ...paramProblems(params, checkBase)]);
+    const deployment = makeDeployment(this.#ring, teamId, { params, info }, stampOf(actor));
+    return { name, deployment, imported: info?.id !== undefined };
   }
 
   /** What a test call goes to: a stored deployment, or one that is not to be stored; `undefined` if its address is not allowed. */
@@ -116,8 +122,8 @@ export class ModelManagement {
   ): Promise<ModelView> {
     const { actor, unique } = readModelOptions(options);
     if (teamId !== null) checkTeamId(teamId);
-    const body = parse(modelPatch, patch);
-    checkOwner(teamId, body.model_info?.team_id);
+    const body = parseModelPatch(patch);
+    throwAll(ownerProblems(teamId, body));
     if (body.model_info?.id !== undefined && body.model_info.id !== id) {
       throw new RouterError('invalid_request', 'model_info.id: must be the id of the model that is changed', {
         param: 'model_info.id',
@@ -217,11 +223,12 @@ export class ModelManagement {
 
 /** Whether a body means to bring a whole model, and not to name a stored one. */
 export function isWhole(given: unknown): given is ModelBody {
-  return typeof given === 'object' && given !== null && ('litellm_params' in given || 'model_name' in given);
+  const { litellm_params, model_name } = (given ?? {}) as { [Field in keyof ModelBody]?: unknown };
+  return (litellm_params ?? model_name ?? null) !== null;
 }
 
 function mayTouch(actor: Actor | undefined, name: string): boolean {
-  return actor?.models === undefined || actor.models.includes(name);
+  return allows(actor?.models, name);
 }
 
 /** A deployment that the actor may not touch is as unknown to it as one that is not there. */
@@ -234,12 +241,6 @@ function touchable(record: TeamRecord | undefined, id: string, actor: Actor | un
 function notAllowed(name: string): RouterError {
   const message = `model_name: ${JSON.stringify(name)} is not among the names that this key may use`;
   return new RouterError('permission_denied', message, { param: 'model_name' });
-}
-
-function checkOwner(teamId: string | null, given: string | undefined): void {
-  if (given === undefined || given === teamId) return;
-  const message = 'model_info.team_id: must be the team that the model is added to';
-  throw new RouterError('invalid_request', message, { param: 'model_info.team_id' });
 }
 
 /** Whether the write surely did not happen. */

@@ -5,7 +5,9 @@ import { checkCredentials } from '../providers/entra.ts';
 import { resolveTarget } from '../providers/provider.ts';
 import type { ModelInfo, ModelParams, modelPatch } from '../schemas.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
+import { throwAll } from '../validation.ts';
 import { internalPrefix } from '../values.ts';
+import { targetProblems } from './model-problems.ts';
 import {
   countDeployments,
   type DeploymentRecord,
@@ -134,6 +136,7 @@ function patchParams(
   const moves = (['model', 'custom_llm_provider', 'api_base', 'api_version'] as const).some(
     (field) => field in patch,
   );
+  if (moves) throwAll(targetProblems(params));
   const target = moves ? { ...deployment.target, ...resolveTarget(params) } : deployment.target;
   const kept = ([field]: readonly [string, string]) =>
     !secrets.has(field) &&

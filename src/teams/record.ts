@@ -101,9 +101,6 @@ export type PoolRecord = z.output<typeof pool>;
 export type KeyRecord = z.output<typeof key>;
 export type DeploymentRecord = z.output<typeof deployment>;
 
-/** An allow-list that holds this name allows every shared deployment. */
-export const allSharedNames = 'all-proxy-models';
-
 export const sharedKey = 'shared';
 export const teamPrefix = 'team/';
 

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
+import { allSharedNames } from '../schemas/names.ts';
 import type { SettingsPatch } from '../schemas.ts';
-import { allSharedNames, type SettingsRecord, type TeamRecord } from './record.ts';
+import type { SettingsRecord, TeamRecord } from './record.ts';
 
 type Fallbacks = [name: string, next: string[]][];
 

@@ -1,0 +1,162 @@
+import { isIndirectValue, isMasked } from '../values.ts';
+
+/** What a credential is called in a message. */
+export type CredentialNoun = 'key' | 'token' | 'secret';
+
+/**
+ * Returns what is wrong with a credential as it was pasted, and what to paste; `undefined` if nothing is. The text never holds
+ * a part of the credential.
+ */
+export function credentialProblem(value: string, noun: CredentialNoun): string | undefined {
+  const text = value.trim();
+  const alone = `must be the ${noun} alone`;
+  if (text === '') return 'must not be empty';
+  if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
+  if (isMasked(value)) return masked;
+  if (isJson(text)) return `${alone}. It looks like JSON: paste only the value of the ${noun}.`;
+  if (isAssignment(text)) return `${alone}. Remove the name and the "=" before it.`;
+  if (isHeader(text)) return `${alone}. Remove the name and the ":" before it.`;
+  if (scheme.test(text)) return `${alone}. Remove the word before it, such as "Bearer".`;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return `${alone}. It is an address: that belongs in api_base.`;
+  if (holdsSeveral(text)) {
+    return `must be one ${noun}. To use several, add a model under the same model_name for each: they share its calls.`;
+  }
+  return placeholderProblem(text, noun) ?? characterProblem(value, noun);
+}
+
+/** The same for an id that is sent beside a credential, such as an organization's. */
+export function idProblem(value: string): string | undefined {
+  const text = value.trim();
+  if (text === '') return 'must not be empty';
+  if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
+  if (isJson(text) || isAssignment(text) || isHeader(text)) {
+    return 'must be the id alone. Remove what is before and after it.';
+  }
+  if (/^<.*>$/.test(text)) return 'is a placeholder. Paste the id that the provider shows.';
+  return characterProblem(value, 'id');
+}
+
+/** Returns what is wrong with the value of an extra header; of one that carries a credential, as `credentialProblem` does. */
+export function headerProblem(name: string, value: string): string | undefined {
+  if (value === '') return 'must not be empty';
+  if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
+  if (isMasked(value)) return masked;
+  // A blank value carries nothing, so nothing was pasted wrongly.
+  const text = value.trim();
+  if (text === '') return undefined;
+  if (text.toLowerCase().startsWith(`${name.toLowerCase()}:`)) {
+    return 'must be the value alone. Remove the name and the ":" before it.';
+  }
+  const problem = visibleProblem(value, 'value');
+  if (problem !== undefined) return problem;
+  if (text !== value) return 'must not begin or end with a space. Remove the spaces around it.';
+  if (!/(^|[-_.])(key|token|secret|password|auth|authorization)$/i.test(name)) return undefined;
+  return credentialProblem(value.replace(scheme, ''), /token$/i.test(name) ? 'token' : 'key');
+}
+
+const masked = 'is a masked secret; send the secret itself';
+
+const scheme = /^(bearer|basic|token|apikey|api-key|key)[\s:=]+(?=\S)/i;
+
+/** An object, a list, or a member of an object that was copied along with its name. */
+function isJson(text: string): boolean {
+  return (
+    /^[{[]\s*["'{[]/.test(text) ||
+    /^(["'])[\w.-]+\1\s*:/.test(text) ||
+    (/^\{[^{]/.test(text) && text.endsWith('}'))
+  );
+}
+
+/** `OPENAI_API_KEY=...`, with `export`, `set`, `$env:` and the like in front; base64 ends with "=", and has no such name. */
+function isAssignment(text: string): boolean {
+  const [, command, name = ''] =
+    /^(export\s+|setx?\s+|env\s+|const\s+|let\s+|var\s+|\$env:|-e\s+|--env\s+)?([A-Za-z_][\w.-]{0,127})\s*:?=>?\s*[^=\s]/i.exec(
+      text,
+    ) ?? [];
+  if (command !== undefined) return true;
+  return (
+    /^(export|setx)\s+\w/i.test(text) ||
+    /api|key|token|secret|passw|auth|bearer|credential|openai|azure|anthropic/i.test(name)
+  );
+}
+
+/** `Authorization: ...`, `api-key: ...`, and `OPENAI_API_KEY: ...` of YAML; with curl's `-H` in front or not. */
+function isHeader(text: string): boolean {
+  return /^(-H\s*|--header\s+)?["']?(proxy-|x-)?(authorization|api[-_]?key|([a-z0-9]+[-_])+(key|token|secret))["']?\s*:/i.test(
+    text,
+  );
+}
+
+/** Of two long words with a separator between, or of one word twice, each is a credential. */
+function holdsSeveral(text: string): boolean {
+  const long = text.split(/[\s,;|]+/).filter((part) => part.length >= 16);
+  const half = text.length / 2;
+  const twice = /^[a-z]+[-_]/i.test(text) && text.slice(0, half) === text.slice(half);
+  return (
+    long.length > 1 || (twice && half >= 16) || (text.match(/sk-(proj|ant|svcacct|or)-/g)?.length ?? 0) > 1
+  );
+}
+
+const quotes = /["'`\u00ab\u00bb\u2018-\u201f\u2039\u203a\u300c-\u300f\uff02\uff07]/;
+
+function characterProblem(value: string, noun: CredentialNoun | 'id'): string | undefined {
+  const text = value.trim();
+  const first = text.slice(0, 1);
+  const last = text.slice(-1);
+  // Entra's secrets may hold any character; one at the end was pasted along.
+  const quoted = noun === 'secret' ? quotes.test(first) || quotes.test(last) : quotes.test(text);
+  if (quoted || /&(quot|nbsp|lt|gt|amp|#\d+);/i.test(text)) {
+    return `must be the ${noun} alone. Remove the quotation marks.`;
+  }
+  const problem = visibleProblem(value, noun);
+  if (problem !== undefined) return problem;
+  if (text !== value) return `must be the ${noun} alone. Remove the spaces around it.`;
+  if (/\s/.test(value)) return `must be one ${noun} without spaces. Paste nothing else along with it.`;
+  if (/\\[nrt]$/.test(value)) return `must be the ${noun} alone. Remove the "\\n" after it.`;
+  if (/^[,;]|[,;]$/.test(value)) return `must be the ${noun} alone. Remove the "${/[,;]/.exec(value)?.[0]}".`;
+  return undefined;
+}
+
+const again = (noun: string) => `Copy the ${noun} again from where its issuer shows it.`;
+
+/** Only a visible ASCII character reaches a provider in a header; the code of an invisible one tells nothing. */
+function visibleProblem(value: string, noun: string): string | undefined {
+  if (/[\r\n\u0085\u2028\u2029]/.test(value)) return 'must be one line. Remove the line break.';
+  const hidden = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Zs}\p{Cc}\p{Co}\p{Cs}\u2800]/u;
+  for (const character of value) {
+    if (character >= ' ' && character <= '~') continue;
+    if (!hidden.test(character)) {
+      return `must be ASCII: it holds a character that no header can carry. ${again(noun)}`;
+    }
+    const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+    return `must be visible characters alone: it holds the invisible character U+${code}. ${again(noun)}`;
+  }
+  return undefined;
+}
+
+/** Words that stand in examples for "your own", and what a program writes where it had no value. */
+const placeholders = [
+  /^<.*>$/s,
+  /^\[[^\]]*\]$/,
+  /^\{\{.*\}\}$/s,
+  /^%\w+%$/,
+  /^\$\w+$/,
+  /^\$\(.*\)$/s,
+  /^(process\.env|import\.meta\.env|os\.environ|os\.getenv|deno\.env|env)\b.*$/is,
+  /^(sk-)?(proj-)?x{3,}$/i,
+  /^(sk-|sk-proj-)?(your|insert|replace|enter|paste|put|change)([-_]?(me|it)$|[-_]?this$|[-_]\S*$|\S*(key|token|secret)\S*$)/i,
+  /^(undefined|null|nan|\[object object\])$/i,
+  /^(sk|sk-proj|sk-ant)-?$/i,
+];
+
+const longestPlaceholder = 128;
+
+function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
+  if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked;
+  if (/^([A-Z][A-Z0-9]*_)*(KEY|TOKEN|SECRET)$/.test(text)) {
+    return `is the name of a variable. Paste the ${noun} itself.`;
+  }
+  return text.length <= longestPlaceholder && placeholders.some((pattern) => pattern.test(text))
+    ? `is a placeholder. Paste the ${noun} itself.`
+    : undefined;
+}
