@@ -230,6 +230,8 @@ describe.each(Object.entries(bodies))('%s', (field, body) => {
     'sk-1234',
     'sk-no-key-required',
     'my-key!',
+    'a passphrase & more',
+    'with "quotes" within',
     'x',
   ])('takes %s', async (value) => {
     const { model_id } = await router.addModel('acme', body(value));

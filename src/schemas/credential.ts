@@ -101,17 +101,20 @@ const quotes = /["'`\u00ab\u00bb\u2018-\u201f\u2039\u203a\u300c-\u300f\uff02\uff
 
 function characterProblem(value: string, noun: CredentialNoun | 'id'): string | undefined {
   const text = value.trim();
-  const first = text.slice(0, 1);
-  const last = text.slice(-1);
-  // Entra's secrets may hold any character; one at the end was pasted along.
-  const quoted = noun === 'secret' ? quotes.test(first) || quotes.test(last) : quotes.test(text);
-  if (quoted || /&(quot|nbsp|lt|gt|amp|#\d+);/i.test(text)) {
+  // Within a credential of one's own server any character may stand; one at an end was pasted along.
+  if (
+    quotes.test(text.slice(0, 1)) ||
+    quotes.test(text.slice(-1)) ||
+    /&(quot|nbsp|lt|gt|amp|#\d+);/i.test(text)
+  ) {
     return `must be the ${noun} alone. Remove the quotation marks.`;
   }
   const problem = visibleProblem(value, noun);
   if (problem !== undefined) return problem;
   if (text !== value) return `must be the ${noun} alone. Remove the spaces around it.`;
-  if (/\s/.test(value)) return `must be one ${noun} without spaces. Paste nothing else along with it.`;
+  if (/^[\w.~+/=:|@\s-]*$/.test(value) && /\s/.test(value)) {
+    return `must be one ${noun} without spaces. Paste nothing else along with it.`;
+  }
   if (/\\[nrt]$/.test(value)) return `must be the ${noun} alone. Remove the "\\n" after it.`;
   if (/^[,;]|[,;]$/.test(value)) return `must be the ${noun} alone. Remove the "${/[,;]/.exec(value)?.[0]}".`;
   return undefined;
@@ -153,7 +156,7 @@ const longestPlaceholder = 128;
 
 function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
   if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked;
-  if (/^([A-Z][A-Z0-9]*_)*(KEY|TOKEN|SECRET)$/.test(text)) {
+  if (/^([A-Z][A-Z0-9]*_)*(API_KEY|AD_TOKEN|AUTH_TOKEN|ACCESS_TOKEN|CLIENT_SECRET)$/.test(text)) {
     return `is the name of a variable. Paste the ${noun} itself.`;
   }
   return text.length <= longestPlaceholder && placeholders.some((pattern) => pattern.test(text))
