@@ -5,7 +5,7 @@ import type { Lookup } from './egress/connector.ts';
 import { isLogger, type Logger } from './log.ts';
 import type { EncryptionKey } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
-import { parse } from './validation.ts';
+import { parseOptions } from './validation.ts';
 
 /** What a `TeamModelRouter` is made of. */
 export interface RouterOptions {
@@ -167,7 +167,7 @@ export function readCloseOptions(given: CloseOptions) {
 
 /** Checks the options and fills in the defaults. */
 export function readOptions(given: RouterOptions) {
-  const { egress = {}, maxDecodedBytes, ...options } = parse(routerOptions, given);
+  const { egress = {}, maxDecodedBytes, ...options } = parseOptions(routerOptions, given);
   const { allow, allowShared, ports, ...transport } = egress;
   return {
     ...options,

@@ -25,10 +25,24 @@ interface Problem {
 export function parse<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
-  furtherProblems?: (value: unknown, isRefused: (param: string) => boolean) => readonly RouterError[],
+  furtherProblems?: FurtherProblems,
 ): z.output<Schema> {
-  const hidden = hiddenFields(value);
-  const given = withoutNulls(schema as Shaped, value);
+  return check(schema, withoutNulls(schema as Shaped, value), furtherProblems);
+}
+
+/** The same for what configures a router or a server, where `null` is a mistake. */
+export function parseOptions<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  return check(schema, value);
+}
+
+type FurtherProblems = (value: unknown, isRefused: (param: string) => boolean) => readonly RouterError[];
+
+function check<Schema extends z.ZodType>(
+  schema: Schema,
+  given: unknown,
+  furtherProblems?: FurtherProblems,
+): z.output<Schema> {
+  const hidden = hiddenFields(given);
   const result = schema.safeParse(given);
   if (result.success && hidden.length === 0) return result.data;
   const problems = [...hidden, ...(result.success ? [] : problemsOf(schema, given, result.error.issues))];

@@ -4,7 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { z } from 'zod';
 import { errorAnswer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
-import { parse } from '../validation.ts';
+import { parseOptions } from '../validation.ts';
 import { type NodeBindings, shortcutOf } from './bindings.ts';
 import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
@@ -105,7 +105,7 @@ const serveOptions = z.strictObject({
 });
 
 function readServeOptions(given: ServeOptions) {
-  return parse(serveOptions, given);
+  return parseOptions(serveOptions, given);
 }
 
 export interface GatewayServer {

@@ -1,7 +1,7 @@
 import type { cors } from 'hono/cors';
 import { z } from 'zod';
 import { isLogger, type Logger } from '../log.ts';
-import { parse } from '../validation.ts';
+import { parseOptions } from '../validation.ts';
 import type { Authenticate } from './authenticate.ts';
 
 export interface GatewayOptions {
@@ -55,5 +55,5 @@ const gatewayOptions = z
 
 /** Checks the options and fills in the defaults. @throws RouterError `invalid_request` that names the option at fault */
 export function readGatewayOptions(given: GatewayOptions) {
-  return parse(gatewayOptions, given);
+  return parseOptions(gatewayOptions, given);
 }
