@@ -162,7 +162,7 @@ const closeOptions = z.strictObject({ drainTimeoutMs: z.int().min(0).max(86_400_
 
 /** @throws RouterError `invalid_request` that names the option at fault */
 export function readCloseOptions(given: CloseOptions) {
-  return parse(closeOptions, given);
+  return parseOptions(closeOptions, given);
 }
 
 /** Checks the options and fills in the defaults. */

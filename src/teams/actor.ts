@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { callerModels } from '../schemas/names.ts';
 import { parse } from '../validation.ts';
 
 /** Who makes a change, for `created_by` and `updated_by`. */
@@ -19,7 +20,7 @@ export interface ModelOptions extends Actor {
 
 const actor = {
   userId: z.string().optional(),
-  models: z.array(z.string()).readonly().optional(),
+  models: callerModels.optional(),
   operator: z.boolean().optional(),
 };
 const actorOptions = z.strictObject(actor).optional();

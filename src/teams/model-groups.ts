@@ -1,4 +1,5 @@
-import { allSharedNames, type PoolRecord, type TeamRecord } from './record.ts';
+import { allSharedNames } from '../schemas/names.ts';
+import type { PoolRecord, TeamRecord } from './record.ts';
 
 /** A public name as `GET /model_group/info` shows it; what is not known is `null`. */
 export interface ModelGroup {

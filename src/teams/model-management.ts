@@ -182,7 +182,7 @@ export class ModelManagement {
       throw teamNotFound(teamId);
     const needed = teamId === null || (team !== undefined && team.models.length > 0);
     const shared = needed ? await this.#registry.read(null) : undefined;
-    const mayUse = (name: string) => models === undefined || models.includes(name);
+    const mayUse = (name: string) => allows(models, name);
     return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
   }
 

@@ -14,10 +14,7 @@ import { splitSecrets } from './sealing.ts';
  */
 export function parseModel<Schema extends z.ZodType = typeof modelBody>(
   given: unknown,
-  {
-    teamId,
-    schema = modelBody as z.ZodType as Schema,
-  }: { teamId?: string | null; schema?: Schema } = {},
+  { teamId, schema = modelBody as z.ZodType as Schema }: { teamId?: string | null; schema?: Schema } = {},
 ): z.output<Schema> {
   return parse(schema, given, (value, isRefused) => [
     ...ownerProblems(teamId, value),
