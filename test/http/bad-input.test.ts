@@ -119,6 +119,8 @@ describe.each(managed.map(lineOf))('%s', (line) => {
       '/team/model/delete': { team_id: 'acme', models: ['x'] },
       '/key/generate': { team_id: 'acme' },
       '/key/update': { key },
+      '/key/regenerate': { key },
+      '/key/id-1/regenerate': {},
       '/key/block': { key },
       '/key/unblock': { key },
       '/key/delete': { keys: [key] },
