@@ -32,29 +32,33 @@ export function makeApp(
   });
 
   app.post('/chat', async (request, response) => {
-    const stream = await request.openai.chat.completions.create({
-      model: modelName,
-      messages: [{ role: 'user', content: String(request.body.question) }],
-      stream: true,
-    });
+    const question: unknown = request.body?.question;
+    if (typeof question !== 'string')
+      return void response.status(400).json({ error: 'question: is required.' });
+    // Ends the provider's call when the browser leaves.
+    const left = new AbortController();
+    response.on('close', () => left.abort());
+    const stream = await request.openai.chat.completions.create(
+      { model: modelName, messages: [{ role: 'user', content: question }], stream: true },
+      { signal: left.signal },
+    );
     response.type('text/plain');
-    // Waits for a slow browser, ends the provider's call when the browser leaves, and breaks the answer off if the
-    // provider does.
+    // Waits for a slow browser, and breaks the answer off if the provider does.
     await pipeline(async function* () {
       for await (const chunk of stream) yield chunk.choices[0]?.delta.content ?? '';
     }, response);
   });
 
   app.put('/settings/azure', async (request, response) => {
-    const result = await saveAzureModel(router, request.teamId, request.body);
+    const result = await saveAzureModel(router, request.teamId, request.body ?? {});
     response.status(result.saved ? 200 : 422).json(result);
   });
 
-  const onError: ErrorRequestHandler = (error, _request, response, next) => {
-    // The browser has left: there is nobody to tell, and nothing went wrong here.
-    if (response.closed || response.destroyed) return;
-    // The router's own errors, and what a provider refused, as the client throws it.
-    const known = isRouterError(error) || error instanceof OpenAI.APIError;
+  const onError: ErrorRequestHandler = (error, request, response, next) => {
+    // The browser has left, maybe while it was sending: there is nobody to tell, and nothing went wrong here.
+    if (request.readableAborted || response.closed || response.destroyed) return;
+    // The router's own errors, what a provider refused, as the client throws it, and what a body parser refuses.
+    const known = isRouterError(error) || error instanceof OpenAI.APIError || error.expose === true;
     if (response.headersSent || !known) return next(error);
     response.status(error.status ?? 502).json({ error: error.message, code: error.code });
   };

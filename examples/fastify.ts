@@ -15,6 +15,8 @@ declare module 'fastify' {
   }
 }
 
+const chatBody = { type: 'object', required: ['question'], properties: { question: { type: 'string' } } };
+
 /** @param teamOf the application's own session: from the cookie to the team, or `undefined` if nobody is logged in */
 export function makeApp(
   router: TeamModelRouter,
@@ -29,21 +31,27 @@ export function makeApp(
     request.openai = router.forTeam(teamId);
   });
 
-  app.post<{ Body: { question: string } }>('/chat', async (request, reply) => {
-    const stream = await request.openai.chat.completions.create({
-      model: modelName,
-      messages: [{ role: 'user', content: request.body.question }],
-      stream: true,
-    });
-    async function* texts() {
-      for await (const chunk of stream) yield chunk.choices[0]?.delta.content ?? '';
-    }
-    // Fastify waits for a slow browser, and destroys the stream, and so the provider's call, when the browser leaves.
-    return reply.type('text/plain').send(Readable.from(texts(), { objectMode: false }));
-  });
+  app.post<{ Body: { question: string } }>(
+    '/chat',
+    { schema: { body: chatBody } },
+    async (request, reply) => {
+      // Ends the provider's call when the browser leaves.
+      const left = new AbortController();
+      reply.raw.on('close', () => left.abort());
+      const stream = await request.openai.chat.completions.create(
+        { model: modelName, messages: [{ role: 'user', content: request.body.question }], stream: true },
+        { signal: left.signal },
+      );
+      async function* texts() {
+        for await (const chunk of stream) yield chunk.choices[0]?.delta.content ?? '';
+      }
+      // Fastify waits for a slow browser, and breaks the answer off if the provider does.
+      return reply.type('text/plain').send(Readable.from(texts(), { objectMode: false }));
+    },
+  );
 
   app.put<{ Body: AzureSettings }>('/settings/azure', async (request, reply) => {
-    const result = await saveAzureModel(router, request.teamId, request.body);
+    const result = await saveAzureModel(router, request.teamId, request.body ?? {});
     return reply.code(result.saved ? 200 : 422).send(result);
   });
 

@@ -11,8 +11,13 @@ export interface AzureSettings {
 }
 
 /** Tries the key with one cheap call, and saves it only if the call was answered. */
-export async function saveAzureModel(router: TeamModelRouter, teamId: string, settings: AzureSettings) {
-  const { deployment, api_base, api_key } = settings;
+export async function saveAzureModel(
+  router: TeamModelRouter,
+  teamId: string,
+  settings: Partial<AzureSettings>,
+) {
+  // What is missing is refused by the router, by the field's name.
+  const { deployment = '', api_base, api_key } = settings;
   const body = {
     model_name: modelName,
     litellm_params: { model: `azure/${deployment}`, api_base, api_key },

@@ -119,6 +119,24 @@ export function describeApplication(name: string, start: Start): void {
       expect(await (await ask('session=b')).text()).toBe('the answer of globex');
     });
 
+    it.each([
+      ['POST', '/chat', '{"question":'],
+      ['POST', '/chat', '{}'],
+      ['POST', '/chat', undefined],
+      ['PUT', '/settings/azure', '{}'],
+      ['PUT', '/settings/azure', undefined],
+    ])('answers %s %s with the body %s by 400, in JSON and without a stack', async (method, path, body) => {
+      const response = await fetch(app.url + path, {
+        method,
+        headers: { cookie: 'session=a', ...(body && { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body }),
+      });
+      const text = await response.text();
+      expect(response.status, text).toBe(400);
+      expect(JSON.parse(text)).toMatchObject({ error: expect.any(String) });
+      expect(text).not.toMatch(/\n {4}at |node_modules/);
+    });
+
     it('names the field that is wrong', async () => {
       const response = await send('PUT', '/settings/azure', 'session=a', { deployment: 'x', api_base: 7 });
       expect(response.status).toBe(400);
