@@ -34,10 +34,13 @@ export function boundedWait<Result>(
     const stillWanted = (): void => {
       if (!waiting) throw tooSlow(timeoutMs);
     };
-    work(stillWanted, controller.signal).then(
-      (result) => settle(() => resolve(result)),
-      (error: unknown) => settle(() => reject(error)),
-    );
+    const failed = (error: unknown): void => settle(() => reject(error));
+    try {
+      work(stillWanted, controller.signal).then((result) => settle(() => resolve(result)), failed);
+    } catch (error) {
+      // Work that throws before it returns its promise would leave the timer and the listener behind.
+      failed(error);
+    }
   });
 }
 

@@ -3,9 +3,10 @@ import { RouterError } from '../errors.ts';
 import { keyIdOf } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
-import { sharedKey, type TeamRecord, teamPrefix } from './record.ts';
+import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './record.ts';
 import type { Registry } from './registry.ts';
 import { reseal } from './sealing.ts';
+import { Slices } from './slices.ts';
 
 /** How far `rotateEncryption` is, and what it has found. */
 export interface RotationProgress {
@@ -26,7 +27,7 @@ export interface RotationOptions {
   onProgress?: (progress: RotationProgress) => void;
 }
 
-/** Secrets sealed anew in one write: some 30 ms of work in which nothing else runs. */
+/** Secrets sealed again in one write. */
 const secretsPerWrite = 256;
 /** More than the fullest record needs; a writer that still seals under an older key must not keep us for ever. */
 const maxWrites = 200;
@@ -89,21 +90,49 @@ export class Rotation {
     progress: RotationProgress,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const record = await this.#registry.read(teamId);
-    // On a copy, to see whether there is anything to write.
-    const found = record === undefined ? nothing : resealRecord(this.#ring, record, 1);
-    let { unreadable, resealed: left } = found;
-    for (let write = 0; left > 0 && write < maxWrites; write++) {
+    /** Not opened again before the next write. */
+    const unreadable = new Set<string>();
+    for (let write = 0; write < maxWrites; write++) {
       this.#goOn(signal);
-      const done = await this.#registry.change(teamId, (stored) => {
-        const result = stored === undefined ? nothing : resealRecord(this.#ring, stored, secretsPerWrite);
+      const record = await this.#registry.read(teamId);
+      const renewed = record === undefined ? none : await this.#renew(record, unreadable, signal);
+      if (renewed.size === 0) break;
+      progress.resealed += await this.#registry.change(teamId, (stored) => {
+        const result = stored === undefined ? 0 : replaceTokens(stored, renewed);
         return { record: stored, result };
       });
-      progress.resealed += done.resealed;
-      unreadable = done.unreadable;
-      left = done.resealed < secretsPerWrite ? 0 : done.resealed;
     }
-    progress.unreadable += unreadable;
+    progress.unreadable += unreadable.size;
+  }
+
+  /**
+   * Seals up to `secretsPerWrite` secrets of a record that another key has sealed, in slices, because one that does not open costs as much
+   * as one that does. Adds those that do not open to `unreadable`.
+   */
+  async #renew(
+    record: TeamRecord,
+    unreadable: Set<string>,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<string, string>> {
+    const renewed = new Map<string, string>();
+    const slices = new Slices();
+    for (const [, pool] of record.pools) {
+      for (const deployment of pool.deployments) {
+        for (const [field, token] of deployment.sealed) {
+          const name = nameOf(deployment, field, token);
+          if (keyIdOf(token) === this.#ring.primaryId || unreadable.has(name)) continue;
+          if (renewed.size >= secretsPerWrite) return renewed;
+          if (slices.spent) {
+            await slices.pass();
+            this.#goOn(signal);
+          }
+          const next = reseal(this.#ring, record.team_id, deployment, field, token);
+          if (next === undefined) unreadable.add(name);
+          else renewed.set(name, next);
+        }
+      }
+    }
+    return renewed;
   }
 
   /** @throws what ends the rotation between two steps */
@@ -136,19 +165,26 @@ export class Rotation {
   }
 }
 
-const nothing = { resealed: 0, unreadable: 0 };
+const none: ReadonlyMap<string, string> = new Map();
 
-/** Seals up to `limit` secrets of the record anew, in place. */
-function resealRecord(ring: KeyRing, record: TeamRecord, limit: number): typeof nothing {
-  const total = { ...nothing };
+/** A token in its place: it opens in no other. */
+function nameOf({ id }: DeploymentRecord, field: string, token: string): string {
+  return JSON.stringify([id, field, token]);
+}
+
+/** Replaces the tokens that are still where they were, in place. Returns how many. */
+function replaceTokens(record: TeamRecord, renewed: ReadonlyMap<string, string>): number {
+  let count = 0;
   for (const [, pool] of record.pools) {
     for (const deployment of pool.deployments) {
-      const done = reseal(ring, record.team_id, deployment, limit - total.resealed);
-      total.resealed += done.resealed;
-      total.unreadable += done.unreadable;
+      deployment.sealed = deployment.sealed.map(([field, token]) => {
+        const next = renewed.get(nameOf(deployment, field, token));
+        if (next !== undefined) count += 1;
+        return [field, next ?? token];
+      });
     }
   }
-  return total;
+  return count;
 }
 
 function tokensOf(record: TeamRecord | undefined): string[] {

@@ -1,7 +1,7 @@
 import type { ProviderTarget } from '../providers/provider.ts';
 import type { Secret } from '../redact/redactor.ts';
 import type { ModelParams } from '../schemas.ts';
-import { keyIdOf, open, type SealContext, seal } from '../secrets/envelope.ts';
+import { open, type SealContext, seal } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import { mask } from '../values.ts';
 import type { DeploymentRecord } from './record.ts';
@@ -105,32 +105,20 @@ export function openAll(
   return secrets;
 }
 
-/**
- * Seals up to `limit` of a deployment's secrets anew, in place, if another key than the primary one had sealed them.
- * One that does not open stays as it is.
- */
+/** Seals one secret of a deployment again, under the primary key. Returns `undefined` if it does not open. */
 export function reseal(
   ring: KeyRing,
   teamId: string | null,
-  deployment: DeploymentRecord,
-  limit: number,
-): { resealed: number; unreadable: number } {
-  const { id, target, params } = deployment;
-  const destination = { teamId, deploymentId: id, target, params } as Destination;
-  const count = { resealed: 0, unreadable: 0 };
-  deployment.sealed = deployment.sealed.map(([field, token]) => {
-    if (keyIdOf(token) === ring.primaryId || count.resealed >= limit) return [field, token];
-    try {
-      const context = contextOf(destination, field);
-      const renewed = seal(ring, open(ring, token, context), context);
-      count.resealed += 1;
-      return [field, renewed];
-    } catch {
-      count.unreadable += 1;
-      return [field, token];
-    }
-  });
-  return count;
+  { id, target, params }: DeploymentRecord,
+  field: string,
+  token: string,
+): string | undefined {
+  const context = contextOf({ teamId, deploymentId: id, target, params } as Destination, field);
+  try {
+    return seal(ring, open(ring, token, context), context);
+  } catch {
+    return undefined;
+  }
 }
 
 export function isHeaderField(field: string): boolean {

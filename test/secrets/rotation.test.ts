@@ -168,6 +168,44 @@ describe('a rotation', () => {
     expect(await router.encryptionKeyUsage()).toEqual({ new: 2 });
   });
 
+  it('held up every other call for a record full of secrets that do not open', async () => {
+    const headers = Object.fromEntries(
+      Array.from({ length: 7 }, (_, index) => [`x-${index}`, `value-${index}`]),
+    );
+    await routerWith(oldKey).addModel('acme', body('m', 'a-key', headers));
+    const stored = await storage.get('team/acme');
+    if (typeof stored !== 'object') throw new Error('The team is not stored.');
+    const record = JSON.parse(stored.value);
+    // Under another id none of its secrets opens.
+    const [name, { deployments, ...pool }] = record.pools[0];
+    const copies = Array.from({ length: 700 }, (_, index) => ({ ...deployments[0], id: `copy-${index}` }));
+    record.pools = [[name, { ...pool, deployments: [...deployments, ...copies] }]];
+    await storage.put('team/acme', JSON.stringify(record), stored.version);
+
+    const router = routerWith(newKey, oldKey);
+    let turns = 0;
+    const countTurns = async (work: Promise<unknown>) => {
+      turns = 0;
+      let over = false;
+      const ended = work.finally(() => {
+        over = true;
+      });
+      const count = () => {
+        turns += 1;
+        if (!over) setImmediate(count);
+      };
+      setImmediate(count);
+      return ended;
+    };
+    // Reads the same and opens nothing.
+    await countTurns(router.encryptionKeyUsage());
+    const withoutOpening = turns;
+    const done = await countTurns(router.rotateEncryption());
+    expect(done).toEqual({ records: 2, resealed: 8, unreadable: 5600, failed: 0 });
+    expect(turns).toBeGreaterThan(withoutOpening + 5);
+    expect(await router.encryptionKeyUsage()).toEqual({ old: 5600, new: 8 });
+  }, 30_000);
+
   it('goes past a record that cannot be read, which stays counted', async () => {
     await routerWith(oldKey).addModel('acme', body('m', 'a-key'));
     await storage.put('team/broken', '{', null);

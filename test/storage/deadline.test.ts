@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
 import { withDeadline } from '../../src/storage/deadline.ts';
@@ -37,4 +38,22 @@ it('gives an error of its own the code that callers know', async () => {
   await expect(failing(cause).get('key')).rejects.toMatchObject({ code: 'storage_unavailable', cause });
   const own = new RouterError('corrupt_record', 'It cannot be read.');
   await expect(failing(own).get('key')).rejects.toBe(own);
+});
+
+it('left a timer and a listener behind when a driver threw before it returned a promise', async () => {
+  const storage = withDeadline(
+    {
+      ...memoryStorage(),
+      get: () => {
+        throw new Error('at once');
+      },
+    },
+    86_400_000,
+  );
+  const { signal } = new AbortController();
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  await expect(storage.get('key', { signal })).rejects.toMatchObject({ code: 'storage_unavailable' });
+  expect(timers()).toBe(before);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
