@@ -5,7 +5,11 @@ export async function untilAborted<Value>(
   signal: CallSignal | undefined,
 ): Promise<Value> {
   if (signal === undefined) return promise;
-  signal.throwIfAborted();
+  if (signal.aborted) {
+    // Nobody waits for it any more: a rejection without a handler would end the process.
+    promise.catch(() => {});
+    throw signal.reason;
+  }
   let stop = () => {};
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason);
