@@ -55,7 +55,9 @@ function unpacked(packed: ResponseBody, steps: Transform[]): ResponseBody {
   readable
     .on('data', (chunk: Buffer) => body.push(chunk))
     .on('end', () => body.end())
-    .on('error', (error) => body.fail(error));
+    .on('error', (error) => body.fail(error))
+    // The iterator of `packed` hears of that only with the next bytes, which a provider need not send.
+    .on('close', () => packed.destroy());
   return body;
 }
 

@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { collect } from '../../src/calls/answer.ts';
@@ -210,3 +212,27 @@ it('sends a body in pieces as one, of a length that is known', async () => {
   expect(request?.headers).toMatchObject({ 'content-length': '8' });
   expect(request?.headers).not.toHaveProperty('transfer-encoding');
 });
+
+it.each(['gzip', 'deflate', 'br', 'gzip, br'])(
+  'a packed answer that nobody reads gives its connection back, though it has not ended: %s',
+  async (encoding) => {
+    const text = randomBytes(400_000);
+    const pack = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync }[encoding];
+    const packed = pack?.(text) ?? brotliCompressSync(gzipSync(text));
+    const closed: Promise<unknown>[] = [];
+    let bytes = 0;
+    const server = await provider((_, response) => {
+      closed.push(new Promise((resolve) => response.socket?.once('close', resolve)));
+      response.writeHead(200, { 'content-encoding': encoding });
+      response.write(packed.subarray(0, bytes));
+    });
+    const way = transport([server.url]);
+    for (bytes of [1, 20, 60_000, packed.length]) {
+      const { body } = await way.request(get(`${server.url}/`));
+      for (let count = 0; count < 20; count++) await turn();
+      body.destroy();
+    }
+    await Promise.all(closed);
+    expect(closed).toHaveLength(4);
+  },
+);
