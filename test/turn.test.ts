@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Turn } from '../src/turn.ts';
+import { nextTurn, Turn, turnFor } from '../src/turn.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -26,5 +26,41 @@ describe('a turn', () => {
     vi.useFakeTimers();
     const turn = new Turn();
     for (let count = 0; count < 3; count++) await new Promise<void>((resolve) => turn.end(resolve));
+  });
+});
+
+describe('long work', () => {
+  /** How many turns of the event loop pass until all pieces have been looked through, and the order in which they were. */
+  async function pass(pieces: readonly number[]): Promise<{ turns: number; order: number[] }> {
+    await nextTurn();
+    await nextTurn();
+    let turns = 0;
+    let open = true;
+    const count = () => {
+      turns += 1;
+      if (open) setImmediate(count);
+    };
+    setImmediate(count);
+    const order: number[] = [];
+    const lookThrough = async (bytes: number) => {
+      await turnFor(bytes);
+      order.push(bytes);
+    };
+    await Promise.all(pieces.map(lookThrough));
+    open = false;
+    return { turns, order };
+  }
+
+  it('many long pieces at the same time are looked through one a turn, in the order of coming', async () => {
+    const pieces = Array.from({ length: 20 }, (_, at) => 65_000 + at);
+    const { turns, order } = await pass(pieces);
+    expect(turns).toBeGreaterThanOrEqual(18);
+    expect(order).toEqual(pieces);
+  });
+
+  it('short pieces share a turn, and do not wait behind long ones', async () => {
+    const long = Array.from({ length: 5 }, () => 1_048_576);
+    const { order } = await pass([...long, ...Array.from({ length: 30 }, () => 100)]);
+    expect(order.slice(0, 31).filter((bytes) => bytes === 100)).toHaveLength(30);
   });
 });

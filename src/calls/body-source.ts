@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { turnFor } from '../turn.ts';
 import { asBuffer } from './answer.ts';
 import type { CallSignal } from './call-signal.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -41,6 +42,7 @@ export class BodySource {
     this.size += next.value.byteLength;
     if (this.size > this.#maxBytes) throw bodyTooLarge(this.#maxBytes);
     if (this.#length !== undefined && this.size > this.#length) throw longerThanAnnounced();
+    await turnFor(next.value.byteLength);
     return asBuffer(next.value);
   }
 

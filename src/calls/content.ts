@@ -50,7 +50,7 @@ export const plain = {
 };
 
 /** Above this size a form is scanned in slices. */
-const longForm = 262_144;
+const longForm = 16_384;
 
 /** The content of a call without a body. @throws RouterError `invalid_request` if it needs one */
 export function emptyContent(endpoint: Endpoint, method: string): Content {

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
 import { asBuffer } from './answer.ts';
 import type { EventApi } from './endpoint-table.ts';
+import type { MemoryReservation } from './memory-budget.ts';
 import { errorEvent } from './response/error-event.ts';
 import { StreamEnding } from './response/stream-ending.ts';
 import type { Tokens } from './usage.ts';
@@ -10,11 +11,22 @@ const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
 
 /** An event longer than this is passed on before it is whole. */
 const longestHeld = 1_048_576;
+/** What is held beyond it counts among the bytes that the team's calls hold; without room there it is passed on. */
+const freelyHeld = 65_536;
+/** An event without its end counts as one up to this length, since clients take `data: [DONE]` without a blank line. */
+const longestRest = 16_384;
 const lineFeed = 10;
 const carriageReturn = 13;
 const closingBracket = 0x5d;
 /** Of `data: [DONE]` and the line break before it. */
 const doneLength = 13;
+const empty: Buffer = Buffer.alloc(0);
+
+export interface EventWatchOptions {
+  api?: EventApi;
+  expectedChoices?: number;
+  reservation?: MemoryReservation | undefined;
+}
 
 /**
  * Holds a server-sent event back until it is whole, so that an error never has to follow half of one, and knows at the
@@ -22,7 +34,7 @@ const doneLength = 13;
  * Events that tell of an error go through `redact`.
  */
 export class EventWatch {
-  #held: Buffer = Buffer.alloc(0);
+  #held: Buffer = empty;
   #heldSize = 0;
   /** The last byte of the chunk before. */
   #before = -1;
@@ -33,10 +45,14 @@ export class EventWatch {
   /** The last event so far is `[DONE]`. */
   saidDone = false;
   readonly #redact: (events: Buffer) => Buffer;
+  readonly #reservation: MemoryReservation | undefined;
+  #reserved = 0;
 
-  constructor(redact: (events: Buffer) => Buffer, api: EventApi = 'chat', expectedChoices = 1) {
+  constructor(redact: (events: Buffer) => Buffer, options: EventWatchOptions = {}) {
+    const { api = 'chat', expectedChoices = 1, reservation } = options;
     this.#redact = redact;
     this.#api = api;
+    this.#reservation = reservation;
     this.#ending = new StreamEnding(api, expectedChoices);
   }
 
@@ -52,7 +68,7 @@ export class EventWatch {
       this.#midEvent = false;
     }
     if (end < chunk.length) this.#hold(chunk.subarray(end));
-    if (this.#heldSize <= longestHeld) return;
+    if (this.#mayHold()) return;
     this.#midEvent = true;
     this.release(out);
   }
@@ -63,7 +79,7 @@ export class EventWatch {
    * @param judged whether a stream of events without its end is an error
    */
   end(out: Uint8Array[], judged = true): RouterError | undefined {
-    if (!judged || this.isComplete() || !this.#ending.hasEvents(this.#rest())) {
+    if (!judged || this.isComplete() || !this.#hasEvents()) {
       this.release(out);
       return undefined;
     }
@@ -83,8 +99,22 @@ export class EventWatch {
     out.push(errorEvent(this.#api, error, () => this.#ending.nextSequence()));
   }
 
+  /** Bytes of the event that has not ended. */
+  get held(): number {
+    return this.#heldSize;
+  }
+
+  /** What has been passed on is a complete stream. */
+  hasEnded(): boolean {
+    return this.#ending.isComplete(empty);
+  }
+
   isComplete(): boolean {
     return this.#ending.isComplete(this.#rest());
+  }
+
+  #hasEvents(): boolean {
+    return this.#heldSize > longestRest || this.#ending.hasEvents(this.#rest());
   }
 
   /** The provider has sent an error event. */
@@ -97,7 +127,16 @@ export class EventWatch {
   }
 
   #rest(): Buffer {
-    return this.#held.subarray(0, this.#heldSize);
+    return this.#heldSize > longestRest ? empty : this.#held.subarray(0, this.#heldSize);
+  }
+
+  #mayHold(): boolean {
+    if (this.#heldSize <= freelyHeld) return true;
+    if (this.#heldSize > longestHeld) return false;
+    const lacking = this.#heldSize - this.#reserved;
+    if (lacking > 0 && this.#reservation !== undefined)
+      this.#reserved += this.#reservation.take(Math.max(lacking, freelyHeld));
+    return this.#reservation === undefined || this.#reserved >= this.#heldSize;
   }
 
   /** Copied into a buffer that grows by doubling: a provider may send byte after byte. */
@@ -116,8 +155,10 @@ export class EventWatch {
   release(out: Uint8Array[]): void {
     if (this.#heldSize === 0) return;
     const held = this.#held.subarray(0, this.#heldSize);
-    this.#held = Buffer.alloc(0);
+    this.#held = empty;
     this.#heldSize = 0;
+    this.#reservation?.give(this.#reserved);
+    this.#reserved = 0;
     this.#pass(held, out);
   }
 

@@ -1,3 +1,4 @@
+import { turnFor } from '../turn.ts';
 import { FormScanner, type FormToken } from './form-scanner.ts';
 
 /** A form that is held in memory. */
@@ -13,7 +14,7 @@ export interface FormBody {
 }
 
 /** Bytes of a form that is scanned in one go. */
-const sliceBytes = 262_144;
+const sliceBytes = 65_536;
 
 /**
  * Finds the field `model` in a form that is held in memory.
@@ -33,8 +34,9 @@ export async function readLongFormModel(body: Uint8Array, contentType: string): 
   const scanner = new FormScanner(contentType);
   const spans = new FormSpans();
   for (let at = 0; at < body.length; at += sliceBytes) {
-    for (const token of scanner.feed(body.subarray(at, at + sliceBytes))) spans.add(token);
-    await new Promise((resolve) => setImmediate(resolve));
+    const slice = body.subarray(at, at + sliceBytes);
+    await turnFor(slice.length);
+    for (const token of scanner.feed(slice)) spans.add(token);
   }
   scanner.end();
   return formOf(scanner, spans, body);

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../errors.ts';
-import { nextTurn } from '../turn.ts';
+import { turnFor } from '../turn.ts';
 import type { Shape } from './body-shape.ts';
 import { CallControls, metadataTags } from './call-controls.ts';
 import { isLiteral, quote, stringAt } from './json-bytes.ts';
@@ -33,7 +33,9 @@ const none: readonly string[] = [];
 const noFields: ReadonlySet<string> = new Set();
 
 /** Bytes that are read in one turn of the event loop. */
-export const sliceBytes = 131_072;
+export const sliceBytes = 65_536;
+/** Up to here a body is read at once. */
+const shortBody = 16_384;
 
 /**
  * Reads a JSON body in one pass. Its bytes are never made a text: numbers and escapes stay as they were written, and a
@@ -45,7 +47,7 @@ export const sliceBytes = 131_072;
  * stands twice or is forbidden
  */
 export function readJsonBody(bytes: Buffer, shape: Shape | undefined): BodyScan | Promise<BodyScan> {
-  if (bytes.length > sliceBytes) return readInSlices(bytes, shape);
+  if (bytes.length > shortBody) return readInSlices(bytes, shape);
   checkUtf8(bytes, 0, bytes.length);
   return scanBody(bytes, shape);
 }
@@ -61,8 +63,8 @@ async function readInSlices(bytes: Buffer, shape: Shape | undefined): Promise<Bo
   const reader = new BodyReader(bytes, shape);
   const scanner = new JsonScanner(bytes, reader);
   for (let start = 0, at = 0; start < bytes.length; start = at) {
-    await nextTurn();
     at = boundary(bytes, start + sliceBytes);
+    await turnFor(at - start);
     checkUtf8(bytes, start, at);
     scanner.run(at);
   }

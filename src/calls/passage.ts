@@ -1,5 +1,5 @@
 import type { ResponseBody } from '../egress/response-body.ts';
-import { nextTurn } from '../turn.ts';
+import { turnFor } from '../turn.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
@@ -9,14 +9,16 @@ export interface Course {
   end(out: Uint8Array[]): unknown;
   /** It broke off: returns the error that the reader gets behind `out`; `undefined` if all had come that matters. */
   broken(error: unknown, out: Uint8Array[]): unknown;
+  /** Bytes that are held back, and that the next chunk may complete. */
+  readonly held: number;
   /** Whether the reader has been given all that matters. */
   finished(): boolean;
   /** The reader left. Returns whether it has read all that matters, so that the rest is only read off. */
   left(): boolean;
 }
 
-/** Bytes of one answer that are looked through before other calls have their turn: a socket hands on megabytes in one. */
-const bytesPerTurn = 65_536;
+/** Bytes that are looked through for a caller who has left, so that the provider's connection can be used again. */
+const shortRest = 4_096;
 
 /**
  * An answer's body on its way to the reader, at the reader's pace. Not a generator: one that was never begun would not
@@ -24,29 +26,18 @@ const bytesPerTurn = 65_536;
  */
 export class Passage implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
-  /** Bytes that were looked through since the event loop had its turn. */
-  #sinceTurn = 0;
   readonly #course: Course;
-  readonly #ready: Uint8Array[];
+  readonly #ready: Uint8Array[] = [];
   readonly #head: Uint8Array[];
   #ended = false;
   #failure: { error: unknown } | undefined;
 
-  /**
-   * @param ready what the reader gets first
-   * @param head what has been taken of the source already
-   */
-  constructor(
-    source: ResponseBody,
-    course: Course,
-    ready: readonly Uint8Array[] = [],
-    head: readonly Uint8Array[] = [],
-  ) {
+  /** @param head what has been taken of the source already */
+  constructor(source: ResponseBody, course: Course, head: readonly Uint8Array[] = []) {
     this.#source = source;
     this.#course = course;
-    this.#ready = [...ready];
     this.#head = [...head];
-    source.whenBroken(() => this.#breakOff());
+    source.whenBroken(() => void this.#breakOff());
     source.whenLeft(() => this.#leave());
   }
 
@@ -64,11 +55,9 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
         throw error;
       }
       if (this.#ended) return { done: true, value: undefined };
+      const turn = this.#turn();
+      if (turn !== undefined) await turn;
       if (!this.#advance()) await this.#source.changed();
-      else if (this.#sinceTurn >= bytesPerTurn) {
-        this.#sinceTurn = 0;
-        await nextTurn();
-      }
     }
   }
 
@@ -87,7 +76,6 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const source = this.#source;
     const chunk = this.#head.shift() ?? source.take();
     if (chunk !== undefined) {
-      this.#sinceTurn += chunk.length;
       try {
         this.#course.push(chunk, this.#ready);
       } catch (error) {
@@ -110,13 +98,24 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
   }
 
   /** A caller that has left does not come for the failure, and the call would never end. */
-  #breakOff(): void {
-    while (!this.#ended && this.#advance());
+  async #breakOff(): Promise<void> {
+    do {
+      const turn = this.#turn();
+      if (turn !== undefined) await turn;
+    } while (!this.#ended && this.#advance());
+  }
+
+  /** Waits until what is to be looked through next may be; `undefined`: at once. */
+  #turn(): Promise<void> | undefined {
+    if (this.#ended) return undefined;
+    const [head] = this.#head;
+    const bytes = head?.length ?? this.#source.waiting;
+    return bytes === 0 && !this.#source.over ? undefined : turnFor(bytes + this.#course.held);
   }
 
   /** Its caller leaves. Returns whether that changes nothing, because all that matters has come. */
   #leave(): boolean {
-    this.#breakOff();
+    if (this.#source.waiting + this.#course.held <= shortRest) while (!this.#ended && this.#advance());
     if (this.#ended) return true;
     if (!this.#course.finished()) return false;
     this.#ended = true;

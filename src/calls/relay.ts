@@ -1,7 +1,7 @@
 import type { Beginning } from '../egress/response-body.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
-import { nextTurn } from '../turn.ts';
+import { turnFor } from '../turn.ts';
 import { hideAccount, withoutAccount } from './account-names.ts';
 import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from './answer.ts';
 import { isWhole, readFailure } from './answer-check.ts';
@@ -12,7 +12,7 @@ import type { Endpoint } from './endpoint-table.ts';
 import { EventWatch } from './event-watch.ts';
 import { readHeld } from './held-answer.ts';
 import type { MemoryReservation } from './memory-budget.ts';
-import { Passage } from './passage.ts';
+import { type Course, Passage } from './passage.ts';
 import { passHeaders, typesOf } from './passed-headers.ts';
 import { eventStreamType, type Kind, kindOf, labelOf, needsBytes } from './response/classify.ts';
 import { errorReply, redactorOf } from './response/error-reply.ts';
@@ -121,16 +121,20 @@ function refused(
   const redactor = redactorOf(signed);
   const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
   if (bytes.length <= shortError) return reply(redactor.bytes(bytes, complete));
-  return redactor.bytesInSlices(bytes, complete, nextTurn).then(reply);
+  return redactor.bytesInSlices(bytes, complete, turnFor).then(reply);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
-  const { deployment, response, endpoint, expectedChoices, cancel, ended } = reception;
+  const { deployment, response, endpoint, expectedChoices, cancel, ended, reservation } = reception;
   const redactor = redactorOf(reception);
   const api = endpoint.streams ?? 'chat';
   const covered = redactor.stream(true);
   const course = new EventCourse({
-    watch: new EventWatch((events) => hideAccount(deployment, redactor.event(events)), api, expectedChoices),
+    watch: new EventWatch((events) => hideAccount(deployment, redactor.event(events)), {
+      api,
+      expectedChoices,
+      reservation,
+    }),
     covered,
     judged: endpoint.method !== 'GET',
     failureOf: (cause) => brokenOff(deployment, cause, cancel),
@@ -143,7 +147,7 @@ function eventReply(reception: Reception, headers: Record<string, string>, head:
   return open({
     status: response.status,
     headers: streamHeaders,
-    body: new Passage(response.body, course, [], head),
+    body: new Passage(response.body, course, head),
   });
 }
 
@@ -179,10 +183,21 @@ function readWhole(
   }
   if (!complete) return openReply(reception, headers, kind, chunks);
   const bytes = wholeOf(chunks);
+  const turn = turnFor(bytes.length);
+  const covered = () => coverWhole(reception, headers, kind, bytes);
+  return turn === undefined ? covered() : turn.then(covered);
+}
+
+function coverWhole(
+  reception: Reception,
+  headers: Record<string, string>,
+  kind: Kind,
+  bytes: Buffer,
+): Reply | Promise<Reply> {
   const redactor = redactorOf(reception);
   if (!redactor.isCostly(bytes)) return judgeWhole(reception, headers, kind, bytes, redactor.cover(bytes));
   return redactor
-    .coverInSlices(bytes, nextTurn)
+    .coverInSlices(bytes, turnFor)
     .then((body) => judgeWhole(reception, headers, kind, bytes, body));
 }
 
@@ -217,33 +232,26 @@ function openReply(
 ): Reply {
   let left = kind === 'json' ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
   const covered = redactorOf(reception).stream(false);
-  const safeHead: Uint8Array[] = [];
-  for (const chunk of head) {
-    left -= chunk.byteLength;
-    covered.push(chunk, safeHead);
-  }
-  const body = new Passage(
-    reception.response.body,
-    {
-      push(chunk, out) {
-        left -= chunk.byteLength;
-        if (left < 0) throw tooLong(reception);
-        covered.push(asBuffer(chunk), out);
-      },
-      end(out) {
-        covered.flush(out);
-        reception.ended({});
-        return undefined;
-      },
-      broken: (error) => broken(reception, error),
-      finished: () => false,
-      left() {
-        reception.ended({ left: true });
-        return false;
-      },
+  const course: Course = {
+    held: 0,
+    push(chunk, out) {
+      left -= chunk.byteLength;
+      if (left < 0) throw tooLong(reception);
+      covered.push(asBuffer(chunk), out);
     },
-    safeHead,
-  );
+    end(out) {
+      covered.flush(out);
+      reception.ended({});
+      return undefined;
+    },
+    broken: (error) => broken(reception, error),
+    finished: () => false,
+    left() {
+      reception.ended({ left: true });
+      return false;
+    },
+  };
+  const body = new Passage(reception.response.body, course, head);
   return open({ status: reception.response.status, headers, body });
 }
 

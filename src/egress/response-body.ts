@@ -49,6 +49,11 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     return this.#finished && this.#chunks.length === 0;
   }
 
+  /** Bytes that lie here. */
+  get waiting(): number {
+    return this.#size;
+  }
+
   /** What broke it off; `undefined` once it is over: it came whole. */
   get error(): unknown {
     return this.#error;

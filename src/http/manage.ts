@@ -2,6 +2,7 @@ import type { HonoRequest } from 'hono';
 import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
+import { nextTurn } from '../turn.ts';
 import { parse } from '../validation.ts';
 import { jsonAnswer } from './answers.ts';
 import type { NodeBindings } from './bindings.ts';
@@ -15,6 +16,8 @@ import type { Route } from './route.ts';
 import type { StallWatch } from './stall-watch.ts';
 
 const bodyLimit = 1_048_576;
+/** A longer one is parsed in a turn of its own. */
+const shortBody = 16_384;
 
 /** Parses a management request and hands it to its route: one method of the router. */
 export function manage(router: TeamModelRouter, stalls: StallWatch) {
@@ -76,6 +79,7 @@ async function bodyOf(
   if (route.body === undefined) return undefined;
   checkJsonUnread(raw.headers);
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
+  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn();
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
 }

@@ -14,6 +14,10 @@ export interface Secret {
 
 /** Bytes that are looked through in one go. */
 const longestAtOnce = 65_536;
+/** Up to here a search is too short to be put off. */
+const shortAnswer = 8_192;
+
+type TurnFor = (bytes: number) => Promise<void> | undefined;
 
 /** Replaces one deployment's secrets in what its provider says. Made once, and what it looks with when it is first used. */
 export class Redactor {
@@ -44,20 +48,20 @@ export class Redactor {
     return this.#redacted(bytes, this.#all().scan(bytes), complete);
   }
 
-  /** The same as `bytes`, slice by slice. @param turn lets other work run between two slices */
-  async bytesInSlices(bytes: Buffer, complete: boolean, turn: () => Promise<void>): Promise<Buffer> {
+  /** The same as `bytes`, slice by slice. @param turnFor waits until so many bytes may be looked through */
+  async bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TurnFor): Promise<Buffer> {
     const matcher = this.#all();
     const scan: Scan = { marks: undefined, openFrom: 0 };
     for (let end = 0; end < bytes.length; ) {
       end = Math.min(end + longestAtOnce, bytes.length);
       const start = scan.openFrom;
+      await turnFor(end - start);
       const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
       if (marks !== undefined) {
         scan.marks ??= new Uint8Array(bytes.length);
         for (const [at, mark] of marks.entries()) if (mark !== 0) scan.marks[start + at] = mark;
       }
       scan.openFrom = Math.max(start + openFrom, end - maxHeldBytes);
-      await turn();
     }
     return this.#redacted(bytes, scan, complete);
   }
@@ -79,16 +83,17 @@ export class Redactor {
 
   /** Whether `cover` would have to look through all of it, which takes time in proportion to its length. */
   isCostly(bytes: Buffer): boolean {
-    return bytes.length > longestAtOnce && this.#mayHold(bytes);
+    return bytes.length > shortAnswer && this.#mayHold(bytes);
   }
 
-  /** The same as `cover`, slice by slice. @param turn lets other work run between two slices */
-  async coverInSlices(bytes: Buffer, turn: () => Promise<void>): Promise<Buffer> {
+  /** The same as `cover`, slice by slice. @param turnFor waits until so many bytes may be looked through */
+  async coverInSlices(bytes: Buffer, turnFor: TurnFor): Promise<Buffer> {
     const stream = this.stream(false);
     const out: Uint8Array[] = [];
     for (let at = 0; at < bytes.length; at += longestAtOnce) {
-      stream.push(bytes.subarray(at, at + longestAtOnce), out);
-      await turn();
+      const slice = bytes.subarray(at, at + longestAtOnce);
+      await turnFor(slice.length);
+      stream.push(slice, out);
     }
     stream.flush(out);
     return Buffer.concat(out);

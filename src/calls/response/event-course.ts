@@ -64,8 +64,12 @@ export class EventCourse implements Course {
     return error;
   }
 
+  get held(): number {
+    return this.#options.watch.held;
+  }
+
   finished(): boolean {
-    return this.#reported || this.#options.watch.isComplete();
+    return this.#reported || this.#options.watch.hasEnded();
   }
 
   /** A reader that leaves a stream whose end it has seen has read it all. */
