@@ -17,6 +17,7 @@ const freelyHeld = 65_536;
 const longestRest = 16_384;
 const lineFeed = 10;
 const carriageReturn = 13;
+const colon = 0x3a;
 const closingBracket = 0x5d;
 /** Of `data: [DONE]` and the line break before it. */
 const doneLength = 13;
@@ -67,7 +68,10 @@ export class EventWatch {
       this.#pass(end === chunk.length ? chunk : chunk.subarray(0, end), out);
       this.#midEvent = false;
     }
-    if (end < chunk.length) this.#hold(chunk.subarray(end));
+    if (end < chunk.length) {
+      this.#hold(chunk.subarray(end));
+      if (this.#held[0] === colon && !this.#midEvent) this.#passComments(chunk, out);
+    }
     if (this.#mayHold()) return;
     this.#midEvent = true;
     this.release(out);
@@ -151,6 +155,18 @@ export class EventWatch {
     this.#heldSize = size;
   }
 
+  /** Passes on the comments before an event as soon as their lines have ended, because servers send them as heartbeats. */
+  #passComments(chunk: Buffer, out: Uint8Array[]): void {
+    if (!chunk.includes(lineFeed) && !chunk.includes(carriageReturn)) return;
+    const held = this.#held.subarray(0, this.#heldSize);
+    const end = commentsEnd(held);
+    if (end === 0) return;
+    this.#held = empty;
+    this.#heldSize = 0;
+    this.#pass(held.subarray(0, end), out);
+    if (end < held.length) this.#hold(held.subarray(end));
+  }
+
   /** Passes on what is held. */
   release(out: Uint8Array[]): void {
     if (this.#heldSize === 0) return;
@@ -198,6 +214,19 @@ function eventEnd(chunk: Buffer, before: number): number {
   if (end < 2) end = isBlankLine(before, chunk[0]) ? 1 : 0;
   const split = end > 0 && chunk[end - 1] === carriageReturn && chunk[end] === lineFeed;
   return split ? end + 1 : end;
+}
+
+/** The index after the comment lines that bytes begin with; a carriage return at their end may be half of a line's end. */
+function commentsEnd(bytes: Buffer): number {
+  let end = 0;
+  for (let at = 0; bytes[end] === colon && at < bytes.length; at++) {
+    if (bytes[at] === lineFeed) end = at + 1;
+    else if (bytes[at] === carriageReturn && at + 1 < bytes.length) {
+      if (bytes[at + 1] === lineFeed) at += 1;
+      end = at + 1;
+    }
+  }
+  return end;
 }
 
 function isBlankLine(before: number, first: number | undefined): boolean {

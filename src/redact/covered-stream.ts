@@ -5,11 +5,20 @@ const coverByte = 0x2a;
 /** What goes on for longer is no secret: the longest one in the longest form is shorter. */
 export const maxHeldBytes = 131_072;
 
+/** Bytes of a heartbeat's line. Base64 that goes on in the next line has longer lines. */
+const maxCommentBytes = 60;
+/** Bytes at the end of a heartbeat that may be the beginning of a secret. */
+const maxTailBytes = 16;
+
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
+const colon = 0x3a;
 const empty: Buffer = Buffer.alloc(0);
 
-/** Covers secrets in an answer that comes in chunks. Holds back what may be the beginning of one, and nothing else. */
+/**
+ * Covers secrets in an answer that comes in chunks. Holds back what may be the beginning of one, and nothing else. In a
+ * stream of events a short comment line is not held back, because servers send it as a heartbeat.
+ */
 export class CoveredStream {
   readonly #cover: (bytes: Buffer) => Buffer;
   readonly #scan: (bytes: Buffer) => Scan;
@@ -18,6 +27,11 @@ export class CoveredStream {
   #held: Buffer = empty;
   /** What of it belongs to a secret that began before it. */
   #heldMarks: Uint8Array | undefined;
+  /** How many of the held bytes were passed on, as the end of a comment. */
+  #shown = 0;
+  /** The first byte of the line that has not ended yet; `undefined` if it has none. */
+  #lineStart: number | undefined;
+  #lineSize = 0;
   #waiting: Buffer[] = [];
   #waitingSize = 0;
 
@@ -43,23 +57,44 @@ export class CoveredStream {
       this.flush(out);
       return;
     }
-    // What is held is read again only with half as much more, else small chunks would cost its length each.
-    if (this.#waitingSize * 2 < this.#held.length) return;
+    const comment = this.#events && this.#endsComment(chunk);
+    // What is held is read again only with half as much more, else small chunks would cost its length each. The colon
+    // of a comment ends what may go on as a secret, so each comment costs its own length.
+    if (!comment && this.#waitingSize * 2 < this.#held.length) return;
     const heldMarks = this.#heldMarks;
+    const shown = this.#shown;
     const bytes = this.#take();
     const { marks, openFrom } = this.#scan(bytes);
     const end = Math.max(openFrom, bytes.length - maxHeldBytes);
     const all = joined(marks, heldMarks, bytes.length);
+    const heartbeat = comment && bytes.length - end <= maxTailBytes;
+    const passed = Math.max(shown, heartbeat ? bytes.length : end);
     this.#held = bytes.subarray(end);
     this.#heldMarks = all?.subarray(end);
-    if (end > 0) out.push(covered(bytes.subarray(0, end), all));
+    this.#shown = Math.max(0, passed - end);
+    if (passed > shown) out.push(covered(bytes.subarray(shown, passed), all?.subarray(shown)));
+  }
+
+  /** Notes the line that the chunk leaves open. Returns whether the chunk ends with the end of a short comment. */
+  #endsComment(chunk: Buffer): boolean {
+    const last = chunk.length - 1;
+    const ends = chunk[last] === lineFeed;
+    const before = ends && last === 0 ? -1 : chunk.lastIndexOf(lineFeed, ends ? last - 1 : last);
+    const start = (before === -1 ? this.#lineStart : undefined) ?? chunk[before + 1];
+    const size = (before === -1 ? this.#lineSize : 0) + last - before;
+    this.#lineStart = ends ? undefined : start;
+    this.#lineSize = ends ? 0 : size;
+    return ends && start === colon && size <= maxCommentBytes;
   }
 
   /** The answer, or an event, has ended: nothing can complete what is held. */
   flush(out: Uint8Array[]): void {
     const marks = this.#heldMarks;
+    const shown = this.#shown;
+    this.#lineStart = undefined;
+    this.#lineSize = 0;
     const bytes = this.#take();
-    if (bytes.length > 0) out.push(covered(this.#cover(bytes), marks));
+    if (bytes.length > shown) out.push(covered(this.#cover(bytes), marks).subarray(shown));
   }
 
   #take(): Buffer {
@@ -68,6 +103,7 @@ export class CoveredStream {
     const bytes = one ?? Buffer.concat([this.#held, ...this.#waiting]);
     this.#held = empty;
     this.#heldMarks = undefined;
+    this.#shown = 0;
     this.#waiting = [];
     this.#waitingSize = 0;
     return bytes;

@@ -63,6 +63,65 @@ describe('CoveredStream', () => {
     }
   });
 
+  it('holds no comment back once its line has ended, whatever it ends in', () => {
+    const key = secrets.key ?? '';
+    for (const end of ['\n', '\r\n']) {
+      for (const text of [
+        ':',
+        ': ping',
+        ': OPENROUTER PROCESSING',
+        `: ${key.slice(0, 10)}`,
+        ': ping - 2024-12-01 12:00:00.123456+00:00',
+        ': keep-alive',
+      ]) {
+        const line = Buffer.from(text + end);
+        const event = Buffer.from('data: 1\n\n');
+        const chunks = [
+          line,
+          line,
+          event,
+          line,
+          Buffer.concat([event, line]),
+          line,
+          Buffer.from(': pi'),
+          Buffer.from(`ng${end}`),
+        ];
+        let size = 0;
+        const expected = chunks.map((chunk) => (size += chunk.length));
+        const { sizes, all } = passed(chunks, true);
+        // The chunk before the last one is half of a comment.
+        expect(sizes.toSpliced(-2, 1)).toEqual(expected.toSpliced(-2, 1));
+        expect(all.equals(Buffer.concat(chunks))).toBe(true);
+      }
+    }
+  });
+
+  it('covers a secret that goes on behind a comment, of which its line shows a few bytes or nothing', () => {
+    const key = `${secrets.key ?? ''}${'k1'.repeat(40)}`;
+    const own = new Redactor([{ value: key, mask: '...', inAnswers: true }]);
+    const encoded = Buffer.from(key).toString('base64').replace(/=+$/, '');
+    for (let at = 4; at < encoded.length - 4; at++) {
+      const [first, rest] = [encoded.slice(0, at), encoded.slice(at)];
+      const chunks = [`: ${first}\n`, rest, '\n', ': ping\n', 'data: 1\n\n'].map((chunk) =>
+        Buffer.from(chunk),
+      );
+      const text = String(passed(chunks, true, own).all);
+      const shown = at < 16 ? `${first}\n` : '*'.repeat(at + 1);
+      expect(text).toBe(`: ${shown}${'*'.repeat(rest.length)}\n: ping\ndata: 1\n\n`);
+    }
+  });
+
+  it('passes comments and events on unchanged, however they are cut', () => {
+    const piece = fc.constantFrom(':', '\n', '\r', 'aGVsbG8', ' ', 'data: x', '\\', '%', 'sk-');
+    fc.assert(
+      fc.property(fc.array(fc.array(piece, { maxLength: 6 }), { maxLength: 20 }), (parts) => {
+        const chunks = parts.map((part) => Buffer.from(part.join('')));
+        expect(passed(chunks, true).all).toEqual(Buffer.concat(chunks));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('holds back no more than what may be the beginning of a secret', () => {
     const key = secrets.key ?? '';
     const { sizes } = passed([Buffer.from(`text. ${key.slice(0, 10)}`), Buffer.from('. text ')], false);
