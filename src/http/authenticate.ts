@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { type Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
-import { callerModels } from '../schemas/names.ts';
+import { callerModels, storedNames } from '../schemas/names.ts';
 import { keyType, teamId } from '../schemas.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import type { NodeBindings } from './bindings.ts';
@@ -95,9 +95,9 @@ async function ask(
     throw refusal;
   }
   const master = masterCredential.safeParse(answer);
-  if (master.success) return withoutNulls(master.data) as Credential;
+  if (master.success) return asCredential(master.data);
   const team = teamCredential.safeParse(answer);
-  if (team.success) return withoutNulls(team.data) as Credential;
+  if (team.success) return asCredential(team.data);
   if (answer === undefined || answer === null) throw invalidKey();
   const [issue] = team.error.issues;
   log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
@@ -106,9 +106,19 @@ async function ask(
   throw refusal;
 }
 
-/** Without the fields that are `null`: no `models` mean all of the team's. */
-function withoutNulls(fields: object): object {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+/** No `models` mean all of the team's. */
+function asCredential({ models, userId, ...fields }: Answered): Credential {
+  const names = storedNames(models);
+  return {
+    ...fields,
+    ...(names === null ? {} : { models: names }),
+    ...(userId === null || userId === undefined ? {} : { userId }),
+  } as Credential;
+}
+
+interface Answered {
+  models?: readonly string[] | undefined;
+  userId?: string | null | undefined;
 }
 
 /** The headers that carry a key where there is no `Authorization`: Azure's, Anthropic's clients', LiteLLM's. */

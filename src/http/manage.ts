@@ -1,4 +1,5 @@
 import type { HonoRequest } from 'hono';
+import type { z } from 'zod';
 import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
@@ -55,7 +56,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
   ): Promise<Answer> {
     const { raw } = request;
     const teamId = credential.master ? null : credential.teamId;
-    const query = route.query && parse(route.query, queryOf(raw.url));
+    const query = route.query && parse(route.query, withoutEmpty(queryOf(raw.url), route.query));
     if (route.perMinute !== undefined) {
       const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
       limits.set(route, limit);
@@ -82,6 +83,20 @@ async function bodyOf(
   if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn();
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
+}
+
+/**
+ * An empty value, and `null`, mean "not given" where a field is a number or a choice, since clients write an absent one like that. An
+ * empty id is refused: a list of all would follow from it.
+ */
+function withoutEmpty(query: Record<string, string>, schema: z.ZodType): Record<string, string> {
+  const { shape = {} } = schema as { shape?: Record<string, z.ZodType> };
+  const isGiven = ([name, value]: [string, string]) => {
+    const field = Object.hasOwn(shape, name) ? shape[name] : undefined;
+    const isAbsent = value === '' || value === 'null';
+    return field === undefined || !isAbsent || field.safeParse('any text').success;
+  };
+  return Object.fromEntries(Object.entries(query).filter(isGiven));
 }
 
 /** @throws RouterError `invalid_request` for one that stands twice: who reads the first, and who the last? */

@@ -53,7 +53,7 @@ function operation({ method, path, permission, summary, body, query }: Entry): R
     security: permission === 'open' ? [] : [{ bearer: [] }],
     'x-permission': permission,
     parameters: [...pathParameters(path), ...queryParameters(query)],
-    ...(body === undefined ? {} : { requestBody: json(schemaOf(body)) }),
+    ...(body === undefined ? {} : { requestBody: { description: aboutNull, ...json(schemaOf(body)) } }),
     ...(call && method === 'POST' ? { requestBody: callBody } : {}),
     responses: {
       200: call ? providersAnswer : { description: 'The answer', content: content({}) },
@@ -66,6 +66,8 @@ const providersAnswer = {
   description: "The provider's answer, byte for byte",
   content: { 'application/json': {}, 'text/event-stream': {}, 'application/octet-stream': {} },
 };
+
+const aboutNull = 'Where a field may be absent, null means "not given"; in an update it clears.';
 
 const callBody = {
   description: "OpenAI's own",

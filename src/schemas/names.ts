@@ -4,13 +4,16 @@ import { internalPrefix, isIndirectValue, isText } from '../values.ts';
 /** An allow-list of a team that holds this name allows every shared model. */
 export const allSharedNames = 'all-proxy-models';
 
+/** The list of a key that may call all of its team's models has this name alone. */
+export const allOfTeam = 'all-team-models';
+
 /** What means every model in the list of a key. */
-const allOfKey: readonly string[] = ['*', 'all-team-models', allSharedNames];
+const allOfKey: readonly string[] = ['*', allOfTeam, allSharedNames];
 
 /** What means no model; beside other names it adds none. */
 const none = 'no-default-models';
 
-const meaningful: readonly string[] = ['all-team-models', allSharedNames, none];
+const meaningful: readonly string[] = [allOfTeam, allSharedNames, none];
 
 /** Up to `max` characters of text. */
 export const plain = (max: number) =>
@@ -90,8 +93,8 @@ const nameOfKey = listed
   );
 
 /**
- * The public names that a key may call: `[]` for none, `null` for all. LiteLLM's words for all and none are honoured, patterns are
- * refused.
+ * The public names that a key may call: `[]` for none. LiteLLM's words for all and none are honoured, patterns are refused. A list that
+ * allows all is `['all-team-models']`.
  */
 export const keyModels = namesOfKey(1000);
 
@@ -106,11 +109,18 @@ function namesOfKey(most: number) {
       (names) => !isContradiction(names),
       `must not hold ${none} and a word for all models. Send [] for none, or leave models out for all.`,
     )
-    .transform((names) => (names.some(isAll) ? null : [...new Set(names)].filter((name) => name !== none)));
+    .transform((names) =>
+      names.some(isAll) ? [allOfTeam] : [...new Set(names)].filter((name) => name !== none),
+    );
 }
 
 function isAll(name: string): boolean {
   return allOfKey.includes(name);
+}
+
+/** A list as it is stored: `null` for all. */
+export function storedNames(names: readonly string[] | null | undefined): string[] | null {
+  return names === undefined || names === null || names.some(isAll) ? null : [...new Set(names)];
 }
 
 function isContradiction(names: readonly string[]): boolean {
@@ -144,7 +154,7 @@ const sharedName = listed
     `${noPattern}. Write each shared name, or ${allSharedNames} for all.`,
   )
   .refine(
-    (name) => spelling(name) !== 'all-team-models',
+    (name) => spelling(name) !== allOfTeam,
     `must be a shared name: a team may use its own models in any case. Write ${allSharedNames} for every shared one.`,
   )
   .refine(

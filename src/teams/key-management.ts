@@ -21,7 +21,7 @@ import {
   tokensOf,
   touchKey,
 } from './keys.ts';
-import { listRecords, type UnreadableTeam } from './listing.ts';
+import { listRecords, pageOptions, type UnreadableTeam } from './listing.ts';
 import { readPointer, removePointer, writePointer } from './pointers.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from './record.ts';
 import type { Change, Registry } from './registry.ts';
@@ -165,7 +165,7 @@ export class KeyManagement {
   async listAll(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
     const viewsOf = ({ team_id, keys }: TeamRecord) =>
       keys.map(([token, key]) => keyView(team_id ?? '', token, key));
-    const { views, ...rest } = await listRecords(this.#storage, options ?? {}, viewsOf);
+    const { views, ...rest } = await listRecords(this.#storage, parse(pageOptions, options ?? {}), viewsOf);
     return { keys: views.flat(), ...rest };
   }
 

@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { z } from 'zod';
 import { RouterError } from '../errors.ts';
+import { allOfTeam, storedNames } from '../schemas/names.ts';
 import type { KeyType, keyBody, keyPatch } from '../schemas.ts';
 import type { Stamp } from './models.ts';
 import { type KeyRecord, limits, type TeamRecord } from './record.ts';
@@ -35,9 +36,6 @@ export interface NewKey extends KeyView {
   /** The same as `token`. */
   token_id: string;
 }
-
-/** A key's `models` as shown where it may call all of its team's. */
-const allTeamModels = 'all-team-models';
 
 const keyForm = /^sk-[A-Za-z0-9_-]{43,128}$/;
 const tokenForm = /^[0-9a-f]{64}$/;
@@ -86,7 +84,7 @@ export function makeKeyRecord(key: string, given: z.output<typeof keyBody>, stam
     key_name: keyNameOf(key),
     key_alias: given.key_alias ?? null,
     key_type: given.key_type ?? 'default',
-    models: given.models === undefined ? null : [...new Set(given.models)],
+    models: storedNames(given.models),
     metadata: given.metadata ?? {},
     expires: given.duration === undefined ? null : endOf(given.duration, stamp.at),
     blocked: false,
@@ -177,7 +175,7 @@ export function patchKey(key: KeyRecord, patch: z.output<typeof keyPatch>, stamp
   const { key_alias, key_type, models, duration, metadata } = patch;
   if (key_alias !== undefined) key.key_alias = key_alias;
   if (key_type !== undefined) key.key_type = key_type;
-  if (models !== undefined) key.models = models === null ? null : [...new Set(models)];
+  if (models !== undefined) key.models = storedNames(models);
   if (duration !== undefined) key.expires = duration === null ? null : endOf(duration, stamp.at);
   if (metadata !== undefined) key.metadata = metadata ?? {};
   touchKey(key, stamp);
@@ -198,7 +196,7 @@ export function keyView(teamId: string, token: string, key: KeyRecord): KeyView 
     key_alias,
     team_id: teamId,
     key_type,
-    models: models === null ? [allTeamModels] : [...models],
+    models: models === null ? [allOfTeam] : [...models],
     expires,
     blocked,
     metadata,

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readRecord } from './read-record.ts';
@@ -20,24 +21,31 @@ export interface RecordPage<View> {
   cursor?: string;
 }
 
+/** What is asked of a listing of all teams. */
+export const pageOptions = z.strictObject({
+  cursor: z.string().optional(),
+  limit: z
+    .number('must be a whole number from 1 to 1000')
+    .refine(
+      (limit) => Number.isInteger(limit) && limit >= 1 && limit <= 1000,
+      'must be a whole number from 1 to 1000',
+    )
+    .optional(),
+});
+
+type PageOptions = z.output<typeof pageOptions>;
+
 /** Records that are read at a time: each may have two megabytes. */
 const atATime = 20;
 
 /**
  * One page of all teams' records, in no promised order, each turned into what is wanted of it.
- *
- * @throws RouterError `invalid_request` unless `limit` is from 1 to 1 000
  */
 export async function listRecords<View>(
   storage: Storage,
-  { cursor, limit = 100 }: { cursor?: string; limit?: number },
+  { cursor, limit = 100 }: PageOptions,
   view: (record: TeamRecord) => View,
 ): Promise<RecordPage<View>> {
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new RouterError('invalid_request', 'limit: must be a whole number from 1 to 1000', {
-      param: 'limit',
-    });
-  }
   const views: View[] = [];
   const unreadable: UnreadableTeam[] = [];
   const slices = new Slices();

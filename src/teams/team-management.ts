@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import {
   allowListChange,
@@ -12,7 +13,7 @@ import type { Storage } from '../storage/storage.ts';
 import { parse } from '../validation.ts';
 import { type Actor, stampOf } from './actor.ts';
 import { tokensOf } from './keys.ts';
-import { listRecords, type UnreadableTeam } from './listing.ts';
+import { listRecords, pageOptions, type UnreadableTeam } from './listing.ts';
 import { removePointer } from './pointers.ts';
 import { keyPointerKey, modelPointerKey, newRecord, recordKey, type TeamRecord } from './record.ts';
 import type { Registry } from './registry.ts';
@@ -35,6 +36,8 @@ export interface TeamPage {
   /** Absent on the last page. */
   cursor?: string;
 }
+
+const listOptions = pageOptions.extend({ keys: z.boolean().optional() });
 
 const plainId = /^[\w.@-]{1,256}$/;
 
@@ -141,7 +144,8 @@ export class TeamManagement {
     return { deleted_teams: [teamId] };
   }
 
-  async list({ keys = false, ...page }: ListTeamsOptions = {}): Promise<TeamPage> {
+  async list(options?: ListTeamsOptions): Promise<TeamPage> {
+    const { keys = false, ...page } = parse(listOptions, options ?? {});
     const { views, ...rest } = await listRecords(this.#storage, page, (record) => listedTeam(record, keys));
     return { teams: views, ...rest };
   }
