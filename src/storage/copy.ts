@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.ts';
 import type { ListedEntry, Storage, Version } from './storage.ts';
+import { probePrefix } from './write-probe.ts';
 
 export interface CopyOptions {
   /** Makes the target an exact copy: what differs there is overwritten, what is not in the source is deleted. */
@@ -135,7 +136,8 @@ async function* pages(storage: Storage, options: Operation & { keysOnly?: boolea
   do {
     const at = cursor === undefined ? {} : { cursor };
     const page = await storage.list('', { limit: pageSize, ...options, ...at });
-    yield page.entries;
+    // Written to see whether the storage takes writes, these expire within a minute, perhaps while the copy is made.
+    yield page.entries.filter(({ key }) => !key.startsWith(probePrefix));
     cursor = page.cursor;
   } while (cursor !== undefined);
 }

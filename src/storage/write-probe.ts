@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
 import type { Storage, Version } from './storage.ts';
 
+/** What the keys of the rows begin with that are written only to see whether they are taken. */
+export const probePrefix = 'probe:';
+
 /** Milliseconds for which a write that succeeded, or failed, is taken for the storage's state. */
 const acceptedMs = 5_000;
 const refusedMs = 1_000;
@@ -14,7 +17,7 @@ const lifetimeMs = 60_000;
  */
 export class WriteProbe {
   readonly #storage: Storage;
-  readonly #key = `probe:${randomUUID()}`;
+  readonly #key = probePrefix + randomUUID();
   #version: Version | null = null;
   #last: { written: Promise<void>; endsAt: number } | undefined;
 

@@ -1,4 +1,6 @@
-import type { ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   generateEncryptionKey,
   memoryStorage,
@@ -7,9 +9,11 @@ import {
   TeamModelRouter,
   teamBaseUrl,
 } from 'team-model-router';
-import { createGateway } from 'team-model-router/http';
+import { createGateway, type Gateway } from 'team-model-router/http';
+import { nodeListener } from 'team-model-router/http/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bodiesOf, documentedRoutes } from '../fixtures/every-route.ts';
+import { closed, type Mounted, overSockets } from '../fixtures/gateway-mounts.ts';
 import {
   chatChunks,
   chatCompletion,
@@ -227,6 +231,59 @@ describe('closing the router at the deadline', () => {
   });
 });
 
+/** The doors of a gateway that is mounted in a server of the application's. */
+const doors: Record<string, (gateway: Gateway) => Promise<Mounted>> = {
+  'node:http': async (gateway) => {
+    const server = createServer(nodeListener(gateway));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    return overSockets(`http://127.0.0.1:${port}`, () => closed(server));
+  },
+  'gateway.fetch': async (gateway) => ({
+    send: async (path, init) => gateway.fetch(new Request(`http://gateway.test${path}`, init)),
+    url: undefined,
+    close: async () => {},
+  }),
+};
+
+describe.each(Object.entries(doors))('closing the router behind a gateway on %s', (_, mount) => {
+  it('ends an open stream by an error event and a broken answer, and a waiting call with 503', async () => {
+    await addModel();
+    const { key } = await router.createKey('acme');
+    const mounted = await mount(createGateway(router, { masterKey }));
+    const send = (body: object) =>
+      mounted.send('/v1/chat/completions', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'm', messages, ...body }),
+      });
+    const waiting = send({});
+    const streamed = await send({ stream: true });
+    const reader = streamed.body?.getReader();
+    let text = Buffer.from((await reader?.read())?.value ?? []).toString();
+    while (answers.length < 2) await turn();
+    await router.close({ drainTimeoutMs: 0 });
+    const broken = async () => {
+      for (;;) {
+        const next = await reader?.read();
+        if (next === undefined || next.done) return;
+        text += Buffer.from(next.value).toString();
+      }
+    };
+    await expect(broken()).rejects.toThrow();
+    expect(text).toMatch(/data: \{"error":\{.*"code":"draining"\}\}\n\n$/);
+    const answer = await waiting;
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ error: { code: 'draining' } });
+    expect((await send({})).status).toBe(503);
+    await turn();
+    expect(receipts.slice(0, 2).map(({ code }) => code)).toEqual(['draining', 'draining']);
+    expect(lines).not.toContain('deployment cools down');
+    await mounted.close();
+  });
+});
+
 describe('closing the router before the deadline', () => {
   it('lets an open stream and a waiting call end, and refuses new ones meanwhile', async () => {
     await addModel();
@@ -351,15 +408,14 @@ describe('a router that is closed', () => {
       models: ['m'],
       keys: [key],
     };
+    // A stored model is tested by its id alone.
+    const bodyOf = (path: string, schema: Parameters<typeof bodiesOf>[0]) =>
+      path === '/health/test_connection' ? { model_info: { id: 'x' } } : bodiesOf(schema, values)[0];
     const wrong: string[] = [];
     let asked = 0;
     for (const { method, path, schema, form } of routes) {
       if (path.startsWith('/health/live') || path === '/openapi.json') continue;
-      const body = form
-        ? 'x'
-        : schema === undefined
-          ? undefined
-          : JSON.stringify(bodiesOf(schema, values)[0]);
+      const body = form ? 'x' : schema === undefined ? undefined : JSON.stringify(bodyOf(path, schema));
       for (const authorization of [`Bearer ${key}`, `Bearer ${masterKey}`]) {
         const init: RequestInit = { method, headers: { authorization, 'content-type': 'application/json' } };
         if (method !== 'GET' && method !== 'HEAD') init.body = body ?? '{}';

@@ -135,6 +135,15 @@ describe('copyStorage', () => {
     expect((await contents(to)).size).toBeLessThan(250);
   });
 
+  it('leaves out the rows by which readiness sees whether writes are taken: they would expire meanwhile', async () => {
+    const expiresAt = Date.now() + 60_000;
+    const version = await from.put('probe:of-the-source', '', null, { expiresAt });
+    await to.put('probe:of-the-target', '', null, { expiresAt });
+    const source = meddle(from, 'list', 4, () => from.delete('probe:of-the-source', version ?? ''));
+    expect(await copyStorage(source, to)).toEqual({ keys: 250, written: 250, deleted: 0 });
+    expect((await contents(to)).has('probe:of-the-source')).toBe(false);
+  });
+
   it.each(clusterStorages)(
     'a router on $name goes on with the models and keys of a SQLite file',
     async ({ url, open }) => {
