@@ -1,11 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Receipt } from './calls/receipt.ts';
+import { entryProblem } from './egress/allow-list.ts';
 import type { Lookup } from './egress/connector.ts';
 import { isLogger, type Logger } from './log.ts';
-import type { EncryptionKey } from './secrets/keyring.ts';
+import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
-import { parseOptions } from './validation.ts';
+import { hasMethods, parseOptions } from './validation.ts';
 
 /** What a `TeamModelRouter` is made of. */
 export interface RouterOptions {
@@ -102,14 +103,16 @@ const inFlight = z.int().min(1_048_576).max(1_099_511_627_776);
 const count = z.int().min(0).max(1_000_000);
 const callback = <Signature>() =>
   z.custom<Signature>((value) => typeof value === 'function', 'must be a function');
-const entries = z.array(z.string()).readonly();
+const entries = z
+  .array(
+    z.string().check(({ value, issues }) => {
+      const message = entryProblem(value);
+      if (message !== undefined) issues.push({ code: 'custom', input: value, message });
+    }),
+  )
+  .readonly();
 
-const isStorage = (value: unknown): boolean =>
-  typeof value === 'object' &&
-  value !== null &&
-  ['get', 'put', 'delete', 'list', 'close'].every(
-    (method) => typeof (value as Record<string, unknown>)[method] === 'function',
-  );
+const isStorage = (value: unknown): boolean => hasMethods(value, ['get', 'put', 'delete', 'list', 'close']);
 
 /** A bad one would fail every call to everybody. */
 function isCertificate(pem: string): boolean {
@@ -123,8 +126,23 @@ function isCertificate(pem: string): boolean {
 
 const routerOptions = z.strictObject({
   storage: z.custom<Storage>(isStorage, 'must be a storage, such as memoryStorage()'),
-  // The key ring checks them, and says no more of a key than which one it is.
-  encryptionKeys: z.custom<readonly EncryptionKey[]>(Array.isArray, 'must be a list of keys'),
+  encryptionKeys: z
+    .custom<readonly EncryptionKey[]>(
+      Array.isArray,
+      'must be a list of keys, such as [generateEncryptionKey()]',
+    )
+    .check(({ value, issues }) => {
+      if (!Array.isArray(value)) return;
+      const [problem] = keyProblems(value);
+      // An issue has its input, and the input is a secret.
+      if (problem !== undefined)
+        issues.push({
+          code: 'custom',
+          input: undefined,
+          path: problem.path,
+          message: problem.message,
+        });
+    }),
   egress: z
     .strictObject({
       allow: entries.optional(),

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { nearest } from './did-you-mean.ts';
 import { RouterError } from './errors.ts';
+import { inWords } from './issue-words.ts';
 
 const longestPath = 256;
 /** A hostile body may have any number of unknown fields, and each costs a comparison with all that are known. */
@@ -27,12 +28,28 @@ export function parse<Schema extends z.ZodType>(
   value: unknown,
   furtherProblems?: FurtherProblems,
 ): z.output<Schema> {
-  return check(schema, withoutNulls(schema as Shaped, value), furtherProblems);
+  return check(schema, withoutNulls(schema as Shaped, value), { furtherProblems });
 }
 
-/** The same for what configures a router or a server, where `null` is a mistake. */
+/**
+ * The same for the options of a function, where `null` is a mistake. Options that are left out are empty ones, so that the error names
+ * what is required of them.
+ */
 export function parseOptions<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  return check(schema, value);
+  if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)))
+    throw new RouterError('invalid_request', 'options: must be an object', { param: 'options' });
+  return check(schema, value ?? {}, { words: inWords });
+}
+
+/** Checks that an argument is an object with these methods. @throws RouterError `invalid_request` that says what to pass */
+export function checkArgument(name: string, value: unknown, methods: readonly string[], what: string): void {
+  if (hasMethods(value, methods)) return;
+  throw new RouterError('invalid_request', `${name}: must be ${what}`, { param: name });
+}
+
+export function hasMethods(value: unknown, methods: readonly string[]): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  return methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function');
 }
 
 type FurtherProblems = (value: unknown, isRefused: (param: string) => boolean) => readonly RouterError[];
@@ -40,12 +57,18 @@ type FurtherProblems = (value: unknown, isRefused: (param: string) => boolean) =
 function check<Schema extends z.ZodType>(
   schema: Schema,
   given: unknown,
-  furtherProblems?: FurtherProblems,
+  {
+    furtherProblems,
+    words = (issue) => issue,
+  }: { furtherProblems?: FurtherProblems | undefined; words?: (issue: Issue) => Issue },
 ): z.output<Schema> {
   const hidden = hiddenFields(given);
   const result = schema.safeParse(given);
   if (result.success && hidden.length === 0) return result.data;
-  const problems = [...hidden, ...(result.success ? [] : problemsOf(schema, given, result.error.issues))];
+  const problems = [
+    ...hidden,
+    ...(result.success ? [] : problemsOf(schema, given, result.error.issues.map(words))),
+  ];
   const params = new Set(problems.map(({ param }) => param));
   const isRefused = (param: string) =>
     [...params].some((known) => known === param || known.startsWith(`${param}.`));
@@ -120,7 +143,7 @@ function problemsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[])
     else {
       const param = pathOf(issue.path);
       const problem = missing && issue.code === 'invalid_type' ? 'is required' : issue.message;
-      const message = param === '' ? `The body is not valid: ${problem}` : `${param}: ${problem}`;
+      const message = param === '' ? 'The body must be a JSON object.' : `${param}: ${problem}`;
       // The entries of a list are one field.
       const field = param.replace(/\[.*/, '');
       if (!problems.has(field)) problems.set(field, { param, message });

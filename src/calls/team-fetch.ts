@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { defaultName, fallbackNames } from '../schemas/names.ts';
-import { parse } from '../validation.ts';
+import { parseOptions } from '../validation.ts';
 import { type Answer, asRouterError, discard, errorAnswer } from './answer.ts';
 import { readableError } from './client-errors.ts';
 import type { Dispatcher } from './dispatch.ts';
@@ -42,7 +42,7 @@ const teamCallOptions = z.strictObject({
 
 /** The same as the pipeline has it. @throws RouterError `invalid_request` that names the option at fault */
 export function callDefaults(options: TeamCallOptions): CallDefaults {
-  const given = parse(teamCallOptions, options);
+  const given = parseOptions(teamCallOptions, options);
   const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = given;
   return {
     ...(defaultModel === undefined ? {} : { defaultModel }),

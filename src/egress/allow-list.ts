@@ -65,6 +65,16 @@ function matchesAddress(entry: Entry, address: string): boolean {
   return entry.addresses.check(plain, family === 4 ? 'ipv4' : 'ipv6');
 }
 
+/** What is wrong with an entry of the operator's exceptions, if anything is. */
+export function entryProblem(text: string): string | undefined {
+  try {
+    parseEntry(text, '');
+    return undefined;
+  } catch (error) {
+    return (error as RouterError).message.trim();
+  }
+}
+
 function parseEntries(entries: readonly string[], param: string): Entry[] {
   return entries.map((text, index) => parseEntry(text, `${param}[${index}]`));
 }

@@ -6,6 +6,7 @@ import { matchEndpoint, refusedCall } from '../calls/endpoints.ts';
 import { RouterError } from '../errors.ts';
 import { Log, outline } from '../log.ts';
 import type { TeamModelRouter } from '../router.ts';
+import { checkArgument } from '../validation.ts';
 import { failure, jsonAnswer } from './answers.ts';
 import { keyHolder, sessionHolder } from './authenticate.ts';
 import { giveShortcut, type NodeBindings } from './bindings.ts';
@@ -46,6 +47,12 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
  * const server = await serveGateway(gateway, { port: 4000 });
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
+  checkArgument(
+    'router',
+    router,
+    ['dispatch', 'verifyKey'],
+    'a TeamModelRouter, as in createGateway(router, { masterKey })',
+  );
   const { basePath, bodyLimit, bodyIdleMs, openapi, logger, masterKey, authenticate } =
     readGatewayOptions(options);
   const stalls = new StallWatch(bodyIdleMs);

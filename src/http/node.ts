@@ -4,7 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { z } from 'zod';
 import { errorAnswer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
-import { parseOptions } from '../validation.ts';
+import { checkArgument, parseOptions } from '../validation.ts';
 import { type NodeBindings, shortcutOf } from './bindings.ts';
 import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
@@ -29,6 +29,7 @@ export type NodeListener = (
  * createServer(nodeListener(gateway)).listen(4000);
  */
 export function nodeListener(gateway: GatewayLike): NodeListener {
+  checkArgument('gateway', gateway, ['fetch'], 'what createGateway returns');
   const listener = getRequestListener((request, { incoming, outgoing }) => {
     const more = (incoming as WithBindings)[moreKey];
     const { fastify, draining } = more ?? none;

@@ -50,7 +50,9 @@ const gatewayOptions = z
   })
   .refine(({ masterKey, authenticate }) => masterKey !== undefined || authenticate !== undefined, {
     path: ['masterKey'],
-    message: 'a gateway needs a master key or an authenticate of your own',
+    message: 'is required, because a gateway needs a master key or an authenticate of your own',
+    // Also where other options are wrong: all is told in one error.
+    when: () => true,
   });
 
 /** Checks the options and fills in the defaults. @throws RouterError `invalid_request` that names the option at fault */

@@ -23,35 +23,48 @@ export class KeyRing {
 
   /** @throws RouterError `invalid_request` that names the key at fault, never what it is */
   constructor(keys: readonly EncryptionKey[]) {
-    const [first] = keys;
-    if (first === undefined) throw refusal('encryptionKeys', 'at least one key is needed');
-    for (const [index, entry] of keys.entries()) this.#add(entry, `encryptionKeys[${index}]`);
-    this.primaryId = first.id;
+    const [problem] = keyProblems(keys);
+    if (problem !== undefined) {
+      const [index, field] = problem.path;
+      const param = field === undefined ? 'encryptionKeys' : `encryptionKeys[${index}].${field}`;
+      throw new RouterError('invalid_request', `${param}: ${problem.message}`, { param });
+    }
+    this.primaryId = keys[0]?.id ?? '';
+    for (const { id, key } of keys) this.#keys.set(id, createSecretKey(Buffer.from(key, 'base64')));
   }
 
   get(id: string): KeyObject | undefined {
     return this.#keys.get(id);
   }
+}
 
-  #add(entry: unknown, path: string): void {
+export interface KeyProblem {
+  /** The entry and its field; empty for the list itself. */
+  path: [] | [index: number, field: string];
+  message: string;
+}
+
+/** What is wrong with a list of keys, never what they are. */
+export function keyProblems(keys: readonly unknown[]): KeyProblem[] {
+  if (keys.length === 0)
+    return [{ path: [], message: 'at least one key is needed, such as generateEncryptionKey() makes' }];
+  const problems: KeyProblem[] = [];
+  const ids = new Set<unknown>();
+  for (const [index, entry] of keys.entries()) {
     const { id, key } = (entry ?? {}) as Partial<Record<keyof EncryptionKey, unknown>>;
-    if (typeof id !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
-      throw refusal(`${path}.id`, 'must be 1 to 64 letters, digits, _ or -');
-    }
-    if (this.#keys.has(id)) throw refusal(`${path}.id`, 'stands for two keys');
-    const bytes = typeof key === 'string' ? decodeKey(key) : undefined;
-    if (bytes === undefined) throw refusal(`${path}.key`, `must be ${keyBytes} bytes in base64`);
-    this.#keys.set(id, createSecretKey(bytes));
+    const tell = (field: string, message: string) => problems.push({ path: [index, field], message });
+    if (typeof id !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(id))
+      tell('id', 'must be 1 to 64 letters, digits, _ or -');
+    else if (ids.has(id)) tell('id', 'stands for two keys');
+    else if (typeof key !== 'string' || !isKey(key)) tell('key', `must be ${keyBytes} bytes in base64`);
+    ids.add(id);
   }
+  return problems;
 }
 
 /** Node's decoder skips what it does not know: only text that it would write itself is taken. */
-function decodeKey(text: string): Buffer | undefined {
+function isKey(text: string): boolean {
   const bytes = Buffer.from(text, 'base64');
   const canonical = [bytes.toString('base64'), bytes.toString('base64url')].includes(text);
-  return canonical && bytes.length === keyBytes ? bytes : undefined;
-}
-
-function refusal(param: string, message: string): RouterError {
-  return new RouterError('invalid_request', `${param}: ${message}`, { param });
+  return canonical && bytes.length === keyBytes;
 }

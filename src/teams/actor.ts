@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { callerModels } from '../schemas/names.ts';
-import { parse } from '../validation.ts';
+import { parseOptions } from '../validation.ts';
 
 /** Who makes a change, for `created_by` and `updated_by`. */
 export interface Actor {
@@ -23,19 +23,23 @@ const actor = {
   models: callerModels.optional(),
   operator: z.boolean().optional(),
 };
-const actorOptions = z.strictObject(actor).optional();
-const modelOptions = z.strictObject({ ...actor, unique: z.boolean().optional() }).optional();
+const actorOptions = z.strictObject(actor);
+const modelOptions = z.strictObject({ ...actor, unique: z.boolean().optional() });
 
 const defaultUser = 'default_user_id';
 
 /** @throws RouterError `invalid_request` that names the field of `actor` at fault */
 export function stampOf(given: Actor | undefined): { at: string; by: string } {
-  const checked = parse(actorOptions, given);
-  return { at: new Date().toISOString(), by: checked?.userId ?? defaultUser };
+  return { at: new Date().toISOString(), by: checkActor(given).userId ?? defaultUser };
 }
 
 /** @throws RouterError `invalid_request` that names the field of `options` at fault */
 export function readModelOptions(given: ModelOptions | undefined): { actor: Actor; unique: boolean } {
-  const { unique = false, ...who } = parse(modelOptions, given) ?? {};
+  const { unique = false, ...who } = parseOptions(modelOptions, given);
   return { actor: who as Actor, unique };
+}
+
+/** @throws RouterError `invalid_request` that names the field of `actor` at fault */
+export function checkActor(given: Actor | undefined): Actor {
+  return parseOptions(actorOptions, given) as Actor;
 }

@@ -5,7 +5,7 @@ import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parse, throwAll } from '../validation.ts';
 import { isText } from '../values.ts';
-import { type Actor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
+import { type Actor, checkActor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
 import { type ModelGroupList, modelGroups } from './model-groups.ts';
 import { ownerProblems, paramProblems, parseModel, parseModelPatch } from './model-problems.ts';
 import {
@@ -102,6 +102,7 @@ export class ModelManagement {
     given: ModelBody | { id: string },
     actor?: Actor,
   ): Promise<PreparedDeployment | undefined> {
+    checkActor(actor);
     if (!isWhole(given)) {
       const { id } = parse(storedModel, given);
       return touchable(await this.#registry.read(teamId), id, actor);
@@ -141,6 +142,7 @@ export class ModelManagement {
   }
 
   async delete(teamId: string | null, id: string, actor?: Actor): Promise<{ message: string }> {
+    checkActor(actor);
     if (teamId !== null) checkTeamId(teamId);
     await this.#registry.change(teamId, (existing) => {
       const { record } = touchable(existing, id, actor);

@@ -1,8 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { keyIdOf } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
+import { hasMethods, parseOptions } from '../validation.ts';
 import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './record.ts';
 import type { Registry } from './registry.ts';
 import { reseal } from './sealing.ts';
@@ -26,6 +28,19 @@ export interface RotationOptions {
   /** Is told after each record. */
   onProgress?: (progress: RotationProgress) => void;
 }
+
+const signal = z
+  .custom<AbortSignal>(
+    (value) => hasMethods(value, ['addEventListener', 'throwIfAborted']),
+    'must be an AbortSignal',
+  )
+  .optional();
+const usageOptions = z.strictObject({ signal });
+const onProgress = z.custom<(progress: RotationProgress) => void>(
+  (value) => typeof value === 'function',
+  'must be a function',
+);
+const rotationOptions = z.strictObject({ signal, onProgress: onProgress.optional() });
 
 /** Secrets sealed again in one write. */
 const secretsPerWrite = 256;
@@ -52,7 +67,8 @@ export class Rotation {
     this.#ring = ring;
   }
 
-  async rotate({ signal, onProgress }: RotationOptions = {}): Promise<RotationProgress> {
+  async rotate(options?: RotationOptions): Promise<RotationProgress> {
+    const { signal, onProgress } = parseOptions(rotationOptions, options);
     const progress = { records: 0, resealed: 0, unreadable: 0, failed: 0 };
     for await (const key of this.#keys(signal)) {
       try {
@@ -70,7 +86,8 @@ export class Rotation {
   }
 
   /** How many stored secrets each key has sealed; `?` counts what cannot be told. */
-  async usage({ signal }: { signal?: AbortSignal } = {}): Promise<Record<string, number>> {
+  async usage(options?: { signal?: AbortSignal }): Promise<Record<string, number>> {
+    const { signal } = parseOptions(usageOptions, options);
     const counts = new Map<string, number>();
     const count = (id: string) => counts.set(id, (counts.get(id) ?? 0) + 1);
     for await (const key of this.#keys(signal)) {
