@@ -1,7 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import OpenAI from 'openai';
-import OpenAI7 from 'openai-7';
 import {
   generateEncryptionKey,
   memoryStorage,
@@ -13,7 +11,8 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import { bodyOf, type StreamApi, streamApis } from '../fixtures/stream-apis.ts';
+import { type StreamApi, streamApis } from '../fixtures/stream-apis.ts';
+import { askRaw, clients, expectEnding, fetchStream, unchunked } from '../fixtures/stream-endings.ts';
 
 const maxDecodedBytes = 100_000;
 const tooLong = gzipSync(': still here\n\n'.repeat(maxDecodedBytes));
@@ -113,82 +112,10 @@ afterAll(async () => {
   await provider.close();
 });
 
-interface Ending {
-  text: string;
-  /** How it ended: the code of an error, or `end`. */
-  end: string;
-}
-
 const markOf = (name: string, failed: string) =>
   `mark-${name.replaceAll(' ', '_')}-${failed.replaceAll(' ', '_')}-end`;
 const modelOf = (mark: string) => (mark.includes('stalls') ? 'stalls' : 'm');
-
-/** One request on a connection of its own, and what came until the connection ended. */
-async function raw(
-  api: StreamApi,
-  mark: string,
-  version: '1.0' | '1.1',
-  more = '',
-  port = gateway.port,
-): Promise<Ending> {
-  const { type, bytes } = await bodyOf(api, modelOf(mark), mark);
-  const head = `POST ${api.path} HTTP/${version}\r\nhost: h\r\nauthorization: Bearer ${key}\r\ncontent-type: ${type}\r\n${more}content-length: ${bytes.length}\r\n\r\n`;
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    let text = '';
-    let end = 'end';
-    socket.on('data', (data) => {
-      text += data.toString('utf8');
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      end = error.code ?? 'error';
-    });
-    socket.on('close', () => resolve({ text, end }));
-    socket.write(Buffer.concat([Buffer.from(head), bytes]));
-  });
-}
-
-async function fetched(send: typeof fetch, api: StreamApi, url: string, mark: string): Promise<Ending> {
-  const { type, bytes } = await bodyOf(api, modelOf(mark), mark);
-  const headers = { 'content-type': type, authorization: `Bearer ${key}` };
-  const response = await send(url + api.path, { method: 'POST', headers, body: bytes });
-  let text = '';
-  try {
-    for await (const data of response.body ?? []) text += Buffer.from(data).toString('utf8');
-    return { text, end: 'end' };
-  } catch (error) {
-    return { text, end: (error as { code?: string }).code ?? (error as Error).name };
-  }
-}
-
-/** The body of a chunked answer, of which the last chunk may be missing. */
-function unchunked(text: string): { body: string; last: boolean } {
-  let body = '';
-  let at = text.indexOf('\r\n\r\n') + 4;
-  while (at < text.length) {
-    const lineEnd = text.indexOf('\r\n', at);
-    const size = Number.parseInt(text.slice(at, lineEnd), 16);
-    if (size === 0) return { body, last: true };
-    body += text.slice(lineEnd + 2, lineEnd + 2 + size);
-    at = lineEnd + 2 + size + 2;
-  }
-  return { body, last: false };
-}
-
-const events = (text: string) => text.split(/(?<=\n\n)/);
-
-/** What came is the beginning, nothing else but comments, and the error event, whole and once. */
-function expectEnding(api: StreamApi, text: string, error: RegExp): void {
-  const all = events(text).filter((each) => !each.startsWith(':'));
-  const begun = events(api.begin);
-  expect(all.slice(0, begun.length)).toEqual(begun);
-  expect(all.slice(begun.length)).toEqual([expect.stringMatching(error)]);
-}
-
-const clients = {
-  'openai 6': { Client: OpenAI, APIError: OpenAI.APIError },
-  'openai 7': { Client: OpenAI7 as unknown as typeof OpenAI, APIError: OpenAI7.APIError },
-};
+const callOf = (api: StreamApi, mark: string) => ({ api, model: modelOf(mark), mark, key });
 
 /** What each client of the gateway, and in the process, throws. */
 function clientErrors(api: StreamApi, mark: string) {
@@ -219,11 +146,11 @@ async function expectFailure(name: string, api: StreamApi, failed: string): Prom
   const { code } = failures[failed] as Failure;
   const mark = markOf(name, failed);
   const [first, closing, old, overHttp, inProcess, ...errors] = await Promise.all([
-    raw(api, mark, '1.1'),
-    raw(api, mark, '1.1', 'connection: close\r\n'),
-    raw(api, mark, '1.0'),
-    fetched(fetch, api, gateway.url, mark),
-    fetched(router.fetchFor('acme'), api, '', mark),
+    askRaw(gateway.port, callOf(api, mark), '1.1'),
+    askRaw(gateway.port, callOf(api, mark), '1.1', 'connection: close\r\n'),
+    askRaw(gateway.port, callOf(api, mark), '1.0'),
+    fetchStream(fetch, gateway.url, callOf(api, mark)),
+    fetchStream(router.fetchFor('acme'), '', callOf(api, mark)),
     ...clientErrors(api, mark),
   ]);
   for (const { text } of [first, closing]) {
@@ -283,8 +210,8 @@ const ownErrors: Record<string, OwnError> = {
 async function expectOwnError(name: string, api: StreamApi, failed: string): Promise<void> {
   const mark = markOf(name, failed);
   const [first, inProcess] = await Promise.all([
-    raw(api, mark, '1.1', 'connection: close\r\n'),
-    fetched(router.fetchFor('acme'), api, '', mark),
+    askRaw(gateway.port, callOf(api, mark), '1.1', 'connection: close\r\n'),
+    fetchStream(router.fetchFor('acme'), '', callOf(api, mark)),
   ]);
   const { body, last } = unchunked(first.text);
   for (const text of [body, inProcess.text]) {
@@ -333,8 +260,8 @@ describe.each(apis)('a stream of %s', (name, api) => {
     key = own.key;
     const mark = markOf(name, 'held');
     const read = Promise.all([
-      raw(api, mark, '1.1', 'connection: close\r\n'),
-      fetched(router.fetchFor('acme'), api, '', mark),
+      askRaw(gateway.port, callOf(api, mark), '1.1', 'connection: close\r\n'),
+      fetchStream(router.fetchFor('acme'), '', callOf(api, mark)),
     ]);
     await begun;
     key = usual;
@@ -378,9 +305,9 @@ it('streams that are open when the server closes end in the error event, then br
   const read = apis.map(async ([name, api]) => {
     const mark = markOf(name, 'held');
     const [first, old, overHttp] = await Promise.all([
-      raw(api, mark, '1.1', '', server.port),
-      raw(api, mark, '1.0', '', server.port),
-      fetched(fetch, api, server.url, mark),
+      askRaw(server.port, callOf(api, mark), '1.1', ''),
+      askRaw(server.port, callOf(api, mark), '1.0', ''),
+      fetchStream(fetch, server.url, callOf(api, mark)),
     ]);
     const { body, last } = unchunked(first.text);
     expectEnding(api, body, api.error('draining'));
@@ -412,7 +339,7 @@ it('streams that are open when the router closes end in the error event, then th
   const read = apis.map(async ([name, api]) => {
     const mark = markOf(name, 'held');
     const thrown = api.read(own.forTeam('acme'), 'm', mark).catch((error: unknown) => error);
-    const { text, end } = await fetched(own.fetchFor('acme'), api, '', mark);
+    const { text, end } = await fetchStream(own.fetchFor('acme'), '', callOf(api, mark));
     expectEnding(api, text, api.error('draining'));
     expect(end).toBe('draining');
     expect(await thrown).toMatchObject({ code: 'draining' });
