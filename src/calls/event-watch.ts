@@ -161,9 +161,8 @@ export class EventWatch {
     const held = this.#held.subarray(0, this.#heldSize);
     const end = commentsEnd(held);
     if (end === 0) return;
-    this.#held = empty;
-    this.#heldSize = 0;
-    this.#pass(held.subarray(0, end), out);
+    this.#heldSize = end;
+    this.release(out);
     if (end < held.length) this.#hold(held.subarray(end));
   }
 
