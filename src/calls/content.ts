@@ -10,7 +10,7 @@ import { isLiteral, openBrace } from './json-bytes.ts';
 import { writeBody } from './json-writer.ts';
 import type { Call, Content } from './request.ts';
 import { sharedShape } from './shared-fields.ts';
-import { keepsAnswer, type ReadBody, statefulReason } from './stateful.ts';
+import { keepsAnswer, type ReadBody, statefulFormReason, statefulReason } from './stateful.ts';
 
 /** What is known of a call before its body is read. */
 export interface Envelope {
@@ -97,7 +97,7 @@ export function formContent(form: FormBody, boundary: string, envelope: Envelope
     name: named ? form.model : undefined,
     stream: false,
     contentType: formContentType(boundary),
-    stateful: () => statefulReason(endpoint),
+    stateful: (deployment) => statefulFormReason(endpoint, form.names, deployment),
     bodyFor: ({ target }) => (asItCame ? form.bytes : form.pieces(target.model)),
     ...plain,
   };

@@ -5,6 +5,8 @@ import { FormScanner, type FormToken } from './form-scanner.ts';
 export interface FormBody {
   /** The value of the field `model`, if the form has one. */
   model?: string;
+  /** The names of its fields. */
+  names: readonly string[];
   /** The form as it came. */
   bytes: Buffer;
   /** Returns the same bytes with another model, or with a field `model` added at the end. */
@@ -57,13 +59,18 @@ export class FormSpans {
 }
 
 /** The form whose scan is complete. */
-export function formOf({ model, boundary }: FormScanner, spans: FormSpans, body: Uint8Array): FormBody {
+export function formOf(
+  { model, boundary, names }: FormScanner,
+  spans: FormSpans,
+  body: Uint8Array,
+): FormBody {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const { start, end } = spans.model ?? { start: spans.close, end: spans.close };
   const written = (next: string) => (model === undefined ? modelPart(boundary, next) : Buffer.from(next));
   const pieces = (next: string) => [bytes.subarray(0, start), written(next), bytes.subarray(end)];
   return {
     ...(model === undefined ? {} : { model }),
+    names,
     bytes,
     pieces,
     replace: (next) => Buffer.concat(pieces(next)),

@@ -34,6 +34,8 @@ const maxEpilogueBytes = 64;
 export class FormScanner {
   /** The value of the field `model`, once it was read. */
   model: string | undefined;
+  /** The names of the fields so far. */
+  readonly names: string[] = [];
   readonly boundary: string;
   readonly #dashed: Buffer;
   #step: 'preamble' | 'delimited' | 'head' | 'body' | 'model' | 'closed' = 'preamble';
@@ -123,6 +125,7 @@ export class FormScanner {
     if (name === 'model' && this.#named) {
       throw new RouterError('invalid_request', 'The form has the field model twice.', { param: 'model' });
     }
+    this.names.push(name);
     this.#named ||= name === 'model';
     this.#step = name === 'model' ? 'model' : 'body';
     this.#atStart = true;

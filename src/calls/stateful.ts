@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/deployment.ts';
 import type { Endpoint } from './endpoint-table.ts';
+import { fieldPath, isListedField } from './form-fields.ts';
 import { type BodyScan, isFalse, isTrue } from './json-body.ts';
 import { isProviderField } from './provider-fields.ts';
 
@@ -40,6 +41,25 @@ export function statefulReason(
   return scan.unlisted
     ? refusal('The body has too many fields that are not known to be stateless.')
     : undefined;
+}
+
+/** Does the same for a form, by the names of its fields. */
+export function statefulFormReason(
+  endpoint: Endpoint,
+  names: Iterable<string>,
+  deployment: Pick<Deployment, 'target' | 'params'>,
+): RouterError | undefined {
+  const reason = statefulReason(endpoint);
+  if (reason !== undefined) return reason;
+  for (const name of names) {
+    if (isListedField(endpoint.id, name)) continue;
+    const path = fieldPath(name);
+    if (!isAllowed(path, deployment)) {
+      const shown = path.slice(0, 64);
+      return refusal(`The form field ${JSON.stringify(shown)} is not known to be stateless.`, shown);
+    }
+  }
+  return undefined;
 }
 
 function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params'> | undefined): boolean {

@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import type { Deployment } from '../teams/deployment.ts';
 import { BodySource } from './body-source.ts';
 import { ByteCollector } from './byte-collector.ts';
 import type { CallSignal } from './call-signal.ts';
@@ -8,7 +9,7 @@ import { carriesModel } from './endpoints.ts';
 import { FormSpans, formOf } from './form-body.ts';
 import { FormScanner } from './form-scanner.ts';
 import type { Content } from './request.ts';
-import { statefulReason } from './stateful.ts';
+import { statefulFormReason } from './stateful.ts';
 import { type OpenForm, planForm, restOfForm } from './streamed-form.ts';
 
 /** A form that ends by here is held whole, so that it can be tried again. */
@@ -76,14 +77,20 @@ async function readForm(
 /** A form of which the end has not arrived. */
 function openContent(form: OpenForm, envelope: Envelope, named: boolean): Content {
   const { source, scanner } = form;
+  const stateful = (deployment: Deployment, names: readonly string[]) =>
+    statefulFormReason(envelope.endpoint, names, deployment);
+  const plan = (deployment: Deployment) => planForm(form, envelope, named, deployment);
   return {
     name: named ? scanner.model : undefined,
     stream: false,
     contentType: formContentType(scanner.boundary),
-    stateful: () => statefulReason(envelope.endpoint),
-    bodyFor: (deployment) => restOfForm(form, planForm(form, envelope, named, deployment)),
+    stateful: (deployment) => stateful(deployment, scanner.names),
+    bodyFor: (deployment) => {
+      const judge = (names: readonly string[]) => stateful(deployment, names);
+      return restOfForm(form, plan(deployment), deployment.teamId === null ? judge : undefined);
+    },
     ...plain,
-    lengthFor: (deployment) => planForm(form, envelope, named, deployment).length,
+    lengthFor: (deployment) => plan(deployment).length,
     repeatable: () => !source.begun,
     release: () => {
       if (!source.begun) source.release();

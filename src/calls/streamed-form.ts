@@ -61,15 +61,29 @@ export function planForm(
 /**
  * Yields the form while it arrives, with the provider's own name of the model.
  *
+ * @param judge returns the error if the deployment may not get fields of these names
  * @throws RouterError `invalid_request` if the rest of the form is malformed or contradicts the plan
  */
-export async function* restOfForm(form: OpenForm, plan: FormPlan): AsyncGenerator<Uint8Array> {
+export async function* restOfForm(
+  form: OpenForm,
+  plan: FormPlan,
+  judge: ((names: readonly string[]) => RouterError | undefined) | undefined,
+): AsyncGenerator<Uint8Array> {
   const { source, scanner } = form;
   source.begun = true;
+  let judged = scanner.names.length;
   try {
     yield* headOfForm(form, plan);
     for (let chunk = await source.next(); chunk; chunk = await source.next()) {
-      for (const token of scanner.feed(chunk)) yield* later(scanner, token, plan);
+      for (const token of scanner.feed(chunk)) {
+        // The name of a part is known before its head is passed on.
+        if (scanner.names.length > judged) {
+          const refused = judge?.(scanner.names.slice(judged));
+          if (refused !== undefined) throw refused;
+          judged = scanner.names.length;
+        }
+        yield* later(scanner, token, plan);
+      }
     }
     scanner.end();
   } finally {
