@@ -212,13 +212,17 @@ describe('regenerateKey', () => {
       metadata: null,
       key_type: null,
     };
-    const { key_alias, models, expires, metadata } = await router.regenerateKey('acme', key, nulls);
+    const { key: next, ...same } = await router.regenerateKey('acme', key, nulls);
+    const { key_alias, models, expires, metadata } = same;
     expect({ key_alias, models, expires, metadata }).toEqual({
       key_alias: made.key_alias,
       models: made.models,
       expires: made.expires,
       metadata: made.metadata,
     });
+    const all = await router.regenerateKey('acme', next, { models: ['all-team-models'] });
+    expect(all.models).toEqual(['all-team-models']);
+    expect(await router.verifyKey(all.key)).not.toHaveProperty('models');
   });
 });
 
@@ -240,6 +244,15 @@ describe('over HTTP', () => {
       for (const each of [key, made.key])
         expect(await house.router.verifyKey(each)).toMatchObject({ teamId: 'acme', token });
     }
+  });
+
+  it('makes a key that was restricted one for all models, and the other way round', async () => {
+    const { key } = await house.router.createKey('acme', { models: ['a'] });
+    const all = await ask('/key/regenerate', { key, models: ['all-team-models'] });
+    expect(all.json).toMatchObject({ models: ['all-team-models'] });
+    const { key: next } = all.json as { key: string };
+    const none = await ask(`/key/${next}/regenerate`, { models: [] });
+    expect(none.json).toMatchObject({ models: [] });
   });
 
   it('shows neither secret again, nor in a refusal of the path', async () => {

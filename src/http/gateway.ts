@@ -11,6 +11,7 @@ import { failure, jsonAnswer } from './answers.ts';
 import { keyHolder, sessionHolder } from './authenticate.ts';
 import { giveShortcut, type NodeBindings } from './bindings.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './health.ts';
+import { absentRoute, movingOver } from './litellm-names.ts';
 import { manage } from './manage.ts';
 import { answerCall, callMethods, callRoutes, isLeaving, permissionOf } from './openai.ts';
 import { openApiDocument } from './openapi.ts';
@@ -169,7 +170,10 @@ function pathUnder(context: GatewayContext, pattern: string): string {
 }
 
 function noRoute(method: string, path: string): RouterError {
-  return new RouterError('not_found', `There is no ${shown(method, path)}.`);
+  const topic = absentRoute(path);
+  const hint =
+    topic === undefined ? '' : ` LiteLLM's route for ${topic} is not served here. See ${movingOver}.`;
+  return new RouterError('not_found', `There is no ${shown(method, path)}.${hint}`);
 }
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {

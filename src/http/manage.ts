@@ -4,11 +4,11 @@ import type { Answer } from '../calls/answer.ts';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { nextTurn } from '../turn.ts';
-import { parse } from '../validation.ts';
 import { jsonAnswer } from './answers.ts';
 import type { NodeBindings } from './bindings.ts';
 import { checkJsonUnread, parseJson, readBytes } from './body.ts';
 import type { BodyReading } from './incoming-body.ts';
+import { readInput } from './management-input.ts';
 import { reserveUntilClosed } from './openai.ts';
 import { ListAnswer } from './paging.ts';
 import type { Credential } from './permissions.ts';
@@ -56,7 +56,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
   ): Promise<Answer> {
     const { raw } = request;
     const teamId = credential.master ? null : credential.teamId;
-    const query = route.query && parse(route.query, withoutEmpty(queryOf(raw.url), route.query));
+    const query = route.query && readInput(route.query, withoutEmpty(queryOf(raw.url), route.query));
     if (route.perMinute !== undefined) {
       const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
       limits.set(route, limit);
@@ -82,7 +82,7 @@ async function bodyOf(
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
   if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn();
   const given = parseJson(bytes, raw.headers.get('content-type'));
-  return route.readBody === undefined ? parse(route.body, given) : route.readBody(given);
+  return readInput(route.body, given, route.readBody);
 }
 
 /**

@@ -21,8 +21,17 @@ const byInfoId = z.strictObject({
 const isUnique = z.boolean().default(false);
 const addition = modelBody.extend({ unique: isUnique });
 const patch = modelPatch.extend({ unique: isUnique });
-const update = patch.extend({ model_info: modelPatch.shape.model_info.unwrap().extend({ id }) });
+/** The id may stand in both places. */
+const update = patch.extend({ id: id.optional() });
+const modelInfo = modelBody.shape.model_info.unwrap();
+/** A model to try needs no name yet; `mode` may stand where LiteLLM has it. */
+const trial = modelBody.extend({
+  model_name: modelBody.shape.model_name.optional(),
+  mode: modelInfo.shape.mode,
+});
 const listing = paging.extend({ litellm_model_id: id.optional(), team_id: z.string().optional() });
+/** The name of a model to try that has none. */
+const unnamed = 'test';
 const byGroup = z.strictObject({ model_group: id.optional() });
 
 /** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
@@ -50,7 +59,8 @@ export const modelRoutes: readonly Route[] = [
     summary: 'Changes what is sent; null clears; a new model_name renames',
     body: update,
     readBody: (given) => parseModelPatch(given, update),
-    run: ({ body, ...request }) => change({ ...request, body }, body.model_info.id),
+    run: ({ body: { id, ...body }, ...request }) =>
+      change({ ...request, body }, idOf(id, body.model_info?.id)),
   }),
   route({
     method: 'PATCH',
@@ -105,8 +115,9 @@ export const modelRoutes: readonly Route[] = [
     summary: 'Makes one cheap call to a stored model, or to one that is about to be stored',
     // It would serve to map a network, or to try stolen keys.
     perMinute: 20,
-    body: z.union([byInfoId, modelBody]),
-    readBody: (given) => (isWhole(given) ? parseModel(given) : parse(byInfoId, given)),
+    body: z.union([trial, byInfoId]),
+    readBody: (given) =>
+      isTrial(given) ? parseModel(given, { schema: trialFormOf(given) }) : parse(byInfoId, given),
     async run({ router, credential, body }) {
       const actor = actorOf(credential);
       if (body.litellm_params === undefined) {
@@ -115,9 +126,15 @@ export const modelRoutes: readonly Route[] = [
         if (owner === undefined) throw modelNotFound(stored.id);
         return owner === null ? router.testSharedModel(stored) : router.testModel(owner, stored, actor);
       }
-      const given = body.model_info?.team_id;
-      if (!credential.master) return router.testModel(teamOf(credential, given), body, actor);
-      return given === undefined ? router.testSharedModel(body) : router.testModel(given, body);
+      const { mode, model_name = unnamed, model_info, ...rest } = body;
+      const model = {
+        model_name,
+        ...rest,
+        model_info: { ...(mode === undefined ? {} : { mode }), ...model_info },
+      };
+      const given = model_info?.team_id;
+      if (!credential.master) return router.testModel(teamOf(credential, given), model, actor);
+      return given === undefined ? router.testSharedModel(model) : router.testModel(given, model);
     },
   }),
 ];
@@ -161,6 +178,27 @@ async function list({ router, credential, query }: Asked & { query: z.output<typ
   const whole = query.page === undefined && query.size === undefined;
   const page = whole ? { size: Math.max(1, found.length) } : query;
   return new ListAnswer({ data: pageOf(found, page), ...positionOf(page, found.length) }, found.length);
+}
+
+/** Whether a body brings a model to try, and does not name a stored one. */
+function isTrial(given: unknown): given is { model_info?: unknown } {
+  return isWhole(given) || (typeof given === 'object' && given !== null && 'mode' in given);
+}
+
+/** A body that has an id as well means either a stored model or a whole one, which has a name. */
+function trialFormOf(given: { model_info?: unknown }): typeof trial {
+  const info: unknown = given.model_info;
+  const hasId = typeof info === 'object' && info !== null && 'id' in info;
+  return hasId ? (trial.required({ model_name: true }) as z.ZodType as typeof trial) : trial;
+}
+
+function idOf(id: string | undefined, infoId: string | undefined): string {
+  if (id !== undefined && infoId !== undefined && id !== infoId) {
+    throw new RouterError('invalid_request', 'id: must be the same as model_info.id', { param: 'id' });
+  }
+  const found = id ?? infoId;
+  if (found !== undefined) return found;
+  throw new RouterError('invalid_request', 'model_info.id: is required', { param: 'model_info.id' });
 }
 
 function callerOf(credential: Credential) {

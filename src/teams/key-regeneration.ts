@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
-import { keyBody } from '../schemas.ts';
+import { type KeyBody, keyBody } from '../schemas.ts';
 import { endOf, isExpired, isValid, keyNameOf, patchKey } from './keys.ts';
 import type { Stamp } from './models.ts';
 import { type KeyRecord, limits } from './record.ts';
@@ -10,15 +10,15 @@ const { key_alias, key_type, models, duration, metadata } = keyBody.shape;
 /** `POST /key/regenerate`, without the key itself: only what is sent changes, and null is not sent. */
 export const keyRegeneration = z.strictObject({
   /** How long the old secret stays valid; without it all older secrets of the key end at once. */
-  grace_period: duration.nullish(),
-  key_alias: key_alias.nullish(),
-  key_type: key_type.nullish(),
-  models: models.nullish(),
-  duration: duration.nullish(),
-  metadata: metadata.nullish(),
+  grace_period: duration,
+  key_alias,
+  key_type,
+  models,
+  duration,
+  metadata,
 });
 
-export type KeyRegeneration = z.input<typeof keyRegeneration>;
+export type KeyRegeneration = Omit<KeyBody, 'team_id'> & { grace_period?: string | null | undefined };
 
 /**
  * Returns the key's record under a new secret, as it was but for what is sent.
@@ -34,7 +34,7 @@ export function regenerate(
   const now = Date.parse(stamp.at);
   const kept = (before.previous ?? []).filter((old) => isValid(old, now));
   const after: KeyRecord = { ...before, key_name: keyNameOf(secret), previous: [] };
-  if (grace_period != null) {
+  if (grace_period !== undefined) {
     if (kept.length >= limits.previousSecrets) {
       const message = `grace_period: ${limits.previousSecrets} older secrets of this key are valid already. Leave it out, or delete one of them.`;
       throw new RouterError('invalid_request', message, { param: 'grace_period' });
@@ -44,8 +44,7 @@ export function regenerate(
       before.expires !== null && Date.parse(before.expires) < Date.parse(end) ? before.expires : end;
     after.previous = [...kept, [token, ends]];
   }
-  const sent = Object.entries(fields).filter(([, value]) => value !== null);
-  patchKey(after, Object.fromEntries(sent), stamp);
+  patchKey(after, fields, stamp);
   if (!isExpired(after, now)) return after;
   const message = 'duration: is required, since the key has expired';
   throw new RouterError('invalid_request', message, { param: 'duration' });

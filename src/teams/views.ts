@@ -15,6 +15,9 @@ export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_
   team_id: string | null;
   /** The public name, which the team calls. */
   team_public_model_name: string;
+  /** As in `litellm_params`. */
+  input_cost_per_token?: number;
+  output_cost_per_token?: number;
   /** Every model is stored, and so can be changed by these endpoints: LiteLLM's word for that. */
   db_model: true;
   /** The stored secret does not open. Enter it again. */
@@ -143,6 +146,17 @@ function keyViews({ team_id, keys }: TeamRecord): KeyView[] {
   return keys.map(([token, key]) => keyView(team_id ?? '', token, key));
 }
 
+/** What LiteLLM's clients read of a model's costs they read here. */
+function costsOf({
+  params,
+}: DeploymentRecord): Pick<ModelDetails, 'input_cost_per_token' | 'output_cost_per_token'> {
+  const { input_cost_per_token: input, output_cost_per_token: output } = params as ModelParams;
+  return {
+    ...(input === undefined ? {} : { input_cost_per_token: input }),
+    ...(output === undefined ? {} : { output_cost_per_token: output }),
+  };
+}
+
 function stampsOf({ created_at, created_by, updated_at, updated_by }: DeploymentRecord): ModelStamps {
   return { created_at, created_by, updated_at, updated_by };
 }
@@ -169,6 +183,7 @@ function shownInfo(
     id: deployment.id,
     team_id: record.team_id,
     team_public_model_name: name,
+    ...costsOf(deployment),
     db_model: true,
     ...stampsOf(deployment),
     ...(readable(deployment) ? {} : { needs_reentry: true as const }),
