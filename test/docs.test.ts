@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
+import { absentField, absentRoute, movingOver } from '../src/http/litellm-names.ts';
 import { keyBody, modelBody, teamBody } from '../src/schemas.ts';
 import { postgresUrl } from './fixtures/connections.ts';
 import { chatCompletion, recordingProvider, sendError, sendJson } from './fixtures/recording-provider.ts';
@@ -94,4 +95,43 @@ it('docs/options.md names every option of the router', () => {
   expect(options).toContain('egress.connectTimeoutMs');
   for (const option of options.filter((name) => name !== 'egress'))
     expect(page('options.md')).toContain(`| \`${option}\` |`);
+});
+
+it('docs/moving-over.md names the fields and routes that a refusal sends its readers there for', () => {
+  const text = page('moving-over.md');
+  expect(movingOver).toBe('"Moving over from LiteLLM" (docs/moving-over.md)');
+  expect(text).toMatch(/^# Moving over from LiteLLM\n/);
+  // Each example of the table is refused as what it is shown for.
+  const [, table = ''] = /## What does not exist here\n([\s\S]*?)\n## /.exec(text) ?? [];
+  const cells = table
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(1)
+    .map((line) => line.split('|').slice(2, 4));
+  const namesIn = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+  const routes = cells.flatMap(([cell]) => namesIn(cell));
+  expect(routes.length).toBeGreaterThan(20);
+  for (const route of routes) expect(absentRoute(route.replace('...', 'x')), route).toBeDefined();
+  const fields = cells.flatMap(([, cell]) => namesIn(cell)).filter((name) => !name.endsWith('...'));
+  expect(fields.length).toBeGreaterThan(20);
+  for (const field of fields) expect(absentField(field), field).toBeDefined();
+});
+
+it('every heading that a page of docs links to is there', () => {
+  const names = readdirSync(join(root, 'docs'));
+  const anchors = (text: string) =>
+    new Set(
+      [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N} _-]/gu, '')
+          .replaceAll(' ', '-'),
+      ),
+    );
+  for (const name of names) {
+    for (const [, file = '', anchor] of page(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
+      const target = readFileSync(join(root, 'docs', file === '' ? name : file), 'utf8');
+      if (anchor !== undefined) expect(anchors(target), `${name}: ${file}#${anchor}`).toContain(anchor);
+    }
+  }
 });

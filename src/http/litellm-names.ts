@@ -11,7 +11,7 @@ const fieldsByTopic: Readonly<Record<string, string>> = {
     budget_fallbacks model_max_budget temp_budget_increase temp_budget_expiry team_member_budget
     team_member_budget_duration max_budget_in_team reset_spend`,
   'limits of keys and teams': `tpm_limit rpm_limit tpd_limit max_parallel_requests model_rpm_limit model_tpm_limit
-    rpm_limit_type tpm_limit_type team_member_rpm_limit team_member_tpm_limit tpm rpm`,
+    rpm_limit_type tpm_limit_type team_model_rpm_limit team_model_tpm_limit team_member_rpm_limit team_member_tpm_limit tpm rpm`,
   'second names of models': 'aliases model_aliases config team_public_model_name model_group_alias',
   'the routes of a key, for which key_type stands': 'allowed_routes',
   'guardrails, policies, tags and permissions': `guardrails disable_global_guardrails policies prompts tags permissions
