@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { keyBody, keyPatch, teamId } from '../schemas.ts';
-import { type KeyRegeneration, keyRegeneration } from '../teams/key-regeneration.ts';
+import { keyRegeneration } from '../teams/key-regeneration.ts';
 import { type KeyView, keyNotFound, tokenOf } from '../teams/keys.ts';
 import { findByAliases } from './key-lists.ts';
 import { teamOf } from './permissions.ts';
@@ -49,7 +49,7 @@ export const keyRoutes: readonly Route[] = [
     body: keyRegeneration.extend(named),
     async run({ router, credential, body: { key, token, ...fields } }) {
       const id = idOf({ key, token });
-      return router.regenerateKey(await teamWith(router, id), id, again(fields), actorOf(credential));
+      return router.regenerateKey(await teamWith(router, id), id, fields, actorOf(credential));
     },
   }),
   route({
@@ -59,7 +59,7 @@ export const keyRoutes: readonly Route[] = [
     summary: 'As /key/regenerate, for the key or hash in the path',
     body: keyRegeneration,
     async run({ router, credential, body, params: { key: id = '' } }) {
-      return router.regenerateKey(await teamWith(router, id), id, again(body), actorOf(credential));
+      return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
     },
   }),
   route({
@@ -123,12 +123,6 @@ export const keyRoutes: readonly Route[] = [
     },
   }),
 ];
-
-/** Parsed fields as they are parsed again: `models: null`, which is all, would be a field that is not given. */
-function again({ models, ...fields }: z.output<typeof keyRegeneration>): KeyRegeneration {
-  if (models === undefined) return fields;
-  return { ...fields, models: models ?? ['all-team-models'] };
-}
 
 /** A key as the routes that change it show it: `key` names it, as LiteLLM's do, and is its hash. */
 function shown(view: KeyView) {

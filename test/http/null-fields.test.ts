@@ -74,7 +74,7 @@ function without(body: Fields, [name = '', ...rest]: readonly string[]): Fields 
 const bodies: Record<string, (path: readonly string[]) => Fields> = {
   '/model/new': () => ({ ...model(), model_info: { team_id: 'acme' } }),
   '/model/add': () => ({ ...model(), model_info: { team_id: 'acme' } }),
-  '/model/update': () => ({ model_info: { id: modelId } }),
+  '/model/update': ([field]) => (field === 'model_info' ? { id: modelId } : { model_info: { id: modelId } }),
   '/model/{id}/update': () => ({}),
   '/model/delete': () => ({ id: modelId }),
   '/health/test_connection': ({ length, 0: field }) =>
