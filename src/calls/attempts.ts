@@ -47,6 +47,8 @@ export async function attempt(
     const { deployments, publicName: name } = pool;
     const deployment = choose(deployments, tried, plan.gates, plan.random, plan.teamId);
     if (deployment !== undefined) {
+      // The caller may have left while the call was read: an abort that has been is not heard of again.
+      plan.signal?.throwIfAborted();
       outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, plan).outcome();
     }
     // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.

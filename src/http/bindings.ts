@@ -13,8 +13,20 @@ export interface NodeBindings {
   draining?: (() => boolean) | undefined;
 }
 
-/** Emitted by a server on each response that is still open when the time for open requests is over. */
+/** Emitted on each response that is still open when its server's time for open requests is over. */
 export const drainedEvent: unique symbol = Symbol.for('team-model-router.drained');
+
+type Drainable = ServerResponse & { [drainedEvent]?: true };
+
+/** Ends the call of an open response, also one that begins only now. */
+export function endResponse(outgoing: ServerResponse): void {
+  (outgoing as Drainable)[drainedEvent] = true;
+  outgoing.emit(drainedEvent);
+}
+
+export function hasEnded(outgoing: ServerResponse): boolean {
+  return (outgoing as Drainable)[drainedEvent] === true;
+}
 
 /** Answers one of Node's requests, or leaves it as it is: `undefined`. */
 export type Shortcut = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;

@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from 'node:http';
 import { RouterError } from '../errors.ts';
-import { drainedEvent } from './bindings.ts';
+import { endResponse } from './bindings.ts';
 
 /** Milliseconds that answers which are ended at the deadline have to reach their clients. */
 const lastBytesMs = 1_000;
@@ -24,7 +24,7 @@ export class OpenRequests {
   /** Ends the calls of all open requests with `draining`. */
   end(): void {
     this.#ended = true;
-    for (const outgoing of [...this.#open]) outgoing.emit(drainedEvent);
+    for (const outgoing of [...this.#open]) endResponse(outgoing);
   }
 
   /** Resolves when no request is open, or after `timeoutMs`. Returns whether none is open. */

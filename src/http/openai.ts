@@ -6,7 +6,7 @@ import type { MemoryReservation } from '../calls/memory-budget.ts';
 import type { Call } from '../calls/request.ts';
 import type { Caller } from '../calls/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
-import { drainedEvent, type NodeBindings } from './bindings.ts';
+import { drainedEvent, hasEnded, type NodeBindings } from './bindings.ts';
 import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from './body.ts';
 import { serverEnding } from './drain.ts';
 import type { Credential, Permission } from './permissions.ts';
@@ -127,7 +127,8 @@ export function isLeaving(error: unknown): boolean {
 /** Aborts when the client leaves before it has its answer, or when the server's time for open requests is over. */
 export function leaving(outgoing: ServerResponse): CallSignal {
   const signal = new LightSignal();
-  outgoing.on(drainedEvent, () => signal.abort(serverEnding()));
+  if (hasEnded(outgoing)) signal.abort(serverEnding());
+  else outgoing.on(drainedEvent, () => signal.abort(serverEnding()));
   const left = () => {
     // The application may have answered in the meantime, while the provider is still waited for.
     if (!outgoing.writableFinished || signal.watched)

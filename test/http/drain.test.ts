@@ -99,7 +99,7 @@ describe('the deadline of serveGateway', () => {
       await router.close();
       await provider.close();
     };
-    return { receipts, lines, asked, router, server, call, end };
+    return { provider, receipts, lines, asked, router, server, call, end };
   }
 
   it.each([
@@ -147,6 +147,44 @@ describe('the deadline of serveGateway', () => {
     const attempts = [{ status: 503, reason: 'draining' }];
     expect(receipts).toMatchObject([{ status: 503, code: 'draining', attempts }]);
     expect(lines).not.toContain('deployment cools down');
+    await end();
+  });
+
+  it('asks no provider for a call whose key was still looked up', async () => {
+    const { provider, router, end } = await running();
+    const { key } = await router.createKey('acme');
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let begin = () => {};
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const slow = Object.assign(Object.create(router), {
+      verifyKey: async (given: string) => {
+        begin();
+        await held;
+        return router.verifyKey(given);
+      },
+      dispatch: router.dispatch.bind(router),
+      reserveMemory: router.reserveMemory.bind(router),
+    }) as TeamModelRouter;
+    const server = await serveGateway(createGateway(slow, { masterKey }), { port: 0, drainTimeoutMs: 0 });
+    const answer = fetch(`${server.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', messages: [] }),
+    });
+    await begun;
+    const closed = server.close();
+    await new Promise(setImmediate);
+    release();
+    const response = await answer;
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'draining' } });
+    await closed;
+    expect(provider.requests).toHaveLength(0);
     await end();
   });
 
