@@ -17,8 +17,19 @@ const streamCodes: readonly string[] = [
  */
 export function isRouterError(error: unknown): error is RouterError | CallError {
   if (RouterError.isInstance(error)) return true;
-  if (!(error instanceof APIError) || typeof error.code !== 'string') return false;
-  if (!Object.hasOwn(errorCodes, error.code)) return false;
-  if (error.status === undefined) return streamCodes.includes(error.code);
-  return error.headers?.get('x-litellm-error-source') !== 'provider';
+  const isOwn = error instanceof APIError;
+  if (!isOwn && !isOtherAPIError(error)) return false;
+  const { status, code, headers } = error as APIError;
+  if (typeof code !== 'string' || !Object.hasOwn(errorCodes, code)) return false;
+  // Only an answer of a router has this header, and a client of another version may call others as well.
+  if (!isOwn && !headers?.has('x-litellm-call-id')) return false;
+  if (status === undefined) return streamCodes.includes(code);
+  return headers?.get('x-litellm-error-source') !== 'provider';
+}
+
+/** Whether it is an `APIError` of another openai than the one that the router imports. */
+function isOtherAPIError(error: unknown): boolean {
+  return (
+    error instanceof Error && 'requestID' in error && 'headers' in error && error.headers instanceof Headers
+  );
 }
