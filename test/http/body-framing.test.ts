@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import fc from 'fast-check';
+import { AzureOpenAI } from 'openai';
+import { AzureOpenAI as AzureOpenAI7 } from 'openai-7';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
@@ -241,6 +243,42 @@ describe('a body without a length', () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe.each([
+  ['openai 6', AzureOpenAI],
+  ['openai 7', AzureOpenAI7 as unknown as typeof AzureOpenAI],
+])('the AzureOpenAI client of %s', (_, Client) => {
+  it.each([100, 300_000, 12_500_000])('sends a file of %i bytes, with its length', async (size) => {
+    const content = bytesOf(size, 3);
+    const file = () => new File([new Uint8Array(content)], 'a.wav');
+    for (const [base, send] of [
+      [server.url, fetch],
+      ['https://team-model-router.invalid', router.fetchFor('acme')],
+    ] as const) {
+      const client = new Client({
+        apiKey: key,
+        apiVersion: '2024-10-21',
+        endpoint: base,
+        fetch: send,
+        maxRetries: 0,
+        defaultHeaders: { 'x-team-model': 'mine' },
+      });
+      await client.audio.transcriptions.create({ file: file(), model: 'mine' });
+      await client.images.edit({ image: file(), prompt: 'x', model: 'mine' });
+      await client.files.create({ file: file(), purpose: 'batch' });
+    }
+    for (const { framing, headers, body, line } of provider.requests) {
+      expect(framing, line).toBe('length');
+      const form = await new Response(new Uint8Array(body), {
+        headers: { 'content-type': headers.get('content-type') ?? '' },
+      }).formData();
+      const sent = form.get(line.includes('images') ? 'image' : 'file') as File;
+      expect(content.equals(Buffer.from(await sent.arrayBuffer())), line).toBe(true);
+      expect(form.get('model'), line).toBe(line.includes('/files') ? null : theirs.mine);
+    }
+    expect(provider.requests.length).toBe(6);
   });
 });
 

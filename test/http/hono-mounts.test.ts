@@ -70,6 +70,11 @@ async function story(app: Pick<Gateway, 'fetch'>, prefix = '/llm'): Promise<void
   expect(heard).toMatchObject({ status: 200, json: { text: 'heard' } });
   expect(provider.requests[2]?.body.length).toBe(form.length + 'gpt-4o'.length - 'alpha'.length);
   expect(outcome(await ask('GET /v1/models/alpha'))).toBe('200');
+  expect(outcome(await ask('GET /openai/v1/models/alpha?api-version=1'))).toBe('200');
+  expect(outcome(await ask('GET /v1/models/al/pha'))).toBe('404 model_not_found');
+  expect(outcome(await ask('GET /openai/team/info'))).toBe('404 not_found');
+  const azure = await ask('POST /openai/deployments/alpha/embeddings', { body: { input: 'x' } });
+  expect(outcome(azure)).toBe('200');
   expect(outcome(await ask('GET /team/info'))).toBe('200');
   expect(outcome(await ask('GET /health/readiness'))).toBe('200');
   expect(outcome(await ask('POST /model/new', { body: { model_name: 7 } }))).toBe('400 invalid_request');

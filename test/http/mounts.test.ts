@@ -120,6 +120,29 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
     expect(String(provider.requests[0]?.body)).toContain('\r\n\r\ngpt-4o\r\n');
   });
 
+  it("takes the paths of the AzureOpenAI client, and a slash in a model's name", async () => {
+    const params = { model: 'gpt-4o', api_key: 'sk-acme-0123456789abcdef', api_base: provider.url };
+    const { model_id } = await router.addModel('acme', { model_name: 'org/name', litellm_params: params });
+    for (const name of ['org/name', 'org%2Fname']) {
+      const path = `/openai/deployments/${name}/chat/completions?api-version=2024-10-21`;
+      const called = await post(path, '{"messages":[]}');
+      expect([called.status, called.headers.get('x-litellm-model-group')]).toEqual([200, 'org/name']);
+      const found = await gateway.send(`/v1/models/${name}`, { headers });
+      expect(await found.json()).toMatchObject({ id: 'org/name' });
+      expect((await gateway.send(`/v1/models/${name}`, { method: 'DELETE', headers })).status).toBe(400);
+    }
+    const files = await gateway.send('/openai/files?api-version=2024-10-21', {
+      headers: { ...headers, 'x-team-model': 'org/name' },
+    });
+    expect(await files.json()).toMatchObject({ object: 'list' });
+    expect(provider.requests.map(({ url }) => url)).toEqual([
+      '/v1/chat/completions',
+      '/v1/chat/completions',
+      '/v1/files',
+    ]);
+    await router.deleteModel('acme', model_id);
+  });
+
   it('makes and removes a model', async () => {
     const body = { model_name: 'another', litellm_params: { model: 'gpt-4o', api_base: provider.url } };
     const made = await post('/model/new', JSON.stringify(body));
