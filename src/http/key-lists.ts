@@ -4,7 +4,8 @@ import type { TeamModelRouter } from '../router.ts';
 import { teamId } from '../schemas.ts';
 import { hashKey, isKey, type KeyView } from '../teams/keys.ts';
 import type { UnreadableTeam } from '../teams/listing.ts';
-import { isOn, ListAnswer, paging, positionOf, readAll } from './paging.ts';
+import { ListAnswer } from './list-answer.ts';
+import { isOn, paging, positionOf, readAll } from './paging.ts';
 import { type Route, route } from './route.ts';
 
 const text = z.string().min(1).max(256);

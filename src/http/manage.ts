@@ -8,9 +8,9 @@ import { jsonAnswer } from './answers.ts';
 import type { NodeBindings } from './bindings.ts';
 import { checkJsonUnread, parseJson, readBytes } from './body.ts';
 import type { BodyReading } from './incoming-body.ts';
+import { ListAnswer } from './list-answer.ts';
 import { readInput } from './management-input.ts';
 import { reserveUntilClosed } from './openai.ts';
-import { ListAnswer } from './paging.ts';
 import type { Credential } from './permissions.ts';
 import { limiter } from './rate-limit.ts';
 import type { Route } from './route.ts';
@@ -64,10 +64,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
     }
     const input = { router, credential, body, query, params: request.param() };
     const answered = await route.run(input as never);
-    if (!(answered instanceof ListAnswer)) return jsonAnswer(200, answered);
-    const answer = jsonAnswer(200, answered.body);
-    answer.headers['x-total-count'] = String(answered.total);
-    return answer;
+    return answered instanceof ListAnswer ? answered.toAnswer() : jsonAnswer(200, answered);
   }
 }
 

@@ -6,7 +6,8 @@ import { isWhole } from '../teams/model-management.ts';
 import { parseModel, parseModelPatch } from '../teams/model-problems.ts';
 import { modelNotFound } from '../teams/models.ts';
 import { parse } from '../validation.ts';
-import { ListAnswer, pageOf, paging, positionOf } from './paging.ts';
+import { ListAnswer } from './list-answer.ts';
+import { pageOf, paging, positionOf } from './paging.ts';
 import { type Credential, teamOf } from './permissions.ts';
 import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.ts';
 

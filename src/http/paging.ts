@@ -9,17 +9,6 @@ type Paging = z.output<typeof paging>;
 
 const defaultSize = 100;
 
-/** The answer of a route that lists: `total`, which goes into `x-total-count`, is how many there are on all pages. */
-export class ListAnswer {
-  readonly body: unknown;
-  readonly total: number;
-
-  constructor(body: unknown, total: number) {
-    this.body = body;
-    this.total = total;
-  }
-}
-
 /** Where a numbered page is, by LiteLLM's names. */
 export function positionOf({ page = 1, size = defaultSize }: Paging, total: number) {
   return { total_count: total, current_page: page, total_pages: Math.ceil(total / size), size };

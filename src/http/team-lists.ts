@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { TeamModelRouter } from '../router.ts';
 import type { UnreadableTeam } from '../teams/listing.ts';
 import type { ListedTeam } from '../teams/views.ts';
-import { ListAnswer, pageOf, paging, positionOf, readAll } from './paging.ts';
+import { ListAnswer } from './list-answer.ts';
+import { pageOf, paging, positionOf, readAll } from './paging.ts';
 import { type Route, route } from './route.ts';
 
 type Row = ListedTeam | UnreadableTeam;

@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { listText } from '../../src/http/list-answer.ts';
 import { documentedRoutes } from '../fixtures/every-route.ts';
 import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
 import { routerMethods } from '../fixtures/router-methods.ts';
@@ -189,6 +191,20 @@ function counted(list: object, name: string): [number, number] {
   const { total_count, [name]: rows } = list as Record<string, unknown>;
   return [(rows as unknown[]).length, total_count as number];
 }
+
+it('a list is written as JSON.stringify would, whatever is in it (property)', async () => {
+  const rows = fc.array(fc.oneof(fc.jsonValue(), fc.constant(undefined)));
+  const list = fc.oneof(
+    rows,
+    fc.dictionary(fc.string(), fc.oneof(rows, fc.jsonValue(), fc.constant(undefined))),
+  );
+  await fc.assert(
+    fc.asyncProperty(list, async (value) => {
+      expect(await listText(value)).toBe(JSON.stringify(value));
+    }),
+    { numRuns: 500 },
+  );
+});
 
 describe('GET /key/list', () => {
   const list = async (query: string) => {
