@@ -115,6 +115,21 @@ describe('a rotation', () => {
     await expect(router.rotateEncryption({ signal: AbortSignal.abort('before') })).rejects.toBe('before');
   });
 
+  it('ends between two records when its router closes, and keeps nobody waiting', async () => {
+    const before = routerWith(oldKey);
+    for (let team = 0; team < 10; team++) await before.addModel(`team-${team}`, body('m', 'a-key'));
+    const router = routerWith(newKey, oldKey);
+    let closing: Promise<void> | undefined;
+    const ended = router.rotateEncryption({
+      onProgress({ records }) {
+        if (records === 5) closing = router.close({ drainTimeoutMs: 86_400_000 });
+      },
+    });
+    await expect(ended).rejects.toMatchObject({ code: 'draining' });
+    await closing;
+    expect(await before.encryptionKeyUsage()).toEqual({ old: 6, new: 4 });
+  });
+
   it('loses nothing of what others write meanwhile, in this process and through another router', async () => {
     const writers = [routerWith(newKey, oldKey), routerWith(oldKey, newKey)];
     for (let index = 0; index < 50; index++) await writers[1]?.addModel('acme', body(`m${index}`, 'a-key'));
