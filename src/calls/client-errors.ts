@@ -5,7 +5,7 @@ const maxBytes = 65_536;
 
 /**
  * Returns an error answer in the form in which the openai client finds the message: it reads `error` of an object, and
- * shows "status code (no body)" for every other JSON. What already has an `error` stays as it is.
+ * shows "status code (no body)" for every other JSON. What has a message in `error` stays as it is.
  */
 export function readableError(answer: Answer): Answer {
   const { body, status } = answer;
@@ -16,7 +16,13 @@ export function readableError(answer: Answer): Answer {
   if (message === undefined) return answer;
   const source = fieldsOf(Array.isArray(value) ? value[0] : value);
   const { code, type, param } = { ...source, ...fieldsOf(source.error) };
-  const error = { message, type: type ?? null, param: param ?? null, code: code ?? null };
+  const error = {
+    ...fieldsOf(source.error),
+    message,
+    type: type ?? null,
+    param: param ?? null,
+    code: code ?? null,
+  };
   return { ...answer, body: Buffer.from(JSON.stringify({ ...fieldsOf(value), error })) };
 }
 
@@ -29,8 +35,10 @@ function parsed(body: Uint8Array): unknown {
   }
 }
 
+/** Whether the client finds a message in `error`: text, or an object that has one. */
 function hasError(value: unknown): boolean {
-  return Boolean(fieldsOf(value).error);
+  const { error } = fieldsOf(value);
+  return typeof error === 'object' && error !== null ? Boolean(fieldsOf(error).message) : Boolean(error);
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {

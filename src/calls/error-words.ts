@@ -108,7 +108,7 @@ function parsed(text: string): object | string | undefined {
 
 function readValues(values: readonly unknown[]): ErrorWords {
   const codes = new Set<string>();
-  const messages: string[] = [];
+  const messages: Message[] = [];
   const open = values.map((value) => ({ key: 'error', value, depth: 0 }));
   // Breadth first: the outer message is the provider's own, an inner one may be that of a server behind it.
   for (let next = 0; next < open.length && next < maxNodes; next++) {
@@ -116,7 +116,8 @@ function readValues(values: readonly unknown[]): ErrorWords {
     if (typeof value === 'string' || typeof value === 'number') {
       if (codeKeys.has(key) || (key === 'error' && !String(value).includes(' ')))
         codes.add(squashed(String(value)));
-      if (wordKeys.has(key) && typeof value === 'string' && value !== '') messages.push(value);
+      if (wordKeys.has(key) && typeof value === 'string' && value !== '')
+        messages.push({ key, depth, text: value });
     } else if (Array.isArray(value)) {
       for (const item of value.slice(0, 16))
         if (depth < maxDepth) open.push({ key, value: item, depth: depth + 1 });
@@ -129,8 +130,8 @@ function readValues(values: readonly unknown[]): ErrorWords {
     }
   }
   codes.delete('');
-  const [message] = messages;
-  const words = plainWords(messages.map((each) => each.slice(0, maxWords)).join('. '));
+  const message = mainMessage(messages);
+  const words = plainWords(messages.map(({ text }) => text.slice(0, maxWords)).join('. '));
   return {
     shape: 'json',
     failed: values.some(isError),
@@ -138,6 +139,25 @@ function readValues(values: readonly unknown[]): ErrorWords {
     words,
     ...(message !== undefined && message.length <= maxMessage && { message }),
   };
+}
+
+interface Message {
+  key: string;
+  depth: number;
+  text: string;
+}
+
+/**
+ * Returns the first message. A code under `error`, as OAuth has it, and the title of problem details (RFC 9457) give way to the
+ * description beside or just below them.
+ */
+function mainMessage(messages: readonly Message[]): string | undefined {
+  const [first] = messages;
+  if (first === undefined) return undefined;
+  const isLabel = ({ key, text }: Message) => key === 'title' || (key === 'error' && !text.includes(' '));
+  if (!isLabel(first)) return first.text;
+  const better = messages.find((each) => !isLabel(each) && each.depth <= first.depth + 2);
+  return (better ?? first).text;
 }
 
 function isError(value: unknown): boolean {

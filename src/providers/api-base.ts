@@ -39,7 +39,8 @@ export const pastedPaths: readonly string[] = [
   '/vector_stores',
 ];
 
-const pastedCalls = new RegExp(`(${pastedPaths.join('|')})$`, 'i');
+// Pasted once, or by a form that adds it once more. `/models` alone ends the base of Azure's model inference.
+const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+)/models$`, 'i');
 
 /** @throws RouterError `invalid_request`; the message never repeats the base, which may hold a secret */
 export function readApiBase(text: string): ApiBase {

@@ -59,12 +59,18 @@ describe('errors that are not in OpenAI’s form keep their message in-process',
     ['an error that is text', '{"code":"x","error":"The words."}'],
     ['an error that is null', '{"error":null,"message":"The words."}'],
     ['text in JSON', '"The words."'],
+    ['problem details', '{"type":"about:blank","title":"Unprocessable","status":422,"detail":"The words."}'],
+    ['problem details with a list', '{"title":"Unprocessable","detail":[{"loc":["x"],"msg":"The words."}]}'],
+    ['an error within an error', '{"error":{"error":{"message":"The words."}}}'],
+    ['an error that is a list', '{"error":[{"message":"The words."}]}'],
+    ['an error with a detail', '{"error":{"code":7,"detail":"The words."}}'],
     ['plain text', 'The words.'],
     ['OpenAI’s own', '{"error":{"message":"The words.","type":"t","code":"c","param":null}}'],
   ])('%s', async (_, body) => {
     answer = { status: 422, type: 'application/json', body };
     const { error } = await failure();
     expect(error.message).toContain('The words.');
+    expect(error.message).not.toMatch(/Unprocessable|\{\s*"/);
     expect(error.status).toBe(422);
   });
 
@@ -92,6 +98,18 @@ describe('errors that are not in OpenAI’s form keep their message in-process',
 describe('what a provider says about a key', () => {
   const expired = JSON.stringify({
     error: { message: `Key ${key} expired on Monday; member of no organization.` },
+  });
+
+  it.each([
+    ['OAuth’s form', '{"error":"invalid_grant","error_description":"The token is revoked."}'],
+    ['problem details', '{"title":"Unauthorized","status":401,"detail":"The token is revoked."}'],
+    ['an array', '[{"error":{"code":401,"message":"The token is revoked."}}]'],
+    ['plain text', 'The token is revoked.'],
+  ])('is read from %s', async (_, body) => {
+    answer = { status: 401, type: 'application/json', body };
+    const { error, attempt } = await failure();
+    expect(error.error).toMatchObject({ provider_message: 'The token is revoked.' });
+    expect(attempt).toMatchObject({ providerMessage: 'The token is revoked.' });
   });
 
   it('is in the error’s details and in the receipt at 401, redacted', async () => {

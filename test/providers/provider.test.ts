@@ -116,6 +116,33 @@ describe('the whole address of a call as api_base', () => {
     },
   );
 
+  it.each([
+    ['the list of models', 'https://llm.example/v1/models', 'https://llm.example/v1'],
+    ['the list of models with a slash', 'https://llm.example/api/v1/models/', 'https://llm.example/api/v1'],
+    [
+      'a call that is added twice',
+      'https://llm.example/v1/chat/completions/chat/completions',
+      'https://llm.example/v1',
+    ],
+    ['a call in capitals', 'https://llm.example/v1/Chat/Completions/', 'https://llm.example/v1'],
+    [
+      'a call below another path',
+      'https://llm.example/api/openai/v1/responses/compact',
+      'https://llm.example/api/openai/v1',
+    ],
+    ['no call: the base of a model inference', 'https://llm.example/models', 'https://llm.example/models'],
+    [
+      'no call: a name that ends like one',
+      'https://llm.example/v1/my-models',
+      'https://llm.example/v1/my-models',
+    ],
+  ])('reads %s', (_, api_base, base) => {
+    for (const id of ['chat.completions.create', 'audio.speech.create'])
+      expect(addressFor({ model: 'openai/m', api_base }, id)).toBe(
+        `${base}${id.startsWith('chat') ? '/chat/completions' : '/audio/speech'}`,
+      );
+  });
+
   it("takes an account's target URI apart", () => {
     const params = {
       model: 'azure/d',
