@@ -114,6 +114,16 @@ const entries = z
 
 const isStorage = (value: unknown): boolean => hasMethods(value, ['get', 'put', 'delete', 'list', 'close']);
 
+function storageProblem(given: unknown): string {
+  const pass =
+    "Pass sqliteStorage('models.sqlite'), redisStorage(client), postgresStorage(pool), keyvStorage(keyv) or memoryStorage()";
+  if (typeof given === 'string' || given instanceof URL) return `must be a storage, not an address. ${pass}.`;
+  if (typeof given === 'function') return 'must be a storage, not the function that makes one. Call it.';
+  if (typeof (given as { then?: unknown } | null | undefined)?.then === 'function')
+    return 'must be a storage, not a promise of one. Write await before it.';
+  return `must be a storage, such as memoryStorage(). ${pass}.`;
+}
+
 /** A bad one would fail every call to everybody. */
 function isCertificate(pem: string): boolean {
   try {
@@ -125,7 +135,7 @@ function isCertificate(pem: string): boolean {
 }
 
 const routerOptions = z.strictObject({
-  storage: z.custom<Storage>(isStorage, 'must be a storage, such as memoryStorage()'),
+  storage: z.custom<Storage>(isStorage, { error: ({ input }) => storageProblem(input) }),
   encryptionKeys: z
     .custom<readonly EncryptionKey[]>(
       Array.isArray,

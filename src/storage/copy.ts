@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { checkStore } from './arguments.ts';
 import type { ListedEntry, Storage, Version } from './storage.ts';
 import { probePrefix } from './write-probe.ts';
 
@@ -37,7 +38,7 @@ const atATime = 16;
  * again: what is there already is not written a second time. It keeps some 150 bytes a key in memory. What expires in the
  * source expires in the copy at the same time.
  *
- * @throws RouterError `already_exists` if the target holds something else under a key of the source (see `replace`);
+ * @throws RouterError `invalid_request` for what is no storage; `already_exists` if the target holds something else under a key of the source (see `replace`);
  * `conflict` if the source changed meanwhile or the copy differs; `storage_unavailable`
  *
  * @example
@@ -48,7 +49,9 @@ export async function copyStorage(
   to: Storage,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
-  const { replace = false, onProgress = () => {}, signal } = options;
+  checkStorage('from', from);
+  checkStorage('to', to);
+  const { replace = false, onProgress = () => {}, signal } = options ?? {};
   const operation = signal === undefined ? {} : { signal };
   const versions = new Map<string, Version>();
   let written = 0;
@@ -74,6 +77,11 @@ export async function copyStorage(
 
 interface Operation {
   signal?: AbortSignal;
+}
+
+function checkStorage(param: string, given: unknown): void {
+  const what = { expected: 'a storage', example: "one, such as sqliteStorage('models.sqlite')" };
+  checkStore(param, given, ['get', 'put', 'delete', 'list'], what);
 }
 
 /** Whether it had to be written. */

@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { checkStore, flag, milliseconds, readOptions, wrongArgument } from './arguments.ts';
 import { boundedWait } from './bounded-wait.ts';
 import {
   checkExpiry,
@@ -42,8 +43,16 @@ const wholeStore = '';
  * @example
  * keyvStorage(new Keyv())
  */
-export function keyvStorage(keyv: KeyvLike, options: KeyvStorageOptions = {}): Storage {
-  const { singleProcess = false, timeoutMs = 5_000 } = options;
+export function keyvStorage(keyv: KeyvLike, options?: KeyvStorageOptions): Storage {
+  checkStore('keyv', keyv, ['get', 'set', 'delete'], {
+    expected: 'a Keyv instance',
+    example: 'new Keyv(store)',
+  });
+  if (typeof keyv.store !== 'object' || keyv.store === null) {
+    throw wrongArgument('keyv', 'must be a Keyv instance, not the store of one. Pass new Keyv(store).');
+  }
+  const checks = { singleProcess: flag, timeoutMs: milliseconds };
+  const { singleProcess = false, timeoutMs = 5_000 } = readOptions(options, checks);
   const rows = new KeyvRows(keyv);
   if (!rows.inMemory && !singleProcess) {
     throw new RouterError(

@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { checkStore, milliseconds, readOptions, text, wrongArgument } from './arguments.ts';
 import { ChangeWatch } from './change-watch.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
@@ -29,6 +30,18 @@ export interface PostgresStorageOptions extends PostgresTable {
 
 const heartbeatMs = 10_000;
 
+function checkPool(pool: unknown): void {
+  const example = 'new pg.Pool({ connectionString: url, connectionTimeoutMillis: 5000 })';
+  checkStore('pool', pool, ['connect', 'on', 'off'], { expected: 'a pool of the pg package', example });
+  const { connectionParameters, totalCount } = pool as {
+    connectionParameters?: unknown;
+    totalCount?: unknown;
+  };
+  if (connectionParameters !== undefined && totalCount === undefined) {
+    throw wrongArgument('pool', `must be a pool of the pg package, not one client of it. Pass ${example}.`);
+  }
+}
+
 /**
  * A storage in one table of PostgreSQL, 11 or newer, safe for any number of processes. The table is made on first use,
  * or by you: `postgresTableSql` prints it. The database's encoding must be UTF8.
@@ -40,13 +53,15 @@ const heartbeatMs = 10_000;
  * An acknowledged write is on the primary's disk (unless `synchronous_commit` is off). Replicas follow later, so a
  * failover can lose the last writes unless `synchronous_standby_names` is set. Reads must go to the primary.
  *
- * @throws RouterError `invalid_request` for a name that cannot be one, and for a pool of one connection
+ * @throws RouterError `invalid_request` for what is no pool, for a name that cannot be one, and for a pool of one connection
  *
  * @example
  * const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 5_000 });
  * new TeamModelRouter({ storage: postgresStorage(pool), encryptionKeys })
  */
-export function postgresStorage(pool: PostgresPoolLike, options: PostgresStorageOptions = {}): Storage {
+export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageOptions): Storage {
+  checkPool(pool);
+  const options = readOptions(given, { table: text, schema: text, timeoutMs: milliseconds });
   const { timeoutMs = 5_000 } = options;
   const { name, channel } = tableOf(options);
   if (pool.options?.max === 1) {

@@ -1,3 +1,4 @@
+import { checkStore, milliseconds, readOptions, text, wrongArgument } from './arguments.ts';
 import { ChangeWatch, type Subscription, type SubscriptionEvents } from './change-watch.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
 import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
@@ -26,6 +27,28 @@ export interface RedisStorageOptions {
 
 const heartbeatMs = 10_000;
 
+const expectedClient = {
+  expected: 'a client of the redis package',
+  example: 'await createClient({ url }).connect()',
+};
+
+function checkClient(client: unknown): void {
+  checkStore('client', client, ['sendCommand', 'on', 'off', 'duplicate'], expectedClient);
+  const other = client as { defineCommand?: unknown; masters?: unknown };
+  if (typeof other.defineCommand === 'function') {
+    throw wrongArgument(
+      'client',
+      `must be ${expectedClient.expected}, not of ioredis. Pass ${expectedClient.example}.`,
+    );
+  }
+  if (other.masters !== undefined) {
+    throw wrongArgument(
+      'client',
+      `must be a client of one server, not of a cluster. Pass ${expectedClient.example}.`,
+    );
+  }
+}
+
 /**
  * A storage in Redis, safe for any number of processes: a Lua script compares and sets in one step.
  *
@@ -38,13 +61,16 @@ const heartbeatMs = 10_000;
  * Reads must go to the primary.
  *
  * @param client of the `redis` package, 5 or 6: `createClient`, not `createCluster`
+ * @throws RouterError `invalid_request` for anything else, and for an option at fault
  *
  * @example
  * const client = await createClient({ url: 'redis://localhost' }).connect();
  * new TeamModelRouter({ storage: redisStorage(client), encryptionKeys })
  */
-export function redisStorage(client: RedisClientLike, options: RedisStorageOptions = {}): Storage {
-  const { prefix: root = '{team-model-router}:', timeoutMs = 5_000 } = options;
+export function redisStorage(client: RedisClientLike, options?: RedisStorageOptions): Storage {
+  checkClient(client);
+  const checks = { prefix: text, timeoutMs: milliseconds };
+  const { prefix: root = '{team-model-router}:', timeoutMs = 5_000 } = readOptions(options, checks);
   const commands = new RedisCommands(client, timeoutMs);
   const channel = `${root}changes`;
   const index = `${root}index`;

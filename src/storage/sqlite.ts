@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { RouterError } from '../errors.ts';
+import { fileURLToPath } from 'node:url';
+import { milliseconds, readOptions, wrongArgument } from './arguments.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from './checks.ts';
 import { DataVersionWatch } from './data-version.ts';
 import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
@@ -44,23 +45,39 @@ const sweepRange = `DELETE FROM keyv WHERE key > ? AND key < ? AND ${hasExpired}
 const pageOfKeys = page(headColumn);
 const pageOfRows = page('value');
 
+/** @throws RouterError `invalid_request` for what names no file */
+function fileOf(given: unknown): string {
+  const path = given instanceof URL && given.protocol === 'file:' ? fileURLToPath(given) : given;
+  const pass = "Pass a path, such as 'models.sqlite', or ':memory:'.";
+  if (typeof path !== 'string') throw wrongArgument('path', `must be the path of a SQLite file. ${pass}`);
+  const name = path.replace(/^sqlite:(\/\/)?/i, '');
+  // SQLite takes an empty name for a temporary database.
+  if (name.trim() === '') throw wrongArgument('path', `must not be empty. ${pass}`);
+  if (name.includes('\0')) throw wrongArgument('path', `must not have a character U+0000. ${pass}`);
+  if (!/^(file:|[a-z][a-z0-9+.-]*:\/\/)/i.test(name)) return name;
+  if (/^file:\/\/\/[^?#]+$/i.test(name)) return fileURLToPath(name);
+  throw wrongArgument(
+    'path',
+    `must be the path of a SQLite file, not an address of another storage. ${pass}`,
+  );
+}
+
 /**
  * A storage in a SQLite file, in the table of `@keyv/sqlite`, safe for several processes of one host.
  *
  * A plain `new Keyv(new KeyvSqlite('sqlite://models.sqlite'))` reads the same rows; it must not write them.
  * The file is opened at the first operation; a new one is readable to its owner only.
  *
- * @param path a file, or `:memory:`.
+ * @param path a file, or `:memory:`; `sqlite:` and `sqlite://` may stand before it, and a `file:` URL names a file.
+ * @throws RouterError `invalid_request` for anything else, and for an option at fault
  *
  * @example
  * new TeamModelRouter({ storage: sqliteStorage('models.sqlite'), encryptionKeys })
  */
-export function sqliteStorage(path: string, options: SqliteStorageOptions = {}): Storage {
-  const { timeoutMs = 5_000, watchIntervalMs = 200 } = options;
-  const name = path.replace(/^sqlite:\/\//, '');
-  // SQLite takes an empty name for a temporary database.
-  if (name === '')
-    throw new RouterError('invalid_request', 'The path of the SQLite file is empty.', { param: 'path' });
+export function sqliteStorage(path: string, options?: SqliteStorageOptions): Storage {
+  const checks = { timeoutMs: milliseconds, watchIntervalMs: milliseconds };
+  const { timeoutMs = 5_000, watchIntervalMs = 200 } = readOptions(options, checks);
+  const name = fileOf(path);
   // Resolved now: the file is opened later, and the working directory may change in between.
   const file = new SqliteFile(name === inMemory ? inMemory : resolve(name), timeoutMs);
   const changes = new DataVersionWatch(file, watchIntervalMs);
