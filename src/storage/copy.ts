@@ -49,8 +49,7 @@ export async function copyStorage(
   to: Storage,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
-  checkStorage('from', from);
-  checkStorage('to', to);
+  for (const [param, storage] of Object.entries({ from, to })) checkStorage(param, storage);
   const { replace = false, onProgress = () => {}, signal } = options ?? {};
   const operation = signal === undefined ? {} : { signal };
   const versions = new Map<string, Version>();
