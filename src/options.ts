@@ -121,7 +121,8 @@ function storageProblem(given: unknown): string {
   if (typeof given === 'function') return 'must be a storage, not the function that makes one. Call it.';
   if (typeof (given as { then?: unknown } | null | undefined)?.then === 'function')
     return 'must be a storage, not a promise of one. Write await before it.';
-  return `must be a storage, such as memoryStorage(). ${pass}.`;
+  const problem = 'must be a storage, such as memoryStorage()';
+  return given === undefined || given === null ? problem : `${problem}. ${pass}.`;
 }
 
 /** A bad one would fail every call to everybody. */

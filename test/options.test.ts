@@ -39,7 +39,11 @@ describe('new TeamModelRouter', () => {
     ['nothing', undefined, `storage: ${needed}. encryptionKeys: ${keys}.`],
     ['no option', {}, `storage: ${needed}. encryptionKeys: ${keys}.`],
     ['a storage alone', { storage: memoryStorage() }, `encryptionKeys: ${keys}`],
-    ['the address of a storage', { ...good(), storage: 'redis://127.0.0.1' }, `storage: ${needed}`],
+    [
+      'the address of a storage',
+      { ...good(), storage: 'redis://127.0.0.1' },
+      "storage: must be a storage, not an address. Pass sqliteStorage('models.sqlite'), redisStorage(client), postgresStorage(pool), keyvStorage(keyv) or memoryStorage().",
+    ],
     ['null', null, 'options: must be an object'],
     ['a list', [], 'options: must be an object'],
     ['a string', 'models.sqlite', 'options: must be an object'],
