@@ -21,28 +21,40 @@ export class Turn {
   };
 }
 
+/** `null`: the operator. */
+type Team = string | null;
+
+interface Piece {
+  bytes: number;
+  goOn: () => void;
+}
+
 /** Bytes that all calls together look through in one turn of the event loop. */
 const bytesPerTurn = 65_536;
 /** Shorter pieces do not wait behind longer ones. */
 const shortPiece = 4_096;
 
-/** Shares each turn out among those that have something to look through, in the order of coming. */
+/** Shares each turn out among the teams that have something to look through; the pieces of one team in the order of coming. */
 class Share {
   #spent = 0;
-  #waiting: { bytes: number; goOn: () => void }[] = [];
+  /** By team; the one whose turn it is stands first. */
+  readonly #waiting = new Map<Team, Piece[]>();
 
   /** `undefined`: there is room in this turn. */
-  take(bytes: number): Promise<void> | undefined {
-    if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) return this.wait(bytes);
+  take(team: Team, bytes: number): Promise<void> | undefined {
+    if (this.#waiting.size > 0 || !this.#hasRoom(bytes)) return this.wait(team, bytes);
+    this.#begin();
     this.#spend(bytes);
     return undefined;
   }
 
   /** Until a later turn has room. */
-  wait(bytes: number): Promise<void> {
+  wait(team: Team, bytes: number): Promise<void> {
     return new Promise((goOn) => {
-      if (this.#spent === 0 && this.#waiting.length === 0) atEndOfTurn(this.#next);
-      this.#waiting.push({ bytes, goOn });
+      this.#begin();
+      const pieces = this.#waiting.get(team);
+      if (pieces === undefined) this.#waiting.set(team, [{ bytes, goOn }]);
+      else pieces.push({ bytes, goOn });
     });
   }
 
@@ -51,21 +63,26 @@ class Share {
     return this.#spent === 0 || this.#spent + bytes <= bytesPerTurn;
   }
 
+  #begin(): void {
+    if (this.#spent === 0 && this.#waiting.size === 0) atEndOfTurn(this.#next);
+  }
+
   #spend(bytes: number): void {
-    if (this.#spent === 0 && this.#waiting.length === 0) atEndOfTurn(this.#next);
     this.#spent += Math.max(bytes, 1);
   }
 
   readonly #next = (): void => {
     this.#spent = 0;
-    let count = 0;
-    for (const { bytes, goOn } of this.#waiting) {
-      if (!this.#hasRoom(bytes)) break;
-      this.#spent += Math.max(bytes, 1);
-      count += 1;
-      goOn();
+    for (const [team, pieces] of this.#waiting) {
+      const [piece] = pieces;
+      if (piece === undefined || !this.#hasRoom(piece.bytes)) break;
+      this.#spend(piece.bytes);
+      this.#waiting.delete(team);
+      pieces.shift();
+      // Behind the others; this loop comes to it again if there is room.
+      if (pieces.length > 0) this.#waiting.set(team, pieces);
+      piece.goOn();
     }
-    this.#waiting.splice(0, count);
     if (this.#spent > 0) atEndOfTurn(this.#next);
   };
 }
@@ -75,13 +92,13 @@ const long = new Share();
 
 /**
  * Asks for a part of this turn to look through so many bytes. Returns a promise if it is used up: many pieces that come at
- * the same time hold up everybody else no longer than one long one does.
+ * the same time hold up everybody else no longer than one long one does, and one team's do not hold up another's.
  */
-export function turnFor(bytes: number): Promise<void> | undefined {
-  return (bytes <= shortPiece ? short : long).take(bytes);
+export function turnFor(team: Team, bytes: number): Promise<void> | undefined {
+  return (bytes <= shortPiece ? short : long).take(team, bytes);
 }
 
 /** Until a later turn that has room for long work. */
-export function nextTurn(): Promise<void> {
-  return long.wait(bytesPerTurn);
+export function nextTurn(team: Team): Promise<void> {
+  return long.wait(team, bytesPerTurn);
 }

@@ -32,8 +32,8 @@ describe('a turn', () => {
 describe('long work', () => {
   /** How many turns of the event loop pass until all pieces have been looked through, and the order in which they were. */
   async function pass(pieces: readonly number[]): Promise<{ turns: number; order: number[] }> {
-    await nextTurn();
-    await nextTurn();
+    await nextTurn(null);
+    await nextTurn(null);
     let turns = 0;
     let open = true;
     const count = () => {
@@ -43,7 +43,7 @@ describe('long work', () => {
     setImmediate(count);
     const order: number[] = [];
     const lookThrough = async (bytes: number) => {
-      await turnFor(bytes);
+      await turnFor('acme', bytes);
       order.push(bytes);
     };
     await Promise.all(pieces.map(lookThrough));
@@ -62,5 +62,19 @@ describe('long work', () => {
     const long = Array.from({ length: 5 }, () => 1_048_576);
     const { order } = await pass([...long, ...Array.from({ length: 30 }, () => 100)]);
     expect(order.slice(0, 31).filter((bytes) => bytes === 100)).toHaveLength(30);
+  });
+
+  it("one team's many pieces do not hold up another's", async () => {
+    await nextTurn(null);
+    await nextTurn(null);
+    const order: string[] = [];
+    const lookThrough = async (team: string) => {
+      await turnFor(team, 65_536);
+      order.push(team);
+    };
+    const hostile = Array.from({ length: 50 }, () => lookThrough('hostile'));
+    await Promise.all([...hostile, lookThrough('acme')]);
+    expect(order.indexOf('acme')).toBeLessThanOrEqual(2);
+    expect(order).toHaveLength(51);
   });
 });

@@ -14,6 +14,7 @@ export class BodySource {
   readonly #maxBytes: number;
   readonly #length: number | undefined;
   readonly #signal: CallSignal | undefined;
+  readonly #teamId: string | null;
   #ended = false;
 
   /** @param length bytes that the caller has announced */
@@ -22,11 +23,13 @@ export class BodySource {
     maxBytes: number,
     length: number | undefined,
     signal: CallSignal | undefined,
+    teamId: string | null,
   ) {
     this.#iterator = body[Symbol.asyncIterator]();
     this.#maxBytes = maxBytes;
     this.#length = length;
     this.#signal = signal;
+    this.#teamId = teamId;
   }
 
   /** @throws RouterError `request_too_large`, `invalid_request`; the signal's reason if it aborts */
@@ -42,7 +45,7 @@ export class BodySource {
     this.size += next.value.byteLength;
     if (this.size > this.#maxBytes) throw bodyTooLarge(this.#maxBytes);
     if (this.#length !== undefined && this.size > this.#length) throw longerThanAnnounced();
-    await turnFor(next.value.byteLength);
+    await turnFor(this.#teamId, next.value.byteLength);
     return asBuffer(next.value);
   }
 

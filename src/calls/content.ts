@@ -14,6 +14,8 @@ import { keepsAnswer, type ReadBody, statefulFormReason, statefulReason } from '
 
 /** What is known of a call before its body is read. */
 export interface Envelope {
+  /** The caller's; `null`: the operator. */
+  teamId: string | null;
   endpoint: Endpoint;
   method: string;
   contentType: string | null;
@@ -78,13 +80,13 @@ export function readContent(body: string | Uint8Array, envelope: Envelope): Cont
   if (body.length === 0) return emptyContent(endpoint, method);
   const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
   if (!isForm(contentType)) {
-    const read = readJsonBody(bytes, sharedShape(endpoint.id));
+    const read = readJsonBody(bytes, sharedShape(endpoint.id), envelope.teamId);
     return read instanceof Promise
       ? read.then((scan) => new JsonContent(bytes, scan, envelope))
       : new JsonContent(bytes, read, envelope);
   }
   const content = (form: FormBody) => formContent(form, boundaryOf(contentType), envelope);
-  if (bytes.length > longForm) return readLongFormModel(bytes, contentType).then(content);
+  if (bytes.length > longForm) return readLongFormModel(bytes, contentType, envelope.teamId).then(content);
   return content(readFormModel(bytes, contentType));
 }
 

@@ -99,7 +99,7 @@ export class Dispatcher {
     const opening = openBody(given, limits, reservation);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
     const opened = body === given.body ? given : { ...given, body };
-    const read = readRequest(opened, limits);
+    const read = readRequest(opened, limits, caller.teamId);
     const request = read instanceof Promise ? await read : read;
     understood();
     try {

@@ -32,12 +32,16 @@ export function readFormModel(body: Uint8Array, contentType: string): FormBody {
 }
 
 /** Does the same for a long form, in slices, so that other work gets its turn between them. */
-export async function readLongFormModel(body: Uint8Array, contentType: string): Promise<FormBody> {
+export async function readLongFormModel(
+  body: Uint8Array,
+  contentType: string,
+  teamId: string | null = null,
+): Promise<FormBody> {
   const scanner = new FormScanner(contentType);
   const spans = new FormSpans();
   for (let at = 0; at < body.length; at += sliceBytes) {
     const slice = body.subarray(at, at + sliceBytes);
-    await turnFor(slice.length);
+    await turnFor(teamId, slice.length);
     for (const token of scanner.feed(slice)) spans.add(token);
   }
   scanner.end();

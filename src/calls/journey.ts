@@ -121,6 +121,7 @@ export class Journey implements AttemptPlan {
     const stream = asksForStream(this.request);
     const reservation = this.#reservation;
     return receive({
+      teamId: this.caller.teamId,
       deployment,
       response,
       endpoint,

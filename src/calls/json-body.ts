@@ -43,11 +43,16 @@ const shortBody = 16_384;
  *
  * @param bytes UTF-8
  * @param shape the fields that are known to be stateless
+ * @param teamId the caller's team
  * @throws RouterError `invalid_request` if it is no object, nested too deeply, has too many members, or a top-level key
  * stands twice or is forbidden
  */
-export function readJsonBody(bytes: Buffer, shape: Shape | undefined): BodyScan | Promise<BodyScan> {
-  if (bytes.length > shortBody) return readInSlices(bytes, shape);
+export function readJsonBody(
+  bytes: Buffer,
+  shape: Shape | undefined,
+  teamId: string | null = null,
+): BodyScan | Promise<BodyScan> {
+  if (bytes.length > shortBody) return readInSlices(bytes, shape, teamId);
   checkUtf8(bytes, 0, bytes.length);
   return scanBody(bytes, shape);
 }
@@ -59,12 +64,16 @@ export function scanBody(bytes: Buffer, shape?: Shape): BodyScan {
   return scanOf(bytes, reader);
 }
 
-async function readInSlices(bytes: Buffer, shape: Shape | undefined): Promise<BodyScan> {
+async function readInSlices(
+  bytes: Buffer,
+  shape: Shape | undefined,
+  teamId: string | null,
+): Promise<BodyScan> {
   const reader = new BodyReader(bytes, shape);
   const scanner = new JsonScanner(bytes, reader);
   for (let start = 0, at = 0; start < bytes.length; start = at) {
     at = boundary(bytes, start + sliceBytes);
-    await turnFor(at - start);
+    await turnFor(teamId, at - start);
     checkUtf8(bytes, start, at);
     scanner.run(at);
   }

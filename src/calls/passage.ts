@@ -27,13 +27,18 @@ const shortRest = 4_096;
 export class Passage implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
   readonly #course: Course;
+  readonly #teamId: string | null;
   readonly #ready: Uint8Array[] = [];
   readonly #head: Uint8Array[];
   #ended = false;
   #failure: { error: unknown } | undefined;
 
-  /** @param head what has been taken of the source already */
-  constructor(source: ResponseBody, course: Course, head: readonly Uint8Array[] = []) {
+  /**
+   * @param teamId the caller's
+   * @param head what has been taken of the source already
+   */
+  constructor(source: ResponseBody, course: Course, teamId: string | null, head: readonly Uint8Array[] = []) {
+    this.#teamId = teamId;
     this.#source = source;
     this.#course = course;
     this.#head = [...head];
@@ -110,7 +115,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     if (this.#ended) return undefined;
     const [head] = this.#head;
     const bytes = head?.length ?? this.#source.waiting;
-    return bytes === 0 && !this.#source.over ? undefined : turnFor(bytes + this.#course.held);
+    return bytes === 0 && !this.#source.over ? undefined : turnFor(this.#teamId, bytes + this.#course.held);
   }
 
   /** Its caller leaves. Returns whether that changes nothing, because all that matters has come. */

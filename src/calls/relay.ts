@@ -25,6 +25,8 @@ import { tokensOf, usageIn } from './usage.ts';
 export { type End, type Reply, wholeReply } from './response/reply.ts';
 
 export interface Reception {
+  /** The caller's. */
+  teamId: string | null;
   deployment: Deployment;
   response: SignedResponse;
   endpoint: Endpoint;
@@ -105,15 +107,15 @@ function kindReply(
   return readReply(reception, headers, kind, head);
 }
 
-async function refusalReply({ deployment, response, reservation }: Reception): Promise<Reply> {
+async function refusalReply({ teamId, deployment, response, reservation }: Reception): Promise<Reply> {
   const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
   reservation?.take(bytes.byteLength);
-  return refused({ deployment, response }, response.status, bytes, complete);
+  return refused({ teamId, deployment, response }, response.status, bytes, complete);
 }
 
 /** @param complete whether the bytes are all of the error */
 function refused(
-  signed: Pick<Reception, 'deployment' | 'response'>,
+  signed: Pick<Reception, 'teamId' | 'deployment' | 'response'>,
   status: number,
   bytes: Buffer,
   complete = true,
@@ -121,7 +123,7 @@ function refused(
   const redactor = redactorOf(signed);
   const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
   if (bytes.length <= shortError) return reply(redactor.bytes(bytes, complete));
-  return redactor.bytesInSlices(bytes, complete, turnFor).then(reply);
+  return redactor.bytesInSlices(bytes, complete, (length) => turnFor(signed.teamId, length)).then(reply);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
@@ -147,7 +149,7 @@ function eventReply(reception: Reception, headers: Record<string, string>, head:
   return open({
     status: response.status,
     headers: streamHeaders,
-    body: new Passage(response.body, course, head),
+    body: new Passage(response.body, course, reception.teamId, head),
   });
 }
 
@@ -183,7 +185,7 @@ function readWhole(
   }
   if (!complete) return openReply(reception, headers, kind, chunks);
   const bytes = wholeOf(chunks);
-  const turn = turnFor(bytes.length);
+  const turn = turnFor(reception.teamId, bytes.length);
   const covered = () => coverWhole(reception, headers, kind, bytes);
   return turn === undefined ? covered() : turn.then(covered);
 }
@@ -197,13 +199,13 @@ function coverWhole(
   const redactor = redactorOf(reception);
   if (!redactor.isCostly(bytes)) return judgeWhole(reception, headers, kind, bytes, redactor.cover(bytes));
   return redactor
-    .coverInSlices(bytes, turnFor)
+    .coverInSlices(bytes, (length) => turnFor(reception.teamId, length))
     .then((body) => judgeWhole(reception, headers, kind, bytes, body));
 }
 
 /** @param bytes as the provider sent them; `body` is what the caller may see */
 function judgeWhole(
-  { deployment, response, stream, endpoint }: Reception,
+  { teamId, deployment, response, stream, endpoint }: Reception,
   headers: Record<string, string>,
   kind: Kind,
   bytes: Buffer,
@@ -215,7 +217,7 @@ function judgeWhole(
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
-  if (failure !== undefined) return refused({ deployment, response }, failure, bytes);
+  if (failure !== undefined) return refused({ teamId, deployment, response }, failure, bytes);
   if (stream === true && endpoint.streams !== undefined)
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
@@ -251,7 +253,7 @@ function openReply(
       return false;
     },
   };
-  const body = new Passage(reception.response.body, course, head);
+  const body = new Passage(reception.response.body, course, reception.teamId, head);
   return open({ status: reception.response.status, headers, body });
 }
 

@@ -98,7 +98,11 @@ export function referencesOf({ params, content }: ModelRequest): readonly string
  * @throws RouterError `not_found` for a path that is no OpenAI call, `invalid_request` for a body without a readable
  * top level, `request_too_large`
  */
-export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Promise<ModelRequest> {
+export function readRequest(
+  call: Call,
+  limits: BodyLimits,
+  teamId: string | null,
+): ModelRequest | Promise<ModelRequest> {
   const match = matchEndpoint(call.method, call.path);
   if (match === undefined || 'allow' in match) {
     const refused = refusedCall(call.method, call.path);
@@ -118,7 +122,16 @@ export function readRequest(call: Call, limits: BodyLimits): ModelRequest | Prom
   const { body, method, headers, signal, defaultModel, length } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
   const contentType = headers.get('content-type');
-  const envelope = { endpoint, method, contentType, given, pathModel, defaultModel, length };
+  const envelope = {
+    teamId,
+    endpoint,
+    method,
+    contentType,
+    given,
+    pathModel,
+    defaultModel,
+    length,
+  };
   if (!isStream(body)) {
     const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
     if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);

@@ -27,7 +27,7 @@ export async function readStreamedContent(
   limits: BodyLimits,
   signal: CallSignal | undefined,
 ): Promise<Content> {
-  const source = new BodySource(body, limits.maxBodyBytes, envelope.length, signal);
+  const source = new BodySource(body, limits.maxBodyBytes, envelope.length, signal, envelope.teamId);
   try {
     if (isForm(envelope.contentType)) {
       return await readForm(source, envelope.contentType, envelope, limits.maxHeldBytes);

@@ -38,7 +38,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
     const reservation =
       outgoing === undefined ? router.reserveMemory(teamId) : reserveUntilClosed(router, teamId, outgoing);
     try {
-      const body = await bodyOf(route, raw, bindings, { limit: bodyLimit, reservation, stalls });
+      const body = await bodyOf(teamId, route, raw, bindings, { limit: bodyLimit, reservation, stalls });
       const answer = await run(route, credential, request, body);
       if (answer.body instanceof Uint8Array) reservation.take(answer.body.byteLength);
       return answer;
@@ -69,6 +69,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
 }
 
 async function bodyOf(
+  teamId: string | null,
   route: Route,
   raw: Request,
   bindings: NodeBindings,
@@ -77,7 +78,7 @@ async function bodyOf(
   if (route.body === undefined) return undefined;
   checkJsonUnread(raw.headers);
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
-  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn();
+  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn(teamId);
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return readInput(route.body, given, route.readBody);
 }

@@ -48,7 +48,7 @@ export async function listRecords<View>(
 ): Promise<RecordPage<View>> {
   const views: View[] = [];
   const unreadable: UnreadableTeam[] = [];
-  const slices = new Slices();
+  const slices = new Slices(null);
   let next = cursor;
   for (let left = limit; left > 0; ) {
     const size = Math.min(left, atATime);

@@ -10,6 +10,6 @@ const longRecord = 65_536;
  * @throws RouterError `corrupt_record`
  */
 export async function readRecord(text: string, teamId: string | null): Promise<TeamRecord> {
-  if (text.length > longRecord) await nextTurn();
+  if (text.length > longRecord) await nextTurn(teamId);
   return decode(text, teamId);
 }

@@ -23,7 +23,7 @@ export class Readability {
   /** Judges every deployment of a record, and returns those whose secrets do not all open. */
   async unreadableOf(record: TeamRecord): Promise<Set<DeploymentRecord>> {
     const unreadable = new Set<DeploymentRecord>();
-    const slices = new Slices();
+    const slices = new Slices(record.team_id);
     for (const [, pool] of record.pools) {
       for (const deployment of pool.deployments) {
         if (!this.of(record.team_id, deployment)) unreadable.add(deployment);

@@ -132,7 +132,7 @@ export class Rotation {
     signal: AbortSignal | undefined,
   ): Promise<Map<string, string>> {
     const renewed = new Map<string, string>();
-    const slices = new Slices();
+    const slices = new Slices(null);
     for (const [, pool] of record.pools) {
       for (const deployment of pool.deployments) {
         for (const [field, token] of deployment.sealed) {
