@@ -10,7 +10,8 @@ const passed = new Set([
   'retry-after-ms',
   'x-should-retry',
 ]);
-const passedPrefixes = /^(openai-|x-ratelimit-)./;
+/** No digits: a provider could write a key into a name. */
+const passedPrefixes = /^(openai|x-ratelimit)-[a-z_-]{1,48}$/;
 
 const passedTypes =
   /^(application\/([a-z0-9.+-]*\+)?json|application\/x-ndjson|application\/jsonl|text\/event-stream|text\/plain|(audio|image|video|multipart)\/[a-z0-9.+-]+|application\/octet-stream)\s*(;|$)/i;

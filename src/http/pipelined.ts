@@ -27,6 +27,10 @@ export function followConnection(
   outgoing: ServerResponse,
 ): Promise<void> | undefined {
   if (outgoing.socket !== null) return undefined;
+  if (socket.destroyed) {
+    outgoing.destroy();
+    return Promise.resolve();
+  }
   const line = lines.get(socket) ?? newLine(socket);
   line.answers.add(outgoing);
   let begun = line.begun < maxAtOnce - 1 && line.deferred.length === 0;

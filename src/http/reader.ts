@@ -7,6 +7,7 @@ const lastBytesMs = 250;
 
 /** Waits until the reader has taken what was written, or has left; one that takes nothing for too long is cut off. */
 export function drained(outgoing: ServerResponse): Promise<void> {
+  if (outgoing.destroyed || outgoing.closed) return Promise.resolve();
   return new Promise((resolve) => {
     const settle = () => {
       stop();
@@ -20,6 +21,8 @@ export function drained(outgoing: ServerResponse): Promise<void> {
 
 /** Cuts off a reader that does not take the end of an answer, unless the answer closes in time. */
 export function cutOffStalled(outgoing: ServerResponse): void {
+  // It has closed already, and does not do so again.
+  if (outgoing.destroyed || outgoing.closed) return;
   outgoing.once(
     'close',
     cutOffLater(outgoing, () => {}),

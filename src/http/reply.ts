@@ -39,6 +39,11 @@ export function reply(
     return toResponse(webAnswer(status, headers, body, outgoing));
   // The rest of a body that stopped would be read as the next request.
   if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
+  // Its client has left: what was written now would lie in memory, and nothing would tell its end.
+  if (outgoing.destroyed || outgoing.closed) {
+    discard(answer);
+    return alreadySent;
+  }
   if (outgoing.req.method === 'HEAD') return headOf(status, headers, answer, outgoing);
   if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
   // Somebody else may have answered in the meantime, such as a time-out of the application's.
