@@ -11,15 +11,16 @@ export class ListAnswer {
     this.total = total;
   }
 
-  async toAnswer(): Promise<Answer> {
+  /** @param teamId the caller's; `null`: the operator */
+  async toAnswer(teamId: string | null): Promise<Answer> {
     const headers = { 'content-type': 'application/json', 'x-total-count': String(this.total) };
-    return { status: 200, headers, body: Buffer.from(await listText(this.body)) };
+    return { status: 200, headers, body: Buffer.from(await listText(this.body, teamId)) };
   }
 }
 
 /** Returns what `JSON.stringify` does for a list, or an object with lists, written in slices. */
-export async function listText(body: object): Promise<string> {
-  const slices = new Slices();
+export async function listText(body: object, teamId: string | null): Promise<string> {
+  const slices = new Slices(teamId);
   if (Array.isArray(body)) return rowsText(body, slices);
   const fields: string[] = [];
   for (const [name, value] of Object.entries(body)) {

@@ -64,7 +64,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
     }
     const input = { router, credential, body, query, params: request.param() };
     const answered = await route.run(input as never);
-    return answered instanceof ListAnswer ? answered.toAnswer() : jsonAnswer(200, answered);
+    return answered instanceof ListAnswer ? answered.toAnswer(teamId) : jsonAnswer(200, answered);
   }
 }
 

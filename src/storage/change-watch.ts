@@ -74,7 +74,8 @@ export class ChangeWatch {
   async #run(attempted: () => void): Promise<void> {
     let failures = 0;
     while (this.#listeners.size > 0) {
-      const held = await this.#hold(attempted);
+      // A driver that throws at once: nobody waits for this loop, so its rejection would end the process.
+      const held = await this.#hold(attempted).catch(() => false);
       attempted();
       failures = held ? 0 : failures + 1;
       if (this.#listeners.size > 0) await this.#pause(failures);
