@@ -190,6 +190,12 @@ const calls: ClientCall[] = [
     reads: { 'teams.0.team_alias': 'Acme', total: number, page_size: 1, total_pages: number },
   },
   { of: 'POST /team/new', line: 'POST /team/new', body: { team_alias: 'new' }, reads: { team_id: text, team_alias: 'new', models: [], blocked: false, 'litellm_model_table.model_aliases': {} } },
+  {
+    of: 'POST /team/new, with numbers as text in its settings',
+    line: 'POST /team/new',
+    body: { team_alias: null, max_budget: null, settings: { num_retries: '3', timeout: '12.5' } },
+    reads: { team_id: text, 'settings.num_retries': 3, 'settings.timeout': 12.5 },
+  },
   { of: 'POST /team/update', line: 'POST /team/update', body: { team_id: '$team', team_alias: 'New' }, reads: { team_id: '$team', team_alias: 'New', 'data.team_id': '$team', 'data.team_alias': 'New' } },
   {
     of: 'GET /team/info',
