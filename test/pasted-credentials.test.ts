@@ -280,6 +280,41 @@ describe('an id that is sent beside a credential', () => {
   });
 });
 
+describe('a name or an address', () => {
+  it.each([
+    ['model', ' gpt-4o'],
+    ['model', 'openai/gpt-4o '],
+    ['model', '"gpt-4o"'],
+    ['model', 'gpt-4o\u200b'],
+    ['model', '\ufeffgpt-4o'],
+    ['api_base', ' https://example.com/v1'],
+    ['api_base', '"https://example.com/v1"'],
+    ['api_base', 'https://example.com/v1"'],
+    ['api_base', '<https://example.com/v1>'],
+    ['api_base', 'https://example.com/v1>'],
+    ['api_base', 'https://example.com/v1,'],
+    ['api_base', 'https://example.com/v1\u200b'],
+    ['api_base', 'https://exa\u00admple.com/v1'],
+    ['api_base', 'OPENAI_BASE_URL=https://example.com/v1'],
+  ])('%s is refused with what was pasted along: %j', async (field, value) => {
+    const params = {
+      model: 'openai/gpt-4o',
+      api_key: 'sk-0123456789',
+      api_base: 'https://example.com/v1',
+      [field]: value,
+    };
+    for (const { param } of await refusals({ model_name: 'm', litellm_params: params }, false))
+      expect(param).toBe(`litellm_params.${field}`);
+  });
+
+  it('a master key in quotation marks, as from an env file, starts no gateway', () => {
+    for (const quote of ['"', "'", '`'])
+      expect(() => createGateway(router, { masterKey: `${quote}${masterKey}${quote}` })).toThrow(
+        /^masterKey: .*quotation marks/,
+      );
+  });
+});
+
 describe('extra_headers', () => {
   const refused: [what: string, name: string, value: string, says: RegExp][] = [
     ['a line break', 'x-own', `${key}\n`, /line break/],

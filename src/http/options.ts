@@ -32,6 +32,7 @@ const gatewayOptions = z
       .string()
       .min(32, 'must have 32 characters or more')
       .regex(/^[\x21-\x7e]*$/, 'must be visible ASCII without spaces, or no header could carry it')
+      .regex(/^(?!["'`]).*(?<!["'`])$/, 'must be the key alone. Remove the quotation marks around it.')
       .optional(),
     authenticate: z
       .custom<Authenticate>((value) => typeof value === 'function', 'must be a function')

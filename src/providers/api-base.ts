@@ -48,6 +48,10 @@ export function readApiBase(text: string): ApiBase {
   if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
     throw refusal('must be an address that begins with https:// or http://');
   }
+  if (/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(text)) {
+    throw refusal('must not have invisible characters. Copy the address again');
+  }
+  if (/["'`>,;]$/.test(text)) throw refusal('must be the address alone. Remove what is after it');
   const url = new URL(text);
   if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
     throw refusal('must not hold credentials; send them in api_key');

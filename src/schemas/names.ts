@@ -75,10 +75,15 @@ export const publicName = filled(256)
   );
 
 /** What the provider calls a model. */
-export const providerModel = filled(512).refine(
-  (value) => !isPattern(value),
-  'must be one model: patterns with "*" are not supported. Add a model for each, such as openai/gpt-4o.',
-);
+export const providerModel = filled(512)
+  .refine(
+    (value) => !isPattern(value),
+    'must be one model: patterns with "*" are not supported. Add a model for each, such as openai/gpt-4o.',
+  )
+  .refine(
+    (value) => !/^[\s"'`]|[\s"'`,;]$|[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(value),
+    'must be the name alone. Remove spaces, quotation marks and invisible characters around it.',
+  );
 
 const listed = filled(256);
 
