@@ -42,6 +42,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['openai', /^calls\/team-client\.ts$/, ['OpenAI'], 'a client whose fetch is the dispatcher'],
   ['openai', /^is-router-error\.ts$/, ['APIError'], 'a class to compare with'],
   ['node:fs/promises', /^(storage\/sqlite-file|cli\/(key-files|main))\.ts$/, [], 'files'],
+  ['node:url', /^storage\/sqlite\.ts$/, ['fileURLToPath'], 'a path of a URL of a file'],
   [
     '@keyv/sqlite',
     /^storage\/sqlite-driver\.ts$/,

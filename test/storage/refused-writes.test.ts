@@ -85,7 +85,11 @@ describe.skipIf(!hasRedis())('a Redis that refuses writes', () => {
     server = await startRedis(folder, false);
   });
 
-  afterAll(() => server.stop());
+  afterAll(async () => {
+    // It would not end before it has saved, and its folder is gone.
+    await command('CONFIG', 'SET', 'save', '');
+    await server.stop();
+  });
 
   async function command(...words: string[]): Promise<unknown> {
     return (await redisClient(server.url)).sendCommand(words);
