@@ -63,7 +63,7 @@ export function resolveOnly(
   }
   throw new RouterError(
     'invalid_request',
-    `This call needs a model: name one with ?model= or in the header x-team-model. ${listing(directory, caller)}`,
+    `This call needs a model: name one with ?model= or in the header x-team-model. ${listing(caller, names)}`,
     { param: 'model' },
   );
 }
@@ -128,7 +128,7 @@ function mayUse(caller: Caller, publicName: string): boolean {
 
 function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
-  const names = listing(directory, caller);
+  const names = listing(caller, namesOf(directory, caller));
   const message =
     caller.teamId === null
       ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
@@ -137,8 +137,7 @@ function modelNotFound(directory: Directory, caller: Caller, name: string): Rout
 }
 
 /** What the caller may use instead; a caller that may not use what there is is not told that there is nothing. */
-function listing(directory: Directory, caller: Caller): string {
-  const names = namesOf(directory, caller);
+function listing(caller: Caller, names: readonly string[]): string {
   if (names.length === 0)
     return caller.models === undefined ? 'There are none yet.' : 'This key may not call any model.';
   const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));

@@ -23,8 +23,11 @@ beforeAll(async () => {
   await router.createTeam({ team_id: 'two' });
   await router.addSharedModel({ model_name: 'shared', litellm_params: params('shared-model') });
   await router.addModel('one', { model_name: 'mine', litellm_params: params('theirs') });
-  for (const name of ['mine', 'other'])
-    await router.addModel('two', { model_name: name, litellm_params: params(`their-${name}`) });
+  await router.createTeam({ team_id: 'three', models: ['shared'] });
+  for (const team of ['two', 'three']) {
+    for (const name of ['mine', 'other'])
+      await router.addModel(team, { model_name: name, litellm_params: params(`their-${name}`) });
+  }
 });
 beforeEach(() => {
   provider.requests.length = 0;
@@ -128,6 +131,16 @@ describe('only what can serve a call is a candidate', () => {
   ])('%s goes to the only deployment of its own', async (_, path, body) => {
     expect((await call('one', path, body)).status).toBe(200);
     expect(provider.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ['a file list', '/files', undefined],
+    ['a batch', '/batches', { input_file_id: 'f' }],
+    ['a field that is not known to be stateless', '/chat/completions', { messages: [], something: 1 }],
+  ])('%s that has to name one is told only those that can serve it', async (_, path, body) => {
+    const { status, error } = await call('three', path, body);
+    expect(status).toBe(400);
+    expect(error?.message).toContain('There are: "mine", "other".');
   });
 
   it('a call that both can serve has to name one, and the message lists both', async () => {
