@@ -33,6 +33,8 @@ interface Piece {
 const bytesPerTurn = 65_536;
 /** Shorter pieces do not wait behind longer ones. */
 const shortPiece = 4_096;
+/** Most events and answers: to look through one takes less than to count it. */
+const tinyPiece = 1_024;
 
 /** Shares each turn out among the teams that have something to look through; the pieces of one team in the order of coming. */
 class Share {
@@ -95,6 +97,7 @@ const long = new Share();
  * the same time hold up everybody else no longer than one long one does, and one team's do not hold up another's.
  */
 export function turnFor(team: Team, bytes: number): Promise<void> | undefined {
+  if (bytes <= tinyPiece) return undefined;
   return (bytes <= shortPiece ? short : long).take(team, bytes);
 }
 

@@ -98,8 +98,7 @@ export class Dispatcher {
     }
     const opening = openBody(given, limits, reservation);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
-    const opened = body === given.body ? given : { ...given, body };
-    const read = readRequest(opened, limits, caller.teamId);
+    const read = readRequest(given, body, limits, caller.teamId);
     const request = read instanceof Promise ? await read : read;
     understood();
     try {
@@ -107,7 +106,7 @@ export class Dispatcher {
       const found = admission.directory(caller);
       const directory = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
-      const call = controlled(opened, request.content);
+      const call = controlled(given, request.content);
       receipt.tags = request.content.tags;
       const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(directory, caller, name);

@@ -95,11 +95,13 @@ export function referencesOf({ params, content }: ModelRequest): readonly string
 /**
  * Reads a call; a promise only if its body is a stream, or long.
  *
+ * @param body what there is of it once it has been opened
  * @throws RouterError `not_found` for a path that is no OpenAI call, `invalid_request` for a body without a readable
  * top level, `request_too_large`
  */
 export function readRequest(
   call: Call,
+  body: Call['body'],
   limits: BodyLimits,
   teamId: string | null,
 ): ModelRequest | Promise<ModelRequest> {
@@ -119,7 +121,7 @@ export function readRequest(
     const named = name !== undefined;
     return { endpoint, params, query: call.query, name: name ?? call.defaultModel, named, content };
   };
-  const { body, method, headers, signal, defaultModel, length } = call;
+  const { method, headers, signal, defaultModel, length } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
   const contentType = headers.get('content-type');
   const envelope = {

@@ -89,8 +89,10 @@ export class StreamEnding {
   tokens(): Tokens | undefined {
     for (let index = this.#runs.length - 1; index >= 0; index--) {
       const run = this.#runs[index];
-      const at = run?.lastIndexOf('"usage"') ?? -1;
-      if (run === undefined || at === -1) continue;
+      // A search from the end costs several times one from the beginning, which nearly always finds nothing; and each
+      // quotation mark would stop it.
+      if (run?.includes('usage"') !== true) continue;
+      const at = run.lastIndexOf('"usage"');
       const usage = usageIn(run.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
       if (usage !== undefined) return usage;
     }
