@@ -14,6 +14,8 @@ export interface Secret {
 
 /** Bytes that are looked through in one go. */
 const longestAtOnce = 65_536;
+/** The same of an error: few are long, so the code that looks through them is seldom optimised yet. */
+const errorSlice = 16_384;
 /** Up to here a search is too short to be put off. */
 const shortAnswer = 8_192;
 
@@ -53,7 +55,7 @@ export class Redactor {
     const matcher = this.#all();
     const scan: Scan = { marks: undefined, openFrom: 0 };
     for (let end = 0; end < bytes.length; ) {
-      end = Math.min(end + longestAtOnce, bytes.length);
+      end = Math.min(end + errorSlice, bytes.length);
       const start = scan.openFrom;
       await turnFor(end - start);
       const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
@@ -63,6 +65,7 @@ export class Redactor {
       }
       scan.openFrom = Math.max(start + openFrom, end - maxHeldBytes);
     }
+    await turnFor(bytes.length);
     return this.#redacted(bytes, scan, complete);
   }
 
