@@ -14,7 +14,7 @@ export interface Secret {
 
 /** Bytes that are looked through in one go. */
 const longestAtOnce = 65_536;
-/** The same of an error: few are long, so the code that looks through them is seldom optimised yet. */
+/** The same of an error: few are long, so the code that looks through them is seldom optimised yet. Each takes a whole turn. */
 const errorSlice = 16_384;
 /** Up to here a search is too short to be put off. */
 const shortAnswer = 8_192;
@@ -57,7 +57,7 @@ export class Redactor {
     for (let end = 0; end < bytes.length; ) {
       end = Math.min(end + errorSlice, bytes.length);
       const start = scan.openFrom;
-      await turnFor(end - start);
+      await turnFor(Math.max(end - start, longestAtOnce));
       const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
       if (marks !== undefined) {
         scan.marks ??= new Uint8Array(bytes.length);
