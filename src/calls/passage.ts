@@ -1,5 +1,6 @@
 import type { ResponseBody } from '../egress/response-body.ts';
 import { turnFor } from '../turn.ts';
+import { sizeOf } from './response/head.ts';
 
 /** What a passage does with the chunks, and with their end. */
 export interface Course {
@@ -42,7 +43,13 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#source = source;
     this.#course = course;
     this.#head = [...head];
-    source.whenBroken(() => void this.#breakOff());
+    source.whenBroken(() => {
+      // Nobody waits for it: its rejection would end the process.
+      this.#breakOff().catch((error: unknown) => {
+        this.#ended = true;
+        this.#fail(error);
+      });
+    });
     source.whenLeft(() => this.#leave());
   }
 
@@ -120,7 +127,8 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
 
   /** Its caller leaves. Returns whether that changes nothing, because all that matters has come. */
   #leave(): boolean {
-    if (this.#source.waiting + this.#course.held <= shortRest) while (!this.#ended && this.#advance());
+    const unread = sizeOf(this.#head) + this.#source.waiting + this.#course.held;
+    if (unread <= shortRest) while (!this.#ended && this.#advance());
     if (this.#ended) return true;
     if (!this.#course.finished()) return false;
     this.#ended = true;

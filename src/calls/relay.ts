@@ -45,8 +45,6 @@ export interface Reception {
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
 const errorBodyLimit = 262_144;
-/** Longer errors are looked through in slices, one a turn of the event loop. */
-const shortError = 8_192;
 
 /**
  * Turns a provider's response into the caller's answer; a promise only if more of it has to come first.
@@ -122,8 +120,8 @@ function refused(
 ): Reply | Promise<Reply> {
   const redactor = redactorOf(signed);
   const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
-  if (bytes.length <= shortError) return reply(redactor.bytes(bytes, complete));
-  return redactor.bytesInSlices(bytes, complete, (length) => turnFor(signed.teamId, length)).then(reply);
+  const redacted = redactor.bytesInTurns(bytes, complete, (length) => turnFor(signed.teamId, length));
+  return redacted instanceof Promise ? redacted.then(reply) : reply(redacted);
 }
 
 function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
@@ -196,11 +194,9 @@ function coverWhole(
   kind: Kind,
   bytes: Buffer,
 ): Reply | Promise<Reply> {
-  const redactor = redactorOf(reception);
-  if (!redactor.isCostly(bytes)) return judgeWhole(reception, headers, kind, bytes, redactor.cover(bytes));
-  return redactor
-    .coverInSlices(bytes, (length) => turnFor(reception.teamId, length))
-    .then((body) => judgeWhole(reception, headers, kind, bytes, body));
+  const covered = redactorOf(reception).coverInTurns(bytes, (length) => turnFor(reception.teamId, length));
+  const judge = (body: Buffer) => judgeWhole(reception, headers, kind, bytes, body);
+  return covered instanceof Promise ? covered.then(judge) : judge(covered);
 }
 
 /** @param bytes as the provider sent them; `body` is what the caller may see */

@@ -10,6 +10,7 @@ import { drainedEvent, hasEnded, type NodeBindings } from './bindings.ts';
 import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from './body.ts';
 import { serverEnding } from './drain.ts';
 import type { Credential, Permission } from './permissions.ts';
+import { isOver } from './reader.ts';
 import { headersOf } from './request-headers.ts';
 import type { StallWatch } from './stall-watch.ts';
 
@@ -108,7 +109,7 @@ export function reserveUntilClosed(
   outgoing: ServerResponse,
 ): MemoryReservation {
   const reservation = router.reserveMemory(teamId);
-  if (outgoing.closed || outgoing.destroyed) reservation.release();
+  if (isOver(outgoing)) reservation.release();
   else outgoing.on('close', () => reservation.release());
   return reservation;
 }
@@ -135,7 +136,7 @@ export function leaving(outgoing: ServerResponse): CallSignal {
       signal.abort(new DOMException('The client left.', 'AbortError'));
   };
   // Who has left while the credential was looked up is not waited for.
-  if (outgoing.closed || outgoing.destroyed) left();
+  if (isOver(outgoing)) left();
   else outgoing.on('close', left);
   return signal;
 }

@@ -5,9 +5,14 @@ const longestStallMs = 120_000;
 /** Milliseconds that a client has to take the last bytes before its connection is reset, which may drop them. */
 const lastBytesMs = 250;
 
+/** Whether an answer is written or its client has left: no 'close' follows. */
+export function isOver({ closed, destroyed }: ServerResponse): boolean {
+  return closed || destroyed;
+}
+
 /** Waits until the reader has taken what was written, or has left; one that takes nothing for too long is cut off. */
 export function drained(outgoing: ServerResponse): Promise<void> {
-  if (outgoing.destroyed || outgoing.closed) return Promise.resolve();
+  if (isOver(outgoing)) return Promise.resolve();
   return new Promise((resolve) => {
     const settle = () => {
       stop();
@@ -21,8 +26,7 @@ export function drained(outgoing: ServerResponse): Promise<void> {
 
 /** Cuts off a reader that does not take the end of an answer, unless the answer closes in time. */
 export function cutOffStalled(outgoing: ServerResponse): void {
-  // It has closed already, and does not do so again.
-  if (outgoing.destroyed || outgoing.closed) return;
+  if (isOver(outgoing)) return;
   outgoing.once(
     'close',
     cutOffLater(outgoing, () => {}),
@@ -112,7 +116,8 @@ export function heldByReader(
         if (next.done === true) return next;
         timer = setTimeout(() => {
           outgoing?.destroy();
-          void leave();
+          // What it rejects with has no reader either.
+          leave().catch(() => {});
         }, longestStallMs).unref();
         return next;
       } catch (error) {

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type Answer, discard } from '../calls/answer.ts';
 import { toResponse } from '../calls/response.ts';
 import type { NodeBindings } from './bindings.ts';
-import { breakOff, cutOffStalled, drained, heldByReader } from './reader.ts';
+import { breakOff, cutOffStalled, drained, heldByReader, isOver } from './reader.ts';
 
 /**
  * Bytes that are written at a time: an answer that is larger is written as its reader takes it, so that a reader that
@@ -40,7 +40,7 @@ export function reply(
   // The rest of a body that stopped would be read as the next request.
   if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
   // Its client has left: what was written now would lie in memory, and nothing would tell its end.
-  if (outgoing.destroyed || outgoing.closed) {
+  if (isOver(outgoing)) {
     discard(answer);
     return alreadySent;
   }

@@ -17,7 +17,7 @@ const longestAtOnce = 65_536;
 /** The same of an error: few are long, so the code that looks through them is seldom optimised yet. Each takes a whole turn. */
 const errorSlice = 16_384;
 /** Up to here a search is too short to be put off. */
-const shortAnswer = 8_192;
+const shortSearch = 8_192;
 
 type TurnFor = (bytes: number) => Promise<void> | undefined;
 
@@ -50,8 +50,13 @@ export class Redactor {
     return this.#redacted(bytes, this.#all().scan(bytes), complete);
   }
 
-  /** The same as `bytes`, slice by slice. @param turnFor waits until so many bytes may be looked through */
-  async bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TurnFor): Promise<Buffer> {
+  /** The same as `bytes`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
+  bytesInTurns(bytes: Buffer, complete: boolean, turnFor: TurnFor): Buffer | Promise<Buffer> {
+    if (bytes.length <= shortSearch) return this.bytes(bytes, complete);
+    return this.#bytesInSlices(bytes, complete, turnFor);
+  }
+
+  async #bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TurnFor): Promise<Buffer> {
     const matcher = this.#all();
     const scan: Scan = { marks: undefined, openFrom: 0 };
     for (let end = 0; end < bytes.length; ) {
@@ -84,13 +89,13 @@ export class Redactor {
     return this.#mayHold(bytes) ? covered(bytes, this.#forAnswers().scan(bytes).marks) : bytes;
   }
 
-  /** Whether `cover` would have to look through all of it, which takes time in proportion to its length. */
-  isCostly(bytes: Buffer): boolean {
-    return bytes.length > shortAnswer && this.#mayHold(bytes);
+  /** The same as `cover`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
+  coverInTurns(bytes: Buffer, turnFor: TurnFor): Buffer | Promise<Buffer> {
+    if (bytes.length <= shortSearch) return this.cover(bytes);
+    return this.#mayHold(bytes) ? this.#coverInSlices(bytes, turnFor) : bytes;
   }
 
-  /** The same as `cover`, slice by slice. @param turnFor waits until so many bytes may be looked through */
-  async coverInSlices(bytes: Buffer, turnFor: TurnFor): Promise<Buffer> {
+  async #coverInSlices(bytes: Buffer, turnFor: TurnFor): Promise<Buffer> {
     const stream = this.stream(false);
     const out: Uint8Array[] = [];
     for (let at = 0; at < bytes.length; at += longestAtOnce) {

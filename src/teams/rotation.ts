@@ -1,9 +1,9 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import { RouterError } from '../errors.ts';
 import { keyIdOf } from '../secrets/envelope.ts';
 import type { KeyRing } from '../secrets/keyring.ts';
 import type { Storage } from '../storage/storage.ts';
+import { nextTurn } from '../turn.ts';
 import { hasMethods, parseOptions } from '../validation.ts';
 import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './record.ts';
 import type { Registry } from './registry.ts';
@@ -80,7 +80,7 @@ export class Rotation {
       progress.records += 1;
       onProgress?.({ ...progress });
       // A storage in memory would not let anybody else run meanwhile.
-      await turn();
+      await nextTurn(null);
     }
     return progress;
   }

@@ -26,7 +26,7 @@ async function readOn(body: ResponseBody, first: ReturnType<ResponseBody['upTo']
   }
 }
 
-export function sizeOf(chunks: readonly Buffer[]): number {
+export function sizeOf(chunks: readonly Uint8Array[]): number {
   let size = 0;
   for (const chunk of chunks) size += chunk.length;
   return size;

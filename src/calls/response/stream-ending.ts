@@ -93,6 +93,7 @@ export class StreamEnding {
       // quotation mark would stop it.
       if (run?.includes('usage"') !== true) continue;
       const at = run.lastIndexOf('"usage"');
+      if (at === -1) continue;
       const usage = usageIn(run.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
       if (usage !== undefined) return usage;
     }
