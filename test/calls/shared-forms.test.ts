@@ -5,12 +5,12 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { boundary, part } from '../fixtures/form-part.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
 
 // What a shared deployment serves of forms: fields that are known to be stateless, and nothing else.
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
-const boundary = 'a-boundary-0123456789abcdef';
 const contentType = `multipart/form-data; boundary=${boundary}`;
 const forms = ['/images/edits', '/images/variations', '/audio/transcriptions', '/audio/translations'];
 
@@ -51,12 +51,6 @@ afterAll(async () => {
   await provider.close();
 });
 
-const part = (name: string, value: string | Buffer, more = '') =>
-  Buffer.concat([
-    Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n`),
-    Buffer.from(value),
-    Buffer.from('\r\n'),
-  ]);
 const fileName = (path: string) => (path.includes('audio') ? 'file' : 'image');
 const closing = Buffer.from(`--${boundary}--\r\n`);
 const file = (size = 100, name = 'file') => part(name, Buffer.alloc(size, 'x'), '; filename="a.bin"');

@@ -8,9 +8,9 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ExactProvider, type ExactRequest, exactProvider } from '../fixtures/exact-provider.ts';
+import { boundary, part } from '../fixtures/form-part.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
-const boundary = 'a-boundary-0123456789abcdef';
 const form = `multipart/form-data; boundary=${boundary}`;
 const theirs: Record<string, string> = {
   mine: 'a-longer-name-of-theirs',
@@ -53,12 +53,6 @@ afterEach(() => {
   provider.requests.length = 0;
 });
 
-const part = (name: string, value: string | Buffer, more = '') =>
-  Buffer.concat([
-    Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n`),
-    Buffer.from(value),
-    Buffer.from('\r\n'),
-  ]);
 /** A body that has a length and is read in pieces. */
 const blobOf = (body: Buffer) => {
   const pieces: Uint8Array<ArrayBuffer>[] = [];

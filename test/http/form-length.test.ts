@@ -7,6 +7,7 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { formParsers } from '../fixtures/form-parsers.ts';
+import { boundary, part } from '../fixtures/form-part.ts';
 import {
   type RecordedRequest,
   type RecordingProvider,
@@ -15,7 +16,6 @@ import {
 } from '../fixtures/recording-provider.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
-const boundary = 'a-boundary-0123456789abcdef';
 const contentType = `multipart/form-data; boundary=${boundary}`;
 
 let provider: RecordingProvider;
@@ -54,12 +54,6 @@ afterEach(() => {
   provider.requests.length = 0;
 });
 
-const part = (name: string, value: string | Buffer, more = '') =>
-  Buffer.concat([
-    Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n`),
-    Buffer.from(value),
-    Buffer.from('\r\n'),
-  ]);
 const closing = Buffer.from(`--${boundary}--\r\n`);
 const file = (size: number) => part('file', Buffer.alloc(size, 'x'), '; filename="a.wav"');
 
