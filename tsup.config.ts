@@ -1,17 +1,9 @@
 import { defineConfig } from 'tsup';
+import { packageEntries } from './package-entries.ts';
 
 export default defineConfig({
   entry: {
-    index: 'src/index.ts',
-    'storage/keyv': 'src/storage/keyv.ts',
-    'storage/sqlite': 'src/storage/sqlite.ts',
-    'storage/redis': 'src/storage/redis.ts',
-    'storage/postgres': 'src/storage/postgres.ts',
-    testing: 'src/storage/conformance.ts',
-    'http/index': 'src/http/gateway.ts',
-    'http/node': 'src/http/node.ts',
-    'http/express': 'src/http/express.ts',
-    'http/fastify': 'src/http/fastify.ts',
+    ...Object.fromEntries(Object.values(packageEntries).map(({ output, source }) => [output, source])),
     'cli/main': 'src/cli/main.ts',
   },
   format: ['esm', 'cjs'],

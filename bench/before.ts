@@ -17,7 +17,7 @@ export interface Before {
 /**
  * Checks the commit out beside the repository and builds the scripts there.
  *
- * @param names of scripts that use the public API only; they and what they import are copied over the older ones
+ * @param names of scripts that import the package by its name; they and what they import are copied over the older ones
  */
 export function buildBefore(
   commit: string,

@@ -1,5 +1,5 @@
 /** In-process calls in a process of their own: as many as the parent asks for, one after the other. argv: the upstream's URL */
-import { generateEncryptionKey, memoryStorage, TeamModelRouter } from '../src/index.ts';
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 
 const [, , upstream = ''] = process.argv;
 const router = new TeamModelRouter({

@@ -3,9 +3,9 @@
  * It also runs from an older commit's sources, so that one run compares both.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { createGateway } from '../src/http/gateway.ts';
-import { serveGateway } from '../src/http/node.ts';
-import { generateEncryptionKey, memoryStorage, TeamModelRouter } from '../src/index.ts';
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { createGateway } from 'team-model-router/http';
+import { serveGateway } from 'team-model-router/http/node';
 
 /** What the parent asks for; every message is answered with one. */
 export type Question = 'reset' | 'report';

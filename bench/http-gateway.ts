@@ -1,7 +1,8 @@
 /** The gateway on Node over storage in memory, with one team, one key and one model. argv: the upstream's URL, the port of nothing */
-import { createGateway } from '../src/http/gateway.ts';
-import { serveGateway } from '../src/http/node.ts';
-import { generateEncryptionKey, memoryStorage, TeamModelRouter } from '../src/index.ts';
+
+import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { createGateway } from 'team-model-router/http';
+import { serveGateway } from 'team-model-router/http/node';
 import { answerToParent } from './http-child.ts';
 
 const [, , upstream = ''] = process.argv;

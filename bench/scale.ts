@@ -10,12 +10,12 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { generateEncryptionKey, TeamModelRouter } from '../src/index.ts';
+import { generateEncryptionKey, TeamModelRouter } from 'team-model-router';
 import { KeyRing } from '../src/secrets/keyring.ts';
-import { postgresStorage, postgresTableSql } from '../src/storage/postgres.ts';
-import { newVersion } from '../src/storage/version.ts';
-import { insertDeployment, makeDeployment } from '../src/teams/models.ts';
-import { encode, modelPointerKey, newRecord, recordKey } from '../src/teams/record.ts';
+import { postgresStorage, postgresTableSql } from '../src/storage/postgres/index.ts';
+import { newVersion } from '../src/storage/support/version.ts';
+import { insertDeployment, makeDeployment } from '../src/teams/management/edit-model.ts';
+import { encode, modelPointerKey, newRecord, recordKey } from '../src/teams/records/team-record.ts';
 import { startPostgres } from '../test/fixtures/postgres-server.ts';
 
 const sizes = { small: 1_000, large: 100_000 };

@@ -1,12 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import type { Receipt } from './calls/receipt.ts';
+import type { Receipt } from './calls/receipt/receipt.ts';
 import { entryProblem } from './egress/allow-list.ts';
 import type { Lookup } from './egress/connector.ts';
-import { isLogger, type Logger } from './log.ts';
+import { isLogger, type Logger } from './logger.ts';
+import { hasMethods, parseOptions } from './schemas/parse.ts';
 import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
-import { hasMethods, parseOptions } from './validation.ts';
 
 /** What a `TeamModelRouter` is made of. */
 export interface RouterOptions {

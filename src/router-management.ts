@@ -1,14 +1,14 @@
-import type { Caller } from './calls/resolve.ts';
-import type { Rooms } from './compose.ts';
-import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas.ts';
-import type { Actor, ModelOptions } from './teams/actor.ts';
-import type { KeyList, KeyPage } from './teams/key-management.ts';
-import type { KeyRegeneration } from './teams/key-regeneration.ts';
+import type { Caller } from './calls/routing/resolve.ts';
+import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas/bodies.ts';
+import type { Rooms } from './services.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
-import type { KeyView, NewKey } from './teams/keys.ts';
-import type { ModelGroupList } from './teams/model-groups.ts';
-import { checkTeamId, type ListTeamsOptions, type TeamPage } from './teams/team-management.ts';
-import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/views.ts';
+import type { Actor, ModelOptions } from './teams/management/actor.ts';
+import type { KeyView, NewKey } from './teams/management/edit-key.ts';
+import type { KeyRegeneration } from './teams/management/key-regeneration.ts';
+import type { KeyList, KeyPage } from './teams/management/key-service.ts';
+import type { ModelGroupList } from './teams/management/model-groups.ts';
+import { checkTeamId, type ListTeamsOptions, type TeamPage } from './teams/management/team-service.ts';
+import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/management/views.ts';
 
 /** Manages teams, models and keys: the methods of a router that send no calls. */
 export abstract class RouterManagement {

@@ -1,20 +1,20 @@
 import type { OpenAI } from 'openai';
 import type { Answer } from './calls/answer.ts';
-import type { TeamChatCompletion } from './calls/chat-completion.ts';
-import type { MemoryReservation } from './calls/memory-budget.ts';
-import type { Call } from './calls/request.ts';
-import type { Caller } from './calls/resolve.ts';
-import { makeTeamClient } from './calls/team-client.ts';
-import { callDefaults, type TeamCallOptions, teamFetch } from './calls/team-fetch.ts';
-import type { TeamHealth } from './calls/team-health.ts';
-import type { TestResult } from './calls/test-call.ts';
-import { compose, type Rooms } from './compose.ts';
+import type { Call } from './calls/call.ts';
+import type { Caller } from './calls/routing/resolve.ts';
+import type { TeamHealth } from './calls/routing/team-health.ts';
+import type { TestResult } from './calls/upstream/test-answer.ts';
+import type { TeamChatCompletion } from './client/chat-completion.ts';
+import { makeTeamClient } from './client/team-client.ts';
+import { callDefaults, type TeamCallOptions, teamFetch } from './client/team-fetch.ts';
+import type { MemoryReservation } from './memory-budget.ts';
 import type { CloseOptions, RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
-import type { ModelBody } from './schemas.ts';
-import type { Actor } from './teams/actor.ts';
-import type { RotationOptions, RotationProgress } from './teams/rotation.ts';
-import { checkTeamId } from './teams/team-management.ts';
+import type { ModelBody } from './schemas/bodies.ts';
+import { compose, type Rooms } from './services.ts';
+import type { Actor } from './teams/management/actor.ts';
+import { checkTeamId } from './teams/management/team-service.ts';
+import type { RotationOptions, RotationProgress } from './teams/records/key-rotation.ts';
 
 /**
  * Keeps each team's own models and provider keys, and sends every OpenAI call of a team out with that team's key

@@ -2,85 +2,51 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { packageEntries } from '../package-entries.ts';
 
-const source = fileURLToPath(new URL('../src', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const source = join(root, 'src');
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts'))
   .map((file) => ({ file, text: readFileSync(join(source, file), 'utf8') }));
 
-/** What each room may import; the files that stand outside of a room are rooms of their own. */
-const below: Record<string, readonly string[]> = {
-  'index.ts': [
-    'router.ts',
-    'log.ts',
-    'calls',
-    'secrets',
-    'storage',
-    'teams',
-    'errors.ts',
-    'options.ts',
-    'schemas.ts',
-    'is-router-error.ts',
-  ],
-  'router.ts': ['router-management.ts', 'compose.ts', 'calls', 'teams', 'options.ts', 'schemas.ts'],
-  'router-management.ts': ['compose.ts', 'calls', 'teams', 'schemas.ts'],
-  'compose.ts': ['calls', 'teams', 'secrets', 'egress', 'storage', 'options.ts', 'schemas.ts', 'log.ts'],
-  http: [
-    'router.ts',
-    'calls',
-    'teams',
-    'schemas.ts',
-    'schemas',
-    'validation.ts',
-    'log.ts',
-    'turn.ts',
-    'errors.ts',
-  ],
-  cli: ['http', 'index.ts', 'storage', 'did-you-mean.ts', 'errors.ts'],
-  'options.ts': ['calls', 'egress', 'secrets', 'storage', 'validation.ts', 'log.ts'],
-  'is-router-error.ts': ['errors.ts'],
-  calls: [
-    'teams',
-    'providers',
-    'egress',
-    'storage',
-    'schemas',
-    'validation.ts',
-    'log.ts',
-    'redact',
-    'turn.ts',
-    'errors.ts',
-  ],
-  teams: [
-    'secrets',
-    'providers',
-    'egress',
-    'storage',
-    'redact',
-    'turn.ts',
-    'errors.ts',
-    'schemas.ts',
-    'schemas',
-    'validation.ts',
-    'values.ts',
-  ],
-  secrets: ['errors.ts'],
-  providers: ['errors.ts', 'did-you-mean.ts'],
-  egress: ['turn.ts', 'errors.ts'],
-  storage: ['errors.ts'],
-  'schemas.ts': ['schemas', 'values.ts'],
-  schemas: ['values.ts'],
-  'validation.ts': ['did-you-mean.ts', 'errors.ts', 'issue-words.ts'],
-  'did-you-mean.ts': [],
-  'issue-words.ts': [],
-  'values.ts': [],
-  'turn.ts': [],
-  'log.ts': ['redact', 'errors.ts'],
-  'errors.ts': ['redact'],
-  redact: ['values.ts'],
-};
+/** The levels of src/, from the entries down: a folder or file imports only from levels below its own. */
+const levels = [
+  ['cli'],
+  ['index.ts', 'testing.ts', 'http'],
+  ['router.ts'],
+  ['router-management.ts'],
+  ['services.ts'],
+  ['options.ts'],
+  ['client'],
+  ['is-router-error.ts'],
+  ['calls'],
+  ['teams'],
+  ['memory-budget.ts', 'open-work.ts', 'providers', 'egress', 'secrets', 'storage'],
+  ['schemas', 'logger.ts', 'tick-batch.ts'],
+  ['errors.ts', 'did-you-mean.ts'],
+  ['redact'],
+];
 
-const roomOf = (file: string) => file.split('/')[0] ?? file;
+/** The levels of calls/, by the stages of a call. */
+const callLevels = [
+  ['dispatcher.ts'],
+  ['call-context.ts'],
+  ['attempts'],
+  ['response'],
+  ['routing'],
+  ['affinity'],
+  ['read-request.ts'],
+  ['upstream'],
+  ['body'],
+  ['call.ts'],
+  ['form'],
+  ['json'],
+  ['receipt'],
+  ['endpoints'],
+  ['abort'],
+  ['answer.ts'],
+];
 
 function importsOf(file: string, text: string): string[] {
   const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(
@@ -89,30 +55,73 @@ function importsOf(file: string, text: string): string[] {
   return specifiers.map((specifier) => relative(source, resolve(source, file, '..', specifier)));
 }
 
+const imports = new Map(files.map(({ file, text }) => [file, importsOf(file, text)]));
+
+/** Returns "a imports b" for each import below `folder` that does not go down a level. */
+function upward(folder: string, order: string[][]): string[] {
+  const entryOf = (file: string) => file.slice(folder.length).split('/')[0] ?? '';
+  const levelOf = (file: string) => order.findIndex((level) => level.includes(entryOf(file)));
+  const found: string[] = [];
+  for (const [file, targets] of imports) {
+    if (!file.startsWith(folder)) continue;
+    expect(levelOf(file), `a new entry: ${file}`).toBeGreaterThanOrEqual(0);
+    for (const target of targets) {
+      if (!target.startsWith(folder) || entryOf(target) === entryOf(file)) continue;
+      if (levelOf(target) <= levelOf(file)) found.push(`${file} imports ${target}`);
+    }
+  }
+  return found;
+}
+
+/** Returns the files that import each other in a circle, types included. */
+function cycles(): string[][] {
+  const found: string[][] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: string[]) => {
+    const start = path.indexOf(file);
+    if (start >= 0) found.push(path.slice(start));
+    if (done.has(file) || start >= 0) return;
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const { file } of files) visit(file, []);
+  return found;
+}
+
 /** Without the lines that are comments, and the imports of types. */
 const withoutComments = (text: string) => text.replace(/^\s*(\/?\*|\/\/).*$|^import type .*$/gm, '');
 
-describe('the house', () => {
-  it.each(files.map(({ file, text }) => [file, text] as const))(
-    '%s imports only what is below it',
-    (file, text) => {
-      const room = roomOf(file);
-      const allowed = below[room];
-      expect(allowed, `a new room: ${room}`).toBeDefined();
-      for (const imported of importsOf(file, text)) {
-        const target = roomOf(imported);
-        expect([room, ...(allowed ?? [])], `${file} imports ${imported}`).toContain(target);
-      }
-    },
-  );
-
-  it('calls never reach the registry', () => {
-    for (const { file, text } of files.filter(({ file }) => file.startsWith('calls/'))) {
-      expect(importsOf(file, text), file).not.toContain('teams/registry.ts');
-    }
+describe('the layout of src/', () => {
+  it('imports point down', () => {
+    expect(upward('', levels)).toEqual([]);
   });
 
-  it('nothing but the command prints', () => {
+  it('imports within calls/ point down', () => {
+    expect(upward('calls/', callLevels)).toEqual([]);
+  });
+
+  it('no files import each other in a circle', () => {
+    expect(cycles()).toEqual([]);
+  });
+
+  it('a folder has at most 16 entries', () => {
+    const entries = new Map<string, Set<string>>();
+    for (const { file } of files) {
+      const path = file.split('/');
+      for (let depth = 1; depth < path.length; depth++) {
+        const folder = path.slice(0, depth).join('/');
+        entries.set(folder, (entries.get(folder) ?? new Set()).add(path[depth] ?? ''));
+      }
+    }
+    expect([...entries].filter(([, names]) => names.size > 16).map(([folder]) => folder)).toEqual([]);
+  });
+
+  it('calls never import the record store', () => {
+    for (const [file, targets] of imports)
+      if (file.startsWith('calls/')) expect(targets, file).not.toContain('teams/records/record-store.ts');
+  });
+
+  it('only the command prints', () => {
     const prints = /\bconsole\b|process\.(stdout|stderr|emitWarning)|\bdebugger\b/;
     for (const { file, text } of files) {
       if (file.startsWith('cli/')) continue;
@@ -120,7 +129,35 @@ describe('the house', () => {
     }
   });
 
-  it('no file is over 300 lines', () => {
-    for (const { file, text } of files) expect(text.split('\n').length, file).toBeLessThanOrEqual(301);
+  it('no file is over 300 lines, and half of them have at most 100', () => {
+    const lengths = files.map(({ file, text }) => ({ file, lines: text.trimEnd().split('\n').length }));
+    expect(lengths.filter(({ lines }) => lines > 300)).toEqual([]);
+    const sorted = lengths.map(({ lines }) => lines).sort((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThanOrEqual(100);
+  });
+});
+
+describe('the package entries', () => {
+  const read = (name: string) => JSON.parse(readFileSync(join(root, name), 'utf8'));
+
+  it('are the exports of package.json', () => {
+    const { './package.json': own, ...exports } = read('package.json').exports;
+    expect(own).toBe('./package.json');
+    const built = Object.entries(packageEntries).map(([subpath, { output }]) => [
+      subpath,
+      {
+        import: { types: `./dist/${output}.d.ts`, default: `./dist/${output}.js` },
+        require: { types: `./dist/${output}.d.cts`, default: `./dist/${output}.cjs` },
+      },
+    ]);
+    expect(exports).toEqual(Object.fromEntries(built));
+  });
+
+  it('are the paths of tsconfig.json', () => {
+    const paths = Object.entries(packageEntries).map(([subpath, { source: file }]) => [
+      `team-model-router${subpath.slice(1)}`,
+      [`./${file}`],
+    ]);
+    expect(read('tsconfig.json').compilerOptions.paths).toEqual(Object.fromEntries(paths));
   });
 });

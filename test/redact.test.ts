@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, RouterError, TeamModelRouter } from 'team-model-router';
 import { expect, it } from 'vitest';
 import { redactCredentials } from '../src/redact/credential-patterns.ts';
+import { mask } from '../src/redact/mask.ts';
 import { Redactor } from '../src/redact/redactor.ts';
-import { mask } from '../src/values.ts';
 import { recordingProvider } from './fixtures/recording-provider.ts';
 
 const secret = 'q"u\\o/te+d k&y-9f3a';

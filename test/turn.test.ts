@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { nextTurn, Turn, turnFor } from '../src/turn.ts';
+import { nextTurn, Turn, turnFor } from '../src/tick-batch.ts';
 
 afterEach(() => void vi.useRealTimers());
 

@@ -9,7 +9,7 @@ import {
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 // The gateway's own table: a route that it does not name does not exist.
-import { type Entry, surface } from '../src/http/surface.ts';
+import { type Entry, surface } from '../src/http/routes/route-table.ts';
 import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
 import { routerMethods } from './fixtures/router-methods.ts';
 

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
-import { postgresStorage } from '../storage/postgres.ts';
-import { redisStorage } from '../storage/redis.ts';
-import { sqliteStorage } from '../storage/sqlite.ts';
+import { postgresStorage } from '../storage/postgres/index.ts';
+import { redisStorage } from '../storage/redis/index.ts';
+import { sqliteStorage } from '../storage/sqlite/index.ts';
 import type { Storage } from '../storage/storage.ts';
 import { UsageError } from './arguments.ts';
 

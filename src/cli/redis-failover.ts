@@ -1,5 +1,5 @@
 import { createClient } from 'redis';
-import type { RedisClientLike } from '../storage/redis.ts';
+import type { RedisClientLike } from '../storage/redis/index.ts';
 
 type Client = ReturnType<typeof connectTo>;
 

@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.ts';
+import { serveGateway } from '../http/adapters/node.ts';
 import { createGateway } from '../http/gateway.ts';
-import { serveGateway } from '../http/node.ts';
 import { type EncryptionKey, type Logger, type Storage, TeamModelRouter } from '../index.ts';
 import type { ServeSettings } from './arguments.ts';
 import { type Found, findEncryptionKeys, findMasterKey, isThere, makeDataFolder } from './key-files.ts';

@@ -5,9 +5,9 @@ import { buildConnector, errors } from 'undici';
 import { RouterError } from '../errors.ts';
 import type { Destination } from './allow-list.ts';
 import { dialAddresses } from './dial-addresses.ts';
+import type { LookupNames } from './dns/names.ts';
 import type { EgressPolicy } from './guard.ts';
 import { defaultConnectTimeoutMs, makeNames, type NameOptions } from './limits.ts';
-import type { LookupNames } from './names.ts';
 import { letEndWhilePaused } from './paused-parser.ts';
 import type { TeamKey } from './team-slots.ts';
 
@@ -19,7 +19,7 @@ export interface RefusedHost {
   reason: string;
 }
 
-export type { Lookup } from './dns-source.ts';
+export type { Lookup } from './dns/dns-source.ts';
 
 export interface ConnectorOptions extends NameOptions {
   policy: EgressPolicy;

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { RouterError } from '../errors.ts';
-import { Turn } from '../turn.ts';
+import { Turn } from '../tick-batch.ts';
 import { decoded } from './decoding.ts';
 import { ResponseBody } from './response-body.ts';
 

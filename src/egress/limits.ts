@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.ts';
-import { type DnsPlaces, dnsSource, type Lookup, lookupSource, systemSource } from './dns-source.ts';
-import { type LookupNames, Names } from './names.ts';
+import { type DnsPlaces, dnsSource, type Lookup, lookupSource, systemSource } from './dns/dns-source.ts';
+import { type LookupNames, Names } from './dns/names.ts';
 import { TeamSlots } from './team-slots.ts';
 
 export const defaultConnectTimeoutMs = 10_000;

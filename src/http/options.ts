@@ -1,8 +1,8 @@
 import type { cors } from 'hono/cors';
 import { z } from 'zod';
-import { isLogger, type Logger } from '../log.ts';
-import { parseOptions } from '../validation.ts';
-import type { Authenticate } from './authenticate.ts';
+import { isLogger, type Logger } from '../logger.ts';
+import { parseOptions } from '../schemas/parse.ts';
+import type { Authenticate } from './auth/authenticate.ts';
 
 export interface GatewayOptions {
   /** The operator's key: 32 characters or more, of those that a header carries; no space. */

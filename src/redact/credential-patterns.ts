@@ -1,4 +1,4 @@
-import { mask } from '../values.ts';
+import { mask } from './mask.ts';
 
 /**
  * Replaces whatever gives itself away as a credential. Every error message and every log line goes through it.

@@ -1,4 +1,5 @@
-import { isIndirectValue, isMasked } from '../values.ts';
+import { isMasked } from '../redact/mask.ts';
+import { isIndirectValue } from './fields.ts';
 
 /** What a credential is called in a message. */
 export type CredentialNoun = 'key' | 'token' | 'secret';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { internalPrefix, isIndirectValue, isText } from '../values.ts';
+import { internalPrefix, isIndirectValue, isText } from './fields.ts';
 
 /** An allow-list of a team that holds this name allows every shared model. */
 export const allSharedNames = 'all-proxy-models';

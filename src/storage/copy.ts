@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.ts';
-import { checkStore } from './arguments.ts';
 import type { ListedEntry, Storage, Version } from './storage.ts';
+import { checkStore } from './support/arguments.ts';
 import { probePrefix } from './write-probe.ts';
 
 export interface CopyOptions {

@@ -1,7 +1,7 @@
 import { checkExpiry, checkKey, checkPrefix, pageLimit, storageClosed, unknownCursor } from './checks.ts';
-import { ExpirySweep, rowsPerStep } from './expiry-sweep.ts';
 import type { ListedEntry, OperationOptions, Storage, Version } from './storage.ts';
-import { newVersion } from './version.ts';
+import { ExpirySweep, rowsPerStep } from './support/expiry-sweep.ts';
+import { newVersion } from './support/version.ts';
 
 interface Row {
   value: string;

@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
-import type { KeyType } from '../schemas.ts';
+import type { KeyType } from '../schemas/bodies.ts';
 import type { Storage, StorageEvent } from '../storage/storage.ts';
-import { hashKey, isExpired, isKey } from './keys.ts';
-import { readPointer } from './pointers.ts';
-import { keyPointerKey } from './record.ts';
-import type { Snapshots, TeamSnapshot } from './snapshots.ts';
+import { hashKey, isExpired, isKey } from './management/edit-key.ts';
+import { readPointer } from './records/id-index.ts';
+import type { Snapshots, TeamSnapshot } from './records/snapshot-cache.ts';
+import { keyPointerKey } from './records/team-record.ts';
 
 /** Who a key speaks for, and what it may do. */
 export interface VerifiedKey {

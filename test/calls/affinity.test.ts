@@ -6,7 +6,7 @@ import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } f
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { Affinity } from '../../src/calls/affinity.ts';
+import { Affinity } from '../../src/calls/affinity/affinity-store.ts';
 import { type AccountsProvider, accountsProvider } from '../fixtures/accounts-provider.ts';
 import { followUp } from '../fixtures/conversation.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type AttemptPlan, attempt } from '../../src/calls/attempts.ts';
-import { CallSettings } from '../../src/calls/call-settings.ts';
-import { classifyAnswer } from '../../src/calls/classify-answer.ts';
-import { Health } from '../../src/calls/health.ts';
-import { Limits } from '../../src/calls/limits.ts';
-import { retryAfterMs } from '../../src/calls/passed-headers.ts';
-import { wholeReply } from '../../src/calls/relay.ts';
+import { CallSettings } from '../../src/calls/attempts/call-policy.ts';
+import { type AttemptPlan, attempt } from '../../src/calls/attempts/retry.ts';
+import { wholeReply } from '../../src/calls/response/relay.ts';
+import { Health } from '../../src/calls/routing/health.ts';
+import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import { classifyAnswer } from '../../src/calls/upstream/classify-answer.ts';
+import { retryAfterMs } from '../../src/calls/upstream/passed-headers.ts';
 import { ResponseBody } from '../../src/egress/response-body.ts';
-import type { Deployment } from '../../src/teams/deployment.ts';
+import type { Deployment } from '../../src/teams/records/deployment.ts';
 
 const refusal = JSON.stringify({ error: { message: 'no' } });
 

@@ -7,9 +7,9 @@ import {
   teamBaseUrl,
 } from 'team-model-router';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { callControlNames } from '../../src/calls/call-controls.ts';
-import { scanBody } from '../../src/calls/json-body.ts';
-import { writeBody } from '../../src/calls/json-writer.ts';
+import { scanBody } from '../../src/calls/json/body.ts';
+import { callControlNames } from '../../src/calls/json/call-controls.ts';
+import { writeBody } from '../../src/calls/json/writer.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
 
 let provider: RecordingProvider;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { classifyAnswer } from '../../src/calls/classify-answer.ts';
+import { classifyAnswer } from '../../src/calls/upstream/classify-answer.ts';
 
 interface RecordedAnswer {
   id: string;

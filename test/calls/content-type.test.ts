@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { boundaryOf, formContentType, isForm, mediaTypeOf } from '../../src/calls/content-type.ts';
+import { boundaryOf, formContentType, isForm, mediaTypeOf } from '../../src/calls/form/content-type.ts';
 
 describe('boundaryOf', () => {
   it.each([

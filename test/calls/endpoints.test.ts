@@ -3,10 +3,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { endpoints, matchEndpoint } from '../../src/calls/endpoints.ts';
-import { scanBody } from '../../src/calls/json-body.ts';
-import { sharedShape } from '../../src/calls/shared-fields.ts';
-import { statefulReason } from '../../src/calls/stateful.ts';
+import { sharedShape } from '../../src/calls/body/shared-fields.ts';
+import { statefulReason } from '../../src/calls/body/stateful.ts';
+import { endpoints, matchEndpoint } from '../../src/calls/endpoints/match.ts';
+import { scanBody } from '../../src/calls/json/body.ts';
 
 const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
 

@@ -1,24 +1,24 @@
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Admission } from '../../src/calls/admission.ts';
-import { Affinity } from '../../src/calls/affinity.ts';
-import { Credentials } from '../../src/calls/credentials.ts';
-import { Dispatcher } from '../../src/calls/dispatch.ts';
-import { Health } from '../../src/calls/health.ts';
-import { Limits } from '../../src/calls/limits.ts';
-import { MemoryBudget } from '../../src/calls/memory-budget.ts';
-import { OpenWork } from '../../src/calls/open-work.ts';
-import { Reporter } from '../../src/calls/report.ts';
-import { testDeployment } from '../../src/calls/test-call.ts';
+import { Affinity } from '../../src/calls/affinity/affinity-store.ts';
+import { Dispatcher } from '../../src/calls/dispatcher.ts';
+import { Reporter } from '../../src/calls/receipt/reporter.ts';
+import { Admission } from '../../src/calls/routing/authorize.ts';
+import { Health } from '../../src/calls/routing/health.ts';
+import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import { Credentials } from '../../src/calls/upstream/credentials.ts';
+import { testDeployment } from '../../src/calls/upstream/test-connection.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
-import { Log } from '../../src/log.ts';
-import type { ModelBody } from '../../src/schemas.ts';
+import { Log } from '../../src/logger.ts';
+import { MemoryBudget } from '../../src/memory-budget.ts';
+import { OpenWork } from '../../src/open-work.ts';
+import type { ModelBody } from '../../src/schemas/bodies.ts';
 import { KeyRing } from '../../src/secrets/keyring.ts';
-import { Deployment } from '../../src/teams/deployment.ts';
-import { ModelManagement } from '../../src/teams/model-management.ts';
-import { Registry } from '../../src/teams/registry.ts';
-import { Snapshots } from '../../src/teams/snapshots.ts';
+import { ModelManagement } from '../../src/teams/management/model-service.ts';
+import { Deployment } from '../../src/teams/records/deployment.ts';
+import { Registry } from '../../src/teams/records/record-store.ts';
+import { Snapshots } from '../../src/teams/records/snapshot-cache.ts';
 import {
   chatCompletion,
   type RecordingProvider,

@@ -42,9 +42,9 @@ const stepping = vi.hoisted(
 );
 
 vi.mock('../../src/redact/credential-patterns.ts', stepping('redaction'));
-vi.mock('../../src/calls/passed-headers.ts', stepping('answer headers'));
-vi.mock('../../src/calls/usage.ts', stepping('usage'));
-vi.mock('../../src/calls/call-headers.ts', stepping('call headers'));
+vi.mock('../../src/calls/upstream/passed-headers.ts', stepping('answer headers'));
+vi.mock('../../src/calls/receipt/usage.ts', stepping('usage'));
+vi.mock('../../src/calls/receipt/response-headers.ts', stepping('call headers'));
 
 let provider: RecordingProvider;
 /** Of the provider's answers, those that have not ended. */

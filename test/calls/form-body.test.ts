@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { ByteCollector } from '../../src/calls/byte-collector.ts';
-import { readFormModel } from '../../src/calls/form-body.ts';
-import { FormScanner } from '../../src/calls/form-scanner.ts';
-import { forbiddenKeys } from '../../src/calls/json-body.ts';
+import { ByteCollector } from '../../src/calls/body/byte-collector.ts';
+import { readFormModel } from '../../src/calls/form/body.ts';
+import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
+import { forbiddenKeys } from '../../src/calls/json/body.ts';
 import { RouterError } from '../../src/errors.ts';
 
 const boundary = '----form-boundary-7MA4YWxkTrZu0gW';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { boundaryOf, formContentType } from '../../src/calls/content-type.ts';
-import { readFormModel } from '../../src/calls/form-body.ts';
+import { readFormModel } from '../../src/calls/form/body.ts';
+import { boundaryOf, formContentType } from '../../src/calls/form/content-type.ts';
 import { RouterError } from '../../src/errors.ts';
 import { formParsers, type ReadFields } from '../fixtures/form-parsers.ts';
 

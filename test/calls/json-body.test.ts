@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type BodyScan, forbiddenKeys, scanBody } from '../../src/calls/json-body.ts';
-import { writeBody } from '../../src/calls/json-writer.ts';
+import { type BodyScan, forbiddenKeys, scanBody } from '../../src/calls/json/body.ts';
+import { writeBody } from '../../src/calls/json/writer.ts';
 import { RouterError } from '../../src/errors.ts';
 
 const scanText = (text: string) => scanBody(Buffer.from(text));

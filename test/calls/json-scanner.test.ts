@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readJsonBody, scanBody, sliceBytes } from '../../src/calls/json-body.ts';
-import { type JsonHandler, JsonScanner, maxJsonDepth } from '../../src/calls/json-scanner.ts';
-import { sharedShape } from '../../src/calls/shared-fields.ts';
+import { sharedShape } from '../../src/calls/body/shared-fields.ts';
+import { readJsonBody, scanBody, sliceBytes } from '../../src/calls/json/body.ts';
+import { type JsonHandler, JsonScanner, maxJsonDepth } from '../../src/calls/json/scanner.ts';
 import { RouterError } from '../../src/errors.ts';
 
 const chat = sharedShape('chat.completions.create');

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { scanBody } from '../../src/calls/json-body.ts';
-import { sharedShape } from '../../src/calls/shared-fields.ts';
+import { sharedShape } from '../../src/calls/body/shared-fields.ts';
+import { scanBody } from '../../src/calls/json/body.ts';
 import { RouterError } from '../../src/errors.ts';
 
 const responses = sharedShape('responses.create');

@@ -1,6 +1,6 @@
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MemoryBudget } from '../../src/calls/memory-budget.ts';
+import { MemoryBudget } from '../../src/memory-budget.ts';
 import {
   chatCompletion,
   type RecordingProvider,

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { Health } from '../../src/calls/health.ts';
-import { Limits } from '../../src/calls/limits.ts';
-import { choose } from '../../src/calls/pool.ts';
-import type { Deployment } from '../../src/teams/deployment.ts';
+import { Health } from '../../src/calls/routing/health.ts';
+import { choose } from '../../src/calls/routing/load-balancer.ts';
+import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import type { Deployment } from '../../src/teams/records/deployment.ts';
 
 const deployment = (id: string, params: { order?: number; weight?: number } = {}) =>
   ({ id, teamId: 'acme', params }) as unknown as Deployment;

@@ -7,8 +7,8 @@ import {
   teamBaseUrl,
 } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hideAccount } from '../../src/calls/account-names.ts';
-import type { Deployment } from '../../src/teams/deployment.ts';
+import { hideAccount } from '../../src/calls/response/account-names.ts';
+import type { Deployment } from '../../src/teams/records/deployment.ts';
 import {
   chatChunks,
   chatCompletion,

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import type OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Health } from '../../src/calls/health.ts';
+import { Health } from '../../src/calls/routing/health.ts';
 import {
   answerAsOpenAI,
   type RecordedRequest,

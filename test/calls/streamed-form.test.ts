@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readFormModel, written } from '../../src/calls/form-body.ts';
-import { FormScanner } from '../../src/calls/form-scanner.ts';
+import { readFormModel, written } from '../../src/calls/form/body.ts';
+import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
 import { sendJson } from '../fixtures/recording-provider.ts';
 
 const boundary = 'a-boundary';

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { EventWatch } from '../../src/calls/event-watch.ts';
+import { EventWatch } from '../../src/calls/response/sse-guard.ts';
 import { readBroken } from '../fixtures/broken-text.ts';
 
 let answer: (response: ServerResponse) => void = () => {};

@@ -9,7 +9,7 @@ import {
   TeamModelRouter,
 } from 'team-model-router';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Cancel } from '../../src/calls/cancel.ts';
+import { Cancel } from '../../src/calls/abort/cancel.ts';
 import {
   chatChunks,
   chatCompletion,

@@ -4,7 +4,7 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { collect } from '../../src/calls/answer.ts';
-import { SseParser } from '../../src/calls/response/sse-parser.ts';
+import { SseParser } from '../../src/calls/upstream/sse-parser.ts';
 import { JoinedChunks } from '../../src/egress/joined-chunks.ts';
 import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
 import { chatCompletion } from '../fixtures/recording-provider.ts';

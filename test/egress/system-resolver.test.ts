@@ -2,7 +2,7 @@ import { createHook } from 'node:async_hooks';
 import { lookup as systemLookup } from 'node:dns';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Lookup } from '../../src/egress/dns-source.ts';
+import type { Lookup } from '../../src/egress/dns/dns-source.ts';
 import { makeNames } from '../../src/egress/limits.ts';
 import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
 

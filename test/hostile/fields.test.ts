@@ -8,7 +8,7 @@ import {
 } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { keyBody, keyPatch, modelBody, modelPatch, teamBody, teamPatch } from '../../src/schemas.ts';
+import { keyBody, keyPatch, modelBody, modelPatch, teamBody, teamPatch } from '../../src/schemas/bodies.ts';
 import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
 
 const secret = 'sk-0123456789abcdefcb07';

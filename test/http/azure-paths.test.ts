@@ -5,7 +5,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { endpoints } from '../../src/calls/endpoints.ts';
+import { endpoints } from '../../src/calls/endpoints/match.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';

@@ -5,7 +5,7 @@ import express from 'express';
 import fastify from 'fastify';
 import { Hono } from 'hono';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { reply } from '../../src/http/reply.ts';
+import { reply } from '../../src/http/messages/reply.ts';
 
 const event = 'data: {"error":{"message":"broke off"}}\n\n';
 const closers: (() => unknown)[] = [];

@@ -4,7 +4,7 @@ import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } f
 import { createGateway } from 'team-model-router/http';
 import { serveGateway } from 'team-model-router/http/node';
 import { afterEach, describe, expect, it } from 'vitest';
-import { drain, OpenRequests } from '../../src/http/drain.ts';
+import { drain, OpenRequests } from '../../src/http/adapters/drain.ts';
 import { chatChunks, recordingProvider } from '../fixtures/recording-provider.ts';
 
 const servers: Server[] = [];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { listText } from '../../src/http/list-answer.ts';
+import { listText } from '../../src/http/routes/list-answer.ts';
 import { documentedRoutes } from '../fixtures/every-route.ts';
 import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
 import { routerMethods } from '../fixtures/router-methods.ts';

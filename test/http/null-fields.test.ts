@@ -2,9 +2,9 @@ import { type ModelBody, memoryStorage, type TeamModelRouter } from 'team-model-
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { managementRoutes } from '../../src/http/surface.ts';
-import { keyBody, modelBody, teamBody } from '../../src/schemas.ts';
-import { keyRegeneration } from '../../src/teams/key-regeneration.ts';
+import { managementRoutes } from '../../src/http/routes/route-table.ts';
+import { keyBody, modelBody, teamBody } from '../../src/schemas/bodies.ts';
+import { keyRegeneration } from '../../src/teams/management/key-regeneration.ts';
 import { gatewayFixture, masterKey, send } from '../fixtures/gateway.ts';
 import {
   chatCompletion,

@@ -1,7 +1,7 @@
 import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
 import type { Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { surface } from '../../src/http/surface.ts';
+import { surface } from '../../src/http/routes/route-table.ts';
 import {
   copyOf,
   everything,

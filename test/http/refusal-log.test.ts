@@ -2,8 +2,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
-import { RefusalLog } from '../../src/http/refusal-log.ts';
-import { Log } from '../../src/log.ts';
+import { RefusalLog } from '../../src/http/auth/refusal-log.ts';
+import { Log } from '../../src/logger.ts';
 
 interface Line {
   message: string;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { reply } from '../../src/http/reply.ts';
+import { reply } from '../../src/http/messages/reply.ts';
 
 const servers: Server[] = [];
 

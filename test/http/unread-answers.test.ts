@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { reply } from '../../src/http/reply.ts';
+import { reply } from '../../src/http/messages/reply.ts';
 import {
   type MeasuredGateway,
   measuredGateway,

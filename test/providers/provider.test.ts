@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type Endpoint, endpoints } from '../../src/calls/endpoint-table.ts';
+import { type Endpoint, endpoints } from '../../src/calls/endpoints/table.ts';
 import { pastedPaths } from '../../src/providers/api-base.ts';
 import { addressOf, knownProviders, resolveTarget } from '../../src/providers/provider.ts';
-import { modelBody } from '../../src/schemas.ts';
-import { callTypes } from '../../src/values.ts';
+import { modelBody } from '../../src/schemas/bodies.ts';
+import { callTypes } from '../../src/schemas/fields.ts';
 
 const endpoint = (id: string): Endpoint => {
   const found = endpoints.find((row) => row.id === id);

@@ -2,9 +2,9 @@ import KeyvRedis from '@keyv/redis';
 import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { test } from 'vitest';
-import { keyvStorage } from '../../src/storage/keyv.ts';
+import { keyvStorage } from '../../src/storage/keyv/index.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
-import { sqliteStorage } from '../../src/storage/sqlite.ts';
+import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { closeConnections, clusterStorages, newRoom, redisUrl } from '../fixtures/connections.ts';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ChangeWatch, type Subscription } from '../../src/storage/change-watch.ts';
+import { ChangeWatch, type Subscription } from '../../src/storage/support/change-subscription.ts';
 
 const fails = (): never => {
   throw new Error('the driver throws at once');

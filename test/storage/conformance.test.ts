@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { storageConformance } from '../../src/storage/conformance.ts';
+import { storageConformance } from '../../src/storage/conformance/index.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { adapters } from './adapters.ts';
 

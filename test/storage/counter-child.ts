@@ -1,4 +1,4 @@
-import { sqliteStorage } from '../../src/storage/sqlite.ts';
+import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 
 /** A process that waits for the start barrier and then increments one counter in a file, by compare-and-set. */
 const [path = '', turns = '0'] = process.argv.slice(2);

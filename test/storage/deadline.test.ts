@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
-import { withDeadline } from '../../src/storage/deadline.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
+import { withDeadline } from '../../src/storage/with-deadline.ts';
 
 const hanging = (signals: (AbortSignal | undefined)[]): Storage => ({
   ...memoryStorage(),

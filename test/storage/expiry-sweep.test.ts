@@ -2,13 +2,13 @@ import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { copyStorage } from 'team-model-router';
 import { expect, it } from 'vitest';
-import { ExpirySweep } from '../../src/storage/expiry-sweep.ts';
-import { keyvStorage } from '../../src/storage/keyv.ts';
+import { keyvStorage } from '../../src/storage/keyv/index.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
-import { postgresStorage } from '../../src/storage/postgres.ts';
-import { redisStorage } from '../../src/storage/redis.ts';
-import { sqliteStorage } from '../../src/storage/sqlite.ts';
+import { postgresStorage } from '../../src/storage/postgres/index.ts';
+import { redisStorage } from '../../src/storage/redis/index.ts';
+import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 import type { Storage } from '../../src/storage/storage.ts';
+import { ExpirySweep } from '../../src/storage/support/expiry-sweep.ts';
 import {
   closeConnections,
   newRoom,

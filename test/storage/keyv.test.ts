@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { expect, test } from 'vitest';
-import { keyvStorage } from '../../src/storage/keyv.ts';
+import { keyvStorage } from '../../src/storage/keyv/index.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const newPath = temporaryFolder();

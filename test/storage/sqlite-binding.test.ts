@@ -26,7 +26,7 @@ async function answerWith(change: (sqlite3: string) => void): Promise<unknown> {
     cpSync(join(modules, 'sqlite3', name), join(sqlite3, name), { recursive: true });
   change(sqlite3);
   const program = join(place, 'program.ts');
-  const module = pathToFileURL(join(place, 'src/storage/sqlite.ts')).href;
+  const module = pathToFileURL(join(place, 'src/storage/sqlite/index.ts')).href;
   writeFileSync(
     program,
     `import { sqliteStorage } from '${module}';

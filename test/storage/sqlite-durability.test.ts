@@ -1,7 +1,7 @@
 import { copyFileSync, statSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { sqliteStorage } from '../../src/storage/sqlite.ts';
-import { SqliteFile } from '../../src/storage/sqlite-file.ts';
+import { SqliteFile } from '../../src/storage/sqlite/file.ts';
+import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
 import { eventually } from '../fixtures/server-process.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';

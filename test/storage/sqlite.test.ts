@@ -8,8 +8,8 @@ import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { expect, test } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
-import { sqliteStorage } from '../../src/storage/sqlite.ts';
-import { SqliteFile } from '../../src/storage/sqlite-file.ts';
+import { SqliteFile } from '../../src/storage/sqlite/file.ts';
+import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const newPath = temporaryFolder();
@@ -187,10 +187,10 @@ test('an empty path is refused: SQLite would keep the data in a temporary file',
 test('without @keyv/sqlite the error says what to install', async () => {
   const folder = newPath('elsewhere');
   cpSync(new URL('../../src/storage', import.meta.url), join(folder, 'storage'), { recursive: true });
-  for (const file of ['errors.ts', 'redact', 'values.ts'])
+  for (const file of ['errors.ts', 'redact'])
     cpSync(new URL(`../../src/${file}`, import.meta.url), join(folder, file), { recursive: true });
   const program = join(folder, 'program.ts');
-  const module = pathToFileURL(join(folder, 'storage/sqlite.ts')).href;
+  const module = pathToFileURL(join(folder, 'storage/sqlite/index.ts')).href;
   writeFileSync(
     program,
     `import { sqliteStorage } from '${module}';

@@ -1,7 +1,7 @@
 import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Deployment } from '../../src/teams/deployment.ts';
-import { limits } from '../../src/teams/record.ts';
+import { Deployment } from '../../src/teams/records/deployment.ts';
+import { limits } from '../../src/teams/records/team-record.ts';
 
 let storage: Storage;
 let router: TeamModelRouter;

@@ -2,8 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { newRecord, type TeamRecord } from '../../src/teams/record.ts';
-import { Registry } from '../../src/teams/registry.ts';
+import { Registry } from '../../src/teams/records/record-store.ts';
+import { newRecord, type TeamRecord } from '../../src/teams/records/team-record.ts';
 
 const lost = () => new RouterError('storage_unavailable', 'The connection was lost.');
 const timeoutMs = 200;

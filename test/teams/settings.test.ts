@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter, type TeamPatch } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newRecord } from '../../src/teams/record.ts';
-import { poolIsGone } from '../../src/teams/settings.ts';
+import { poolIsGone } from '../../src/teams/management/edit-settings.ts';
+import { newRecord } from '../../src/teams/records/team-record.ts';
 
 let router: TeamModelRouter;
 const ids = new Map<string, string>();

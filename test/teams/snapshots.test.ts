@@ -3,8 +3,8 @@ import { RouterError } from '../../src/errors.ts';
 import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { encode, newRecord, recordKey } from '../../src/teams/record.ts';
-import { Snapshots } from '../../src/teams/snapshots.ts';
+import { Snapshots } from '../../src/teams/records/snapshot-cache.ts';
+import { encode, newRecord, recordKey } from '../../src/teams/records/team-record.ts';
 
 let now: number;
 let reads: number;

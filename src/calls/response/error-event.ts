@@ -1,5 +1,5 @@
 import type { RouterError } from '../../errors.ts';
-import type { EventApi } from '../endpoint-table.ts';
+import type { EventApi } from '../endpoints/table.ts';
 
 /**
  * Returns the event that ends a stream that failed, in the shape of its API. The `error` member is in every shape, because

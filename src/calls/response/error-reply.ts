@@ -1,12 +1,12 @@
 import { RouterError } from '../../errors.ts';
 import type { Redactor } from '../../redact/redactor.ts';
-import type { Deployment } from '../../teams/deployment.ts';
-import { hideAccount, shownKey, withoutAccount } from '../account-names.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
 import { errorAnswer } from '../answer.ts';
-import { classifyAnswer } from '../classify-answer.ts';
-import type { SignedResponse } from '../credentials.ts';
-import { passHeaders, retryAfterMs } from '../passed-headers.ts';
-import { providerMessage } from '../provider-message.ts';
+import { classifyAnswer } from '../upstream/classify-answer.ts';
+import type { SignedResponse } from '../upstream/credentials.ts';
+import { passHeaders, retryAfterMs } from '../upstream/passed-headers.ts';
+import { providerMessage } from '../upstream/provider-message.ts';
+import { hideAccount, shownKey, withoutAccount } from './account-names.ts';
 import { shown } from './failures.ts';
 import { type Reply, wholeReply } from './reply.ts';
 

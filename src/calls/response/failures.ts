@@ -1,6 +1,6 @@
 import { RouterError } from '../../errors.ts';
-import type { Deployment } from '../../teams/deployment.ts';
-import type { Cancel } from '../cancel.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { Cancel } from '../abort/cancel.ts';
 
 export function shown(deployment: Deployment): string {
   return `model ${JSON.stringify(deployment.publicName)} (deployment ${deployment.id})`;

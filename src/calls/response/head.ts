@@ -1,7 +1,7 @@
 import { JoinedChunks } from '../../egress/joined-chunks.ts';
 import type { ResponseBody } from '../../egress/response-body.ts';
 import { wholeOf } from '../answer.ts';
-import { isBlank } from './classify.ts';
+import { isBlank } from '../upstream/content-kind.ts';
 
 /** Bytes of white space before an answer, after which the content type says what it is. */
 const maxBlankBytes = 65_536;

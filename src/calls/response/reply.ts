@@ -1,7 +1,7 @@
 import type { RouterError } from '../../errors.ts';
 import type { Answer } from '../answer.ts';
-import type { Classification } from '../classify-answer.ts';
-import type { Tokens } from '../usage.ts';
+import type { Tokens } from '../receipt/usage.ts';
+import type { Classification } from '../upstream/classify-answer.ts';
 
 /** How a body ended that was still to come when the answer began. */
 export interface End {

@@ -1,6 +1,6 @@
-import type { EventApi } from '../endpoint-table.ts';
-import { type Tokens, usageIn } from '../usage.ts';
-import { type SseEvent, SseParser } from './sse-parser.ts';
+import type { EventApi } from '../endpoints/table.ts';
+import { type Tokens, usageIn } from '../receipt/usage.ts';
+import { type SseEvent, SseParser } from '../upstream/sse-parser.ts';
 
 /** Bytes of one event that are looked at. */
 const maxEventBytes = 1_048_576;

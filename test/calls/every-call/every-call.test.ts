@@ -4,7 +4,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Endpoint, endpoints } from '../../../src/calls/endpoint-table.ts';
+import { type Endpoint, endpoints } from '../../../src/calls/endpoints/table.ts';
 import {
   type RecordedRequest,
   type RecordingProvider,

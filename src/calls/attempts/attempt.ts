@@ -1,0 +1,183 @@
+import { RouterError, type RouterErrorCode } from '../../errors.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import { type CallSignal, endOf } from '../abort/call-signal.ts';
+import { Cancel } from '../abort/cancel.ts';
+import { discard } from '../answer.ts';
+import type { AttemptRecord } from '../receipt/receipt.ts';
+import type { End, Reply } from '../response/relay.ts';
+import type { Gates } from '../routing/load-balancer.ts';
+import type { HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
+import type { SignedResponse } from '../upstream/credentials.ts';
+import { faultOf } from '../upstream/provider-message.ts';
+import type { CallSettings } from './call-policy.ts';
+
+/** How an attempt ended: the provider answered, or could not be asked. */
+export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
+  | { reply: Reply }
+  | { error: RouterError }
+);
+
+/** What an attempt is made by, and what is told of it. */
+export interface AttemptWatcher {
+  /** The caller's team; `null` for the operator. */
+  readonly teamId: string | null;
+  readonly gates: Gates;
+  readonly settings: CallSettings;
+  readonly signal: CallSignal | undefined;
+  now: () => number;
+  send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse>;
+  /** Reads the response as far as it has to be; `ended` is told of a body that is still to come then. */
+  receive(
+    deployment: Deployment,
+    response: SignedResponse,
+    cancel: Cancel,
+    ended: (end: End) => void,
+  ): Reply | Promise<Reply>;
+  attempted(record: AttemptRecord): void;
+  /** The body of an answer that was still to come has ended. */
+  ended(end: End, status: number): void;
+}
+
+/**
+ * One attempt, and what the deployment's health is told of it. The caller's own abort, and a time-out that the caller
+ * set, say nothing of the deployment: one team could cool a shared one for all.
+ */
+export class Attempt {
+  readonly #deployment: Deployment;
+  /** Its pool has other deployments, so that a rejected key or throttling may cool it. */
+  readonly #inPool: boolean;
+  readonly #watcher: AttemptWatcher;
+  readonly #cancel: Cancel;
+  readonly #free: () => void;
+  readonly #startedAt: number;
+  #status = 0;
+
+  constructor(deployment: Deployment, inPool: boolean, watcher: AttemptWatcher) {
+    this.#deployment = deployment;
+    this.#inPool = inPool;
+    this.#watcher = watcher;
+    this.#cancel = new Cancel(watcher.signal);
+    this.#free = watcher.gates.limits.take(deployment, watcher.teamId);
+    watcher.gates.health.begin(deployment, watcher.teamId);
+    this.#startedAt = watcher.now();
+  }
+
+  /** @throws the signal's reason if the caller leaves */
+  async outcome(): Promise<Outcome> {
+    const deployment = this.#deployment;
+    const cancel = this.#cancel;
+    let response: SignedResponse | undefined;
+    let reply: Reply | undefined;
+    try {
+      cancel.within(() => this.#watcher.settings.limitOf(deployment), tooLate);
+      response = await this.#watcher.send(deployment, cancel);
+      const received = this.#watcher.receive(deployment, response, cancel, this.#ended);
+      reply = received instanceof Promise ? await received : received;
+      cancel.inTime();
+      this.#status = reply.status;
+      const reason = reasonOf(reply.status);
+      const { providerMessage } = reply;
+      this.#note(reply.status, reason, providerMessage === undefined ? {} : { providerMessage });
+      this.#settle(reply.open ? 'responsive' : this.#signalOf(reply), reason, reply.retryAfterMs);
+      if (!reply.open) this.#release();
+      return { deployment, reply, decision: reply.judged?.decision ?? 'success' };
+    } catch (error) {
+      this.#release();
+      if (reply !== undefined) discard(reply.answer);
+      response?.body.destroy();
+      const { signal: given } = this.#watcher;
+      if (given?.aborted || !RouterError.isInstance(error)) {
+        const { status, code } = endOf(given ?? { reason: undefined });
+        this.#note(status, code);
+        this.#settle('ignored', code);
+        throw error;
+      }
+      this.#note(error.status, error.code, faultOf(deployment, error));
+      const { decision, signal } = classifyError(error.code, cancel.aborted && cancel.callers);
+      this.#settle(signal, error.code, undefined, isConnectFault(error));
+      return { deployment, error, decision };
+    }
+  }
+
+  readonly #ended = (end: End): void => {
+    this.#release();
+    if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
+    else if (!end.left) this.#settle('success', 'ok');
+    this.#watcher.ended(end, this.#status);
+  };
+
+  #release(): void {
+    this.#free();
+    this.#cancel.release();
+  }
+
+  #note(status: number, reason: AttemptRecord['reason'], more: Partial<AttemptRecord> = {}): void {
+    const { id: deploymentId, publicName: model } = this.#deployment;
+    const { queuedMs } = this.#cancel;
+    const milliseconds = Math.max(0, this.#watcher.now() - this.#startedAt - queuedMs);
+    const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds, ...more };
+    if (queuedMs > 0) record.queuedMs = queuedMs;
+    this.#watcher.attempted(record);
+  }
+
+  /** A rejected key cools a deployment only where a sibling can serve instead. */
+  #signalOf({ judged }: Reply): HealthSignal {
+    if (judged === undefined) return 'success';
+    return judged.meaning === 'key_rejected' && !this.#inPool ? 'responsive' : judged.signal;
+  }
+
+  #settle(signal: HealthSignal, reason: string, retryAfterMs?: number, unprovoked = false): void {
+    const { gates, settings, teamId } = this.#watcher;
+    const { health } = gates;
+    const deployment = this.#deployment;
+    if (signal === 'success') health.succeeded(deployment, teamId);
+    else if (signal === 'responsive') health.alive(deployment, teamId);
+    else if (signal === 'ignored') health.released(deployment, teamId);
+    else {
+      const throttled = signal === 'throttled';
+      const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
+      health.failed(deployment, teamId, failure, settings.cooldownOf(deployment));
+    }
+  }
+}
+
+const connectFaults: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ESERVFAIL',
+  'ETIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** Returns whether no connection was made, which no request can cause. */
+function isConnectFault({ cause }: RouterError): boolean {
+  return connectFaults.has((cause as { code?: unknown } | undefined)?.code);
+}
+
+function tooLate(queued: boolean): RouterError {
+  const message = queued
+    ? "The call's time was over while it waited for a connection."
+    : 'The provider did not answer in time.';
+  return new RouterError('provider_timeout', message);
+}
+
+function reasonOf(status: number): AttemptRecord['reason'] {
+  if (status < 400) return 'ok';
+  if (status === 429) return 'rate_limited';
+  return status >= 500 ? 'failed' : 'rejected';
+}
+
+/** @param callersTime the time that the caller or its team has set is over, which says nothing of the deployment */
+function classifyError(
+  code: RouterErrorCode,
+  callersTime: boolean,
+): { decision: RetryDecision; signal: HealthSignal } {
+  if (code === 'provider_unreachable' || code === 'provider_timeout')
+    return { decision: 'retry', signal: callersTime ? 'ignored' : 'failure' };
+  const own =
+    code === 'egress_denied' || code === 'credential_unreadable' || code === 'provider_authentication_failed';
+  return { decision: own ? 'retry-other' : 'fail', signal: 'ignored' };
+}

@@ -1,0 +1,52 @@
+import { isUnavailable, RouterError } from '../../errors.ts';
+import type { ReceiptDraft } from '../receipt/receipt.ts';
+import type { Outcome } from './attempt.ts';
+import { type AttemptPlan, attempt } from './retry.ts';
+
+/** However the fallbacks are chained, a call goes on to no more than these. */
+const mostFallbacks = 10;
+
+/** Attempts at a model, and then at its fallbacks. */
+export interface FallbackPlan extends AttemptPlan {
+  readonly mayFallBack: boolean;
+  readonly receipt: ReceiptDraft;
+}
+
+/**
+ * Goes on from a model that failed to its fallbacks: those of its name in turn, and then theirs. A name that the caller
+ * may not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
+ *
+ * @param own the call's own public name
+ */
+export async function fallBack(plan: FallbackPlan, first: Outcome, own: string): Promise<Outcome> {
+  const { settings, receipt } = plan;
+  const seen = new Set([own]);
+  const waiting = [...settings.fallbacksOf(own, true)];
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+    if (seen.size > mostFallbacks || settings.expired || !plan.mayFallBack) break;
+    if (seen.has(name)) continue;
+    seen.add(name);
+    try {
+      const { outcome } = await attempt(plan, name);
+      receipt.fellBackTo(name);
+      if (!goesOn(outcome)) return outcome;
+    } catch (error) {
+      if (!isPassedOver(error)) throw error;
+    }
+    waiting.push(...settings.fallbacksOf(name, false));
+  }
+  return first;
+}
+
+/** Whether another model may do better. */
+export function goesOn({ decision }: Outcome): boolean {
+  return decision === 'retry' || decision === 'retry-other';
+}
+
+/** A name that is gone, and a storage that cannot be reached, take nothing away from the first answer. */
+function isPassedOver(error: unknown): boolean {
+  if (isUnavailable(error)) return true;
+  return (
+    RouterError.isInstance(error) && (error.code === 'model_not_found' || error.code === 'stateful_on_shared')
+  );
+}

@@ -1,0 +1,84 @@
+import { isUnavailable } from '../../errors.ts';
+import { choose, exhausted, untriedOf } from '../routing/load-balancer.ts';
+import type { Pool } from '../routing/resolve.ts';
+import { Attempt, type AttemptWatcher, type Outcome } from './attempt.ts';
+
+export interface AttemptPlan extends AttemptWatcher {
+  /** Resolves anew for each attempt, so that a key replaced or revoked meanwhile is not used. */
+  resolve(fallback: string | undefined): Pool | Promise<Pool>;
+  /** Whether the call can still be sent again. */
+  repeatable(): boolean;
+  random: () => number;
+  /** Rejects with the signal's reason when the caller leaves. */
+  wait(milliseconds: number): Promise<void>;
+}
+
+const none: ReadonlySet<string> = new Set();
+const mostRetries = 20;
+const firstBackoffMs = 500;
+const longestBackoffMs = 8_000;
+/** A provider's `retry-after` is honoured up to here: it must not park the caller. */
+const retryAfterClampMs = 10_000;
+
+/**
+ * Attempts at one pool, all of them before the first byte of an answer. What may go better anywhere (`retry`) goes to a deployment
+ * that was not tried yet, else, after a pause, to any again. `retry-other` goes only to one that was not tried.
+ *
+ * @param fallback the name to go on to; `undefined`: the call's own
+ * @throws RouterError what `resolve` throws; the signal's reason
+ */
+export async function attempt(
+  plan: AttemptPlan,
+  fallback: string | undefined,
+): Promise<{ outcome: Outcome; name: string }> {
+  let tried = none;
+  let outcome: Outcome | undefined;
+  let answered: { outcome: Outcome; name: string } | undefined;
+  for (let turn = 0; ; turn++) {
+    let pool: Pool;
+    try {
+      const resolved = plan.resolve(fallback);
+      pool = resolved instanceof Promise ? await resolved : resolved;
+    } catch (error) {
+      // The storage cannot be reached for another attempt: the provider's answer to the last one stands.
+      if (answered === undefined || !isUnavailable(error)) throw error;
+      return answered;
+    }
+    const { deployments, publicName: name } = pool;
+    const deployment = choose(deployments, tried, plan.gates, plan.random, plan.teamId);
+    if (deployment !== undefined) {
+      // The caller may have left while the call was read: an abort that has been is not heard of again.
+      plan.signal?.throwIfAborted();
+      outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, plan).outcome();
+    }
+    // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.
+    const last = outcome?.deployment;
+    if (outcome === undefined || last === undefined)
+      return {
+        outcome: { decision: 'retry-other', error: exhausted(deployments, plan.gates, plan.teamId) },
+        name,
+      };
+    answered = { outcome, name };
+    const { decision } = outcome;
+    const enough = turn >= mostRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
+    if (decision === 'success' || decision === 'fail' || enough) return answered;
+    if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
+    if (untriedOf(deployments, tried, plan.gates, plan.teamId).length > 0) {
+      plan.settings.countRetry(last);
+      continue;
+    }
+    const pause = pauseBefore(turn, outcome, plan.random);
+    // After a pause that outlasts the call's time there is nothing left to try.
+    const late = pause >= plan.settings.limitOf(last).milliseconds;
+    if (decision === 'retry-other' || late) return answered;
+    plan.settings.countRetry(last);
+    await plan.wait(pause);
+  }
+}
+
+/** Exponential, with full jitter; what the provider asks for is the least, up to a clamp. */
+function pauseBefore(turn: number, outcome: Outcome, random: () => number): number {
+  const backoff = random() * Math.min(firstBackoffMs * 2 ** turn, longestBackoffMs);
+  const asked = 'reply' in outcome ? (outcome.reply.retryAfterMs ?? 0) : 0;
+  return Math.max(backoff, Math.min(asked, retryAfterClampMs));
+}

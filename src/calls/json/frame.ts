@@ -1,0 +1,62 @@
+import type { KnownName } from './names.ts';
+import type { Shape, ShapeMember } from './shape.ts';
+
+/** One object or array that is being read. Frames are kept and used again: there are as many as a body is deep. */
+export class JsonFrame {
+  readonly parent: JsonFrame | undefined;
+  #child: JsonFrame | undefined;
+  object = true;
+  start = 0;
+  /** What it may have; `undefined`: it is not judged. */
+  shape: Shape | undefined;
+  /** How telling the key is that it stands under, if that speaks of an object in the provider's account; else -1. */
+  rank = -1;
+
+  // Of the member that is being read.
+  keyStart = 0;
+  keyEnd = 0;
+  name: KnownName | undefined;
+  member: ShapeMember | undefined;
+  memberRank = -1;
+
+  // Of the members so far.
+  hasId = false;
+  type: KnownName | undefined;
+  substance = 0;
+  #seenLow = 0;
+  #seenHigh = 0;
+
+  constructor(parent: JsonFrame | undefined) {
+    this.parent = parent;
+  }
+
+  child(object: boolean, start: number, shape: Shape | undefined, rank: number): JsonFrame {
+    this.#child ??= new JsonFrame(this);
+    this.#child.#begin(object, start, shape, rank);
+    return this.#child;
+  }
+
+  /** Marks a member of the shape, and returns whether it was there before. */
+  see(index: number): boolean {
+    const bit = 1 << (index % 31);
+    const seen = index < 31 ? this.#seenLow : this.#seenHigh;
+    if (index < 31) this.#seenLow |= bit;
+    else this.#seenHigh |= bit;
+    return (seen & bit) !== 0;
+  }
+
+  #begin(object: boolean, start: number, shape: Shape | undefined, rank: number): void {
+    this.object = object;
+    this.start = start;
+    this.shape = shape;
+    this.rank = rank;
+    this.name = undefined;
+    this.member = undefined;
+    this.memberRank = -1;
+    this.hasId = false;
+    this.type = undefined;
+    this.substance = 0;
+    this.#seenLow = 0;
+    this.#seenHigh = 0;
+  }
+}

@@ -1,0 +1,247 @@
+import { RouterError } from '../../errors.ts';
+import { callControlNames, isCallControl } from './call-controls.ts';
+import { JsonFrame } from './frame.ts';
+import { foldedKey, type KnownName, knownName, nameAt, nameIn, nameOf } from './names.ts';
+import { ReferenceList, referenceNames, referenceRank } from './object-ids.ts';
+import type { JsonHandler } from './scanner.ts';
+import { neededSubstance, type Shape, substanceBit } from './shape.ts';
+import { backslash, isLiteral, type MemberSpan, malformedBody, stringAt } from './tokens.ts';
+
+/** Where a call goes and with which key is the router's to say, never the body's. */
+export const forbiddenKeys: ReadonlySet<string> = new Set([
+  'api_key',
+  'api_base',
+  'base_url',
+  'api_version',
+  'custom_llm_provider',
+  'litellm_params',
+]);
+
+/** Top-level members that a body may have. */
+export const maxMembers = 1_024;
+/** Bytes of a top-level key. */
+const maxKeyBytes = 1_024;
+/** Bytes of a nested key that can be a known name with every character written as an escape. */
+const maxEscapedBytes = 512;
+/** Fields that are listed for a shared deployment to judge. */
+const maxListed = 64;
+const maxPathLength = 256;
+
+const idName = knownName('id');
+const typeName = knownName('type');
+
+/** Names that decide something, by what they fold to: spelt otherwise they would mean the same to some providers. */
+const judgedAnywhere = new Map(
+  [...referenceNames, 'id', 'type', 'container', 'encrypted_content'].map((name) => [foldedKey(name), name]),
+);
+const judgedAtTop = new Map([
+  ...judgedAnywhere,
+  ...['model', 'stream', 'store', 'background', 'prompt', ...forbiddenKeys, ...callControlNames].map(
+    (name) => [foldedKey(name), knownName(name).text] as const,
+  ),
+]);
+
+/** Collects what the router has to know of a call's JSON body, in one pass, and keeps nothing else of it. */
+export class BodyReader implements JsonHandler {
+  readonly keys: Map<string, MemberSpan> = new Map();
+  references: ReferenceList | undefined;
+  /** Paths of the fields that a shared deployment has to judge, such as `tools.container`. */
+  listed: Set<string> | undefined;
+  /** Whether there are more than were listed. */
+  unlisted = false;
+  /** LiteLLM's call controls among the top-level keys. */
+  controls: string[] | undefined;
+  /** The index after the body's opening brace. */
+  firstMember = 0;
+  readonly #bytes: Buffer;
+  readonly #shape: Shape | undefined;
+  #seen: Map<Shape, Set<string>> | undefined;
+  readonly #root: JsonFrame = new JsonFrame(undefined);
+  #frame: JsonFrame = this.#root;
+  #topKey = '';
+
+  /** @param shape the fields that are known to be stateless; `undefined`: the call is never a shared deployment's */
+  constructor(bytes: Buffer, shape: Shape | undefined) {
+    this.#bytes = bytes;
+    this.#shape = shape;
+  }
+
+  key(start: number, end: number, hash: number, plain: boolean): void {
+    const frame = this.#frame;
+    frame.keyStart = start;
+    frame.keyEnd = end;
+    const top = frame.parent === this.#root;
+    let name = plain ? nameAt(this.#bytes, start, end, hash) : undefined;
+    if (top) name = this.#readTopKey(start, end, name, plain);
+    else if (!plain && end - start <= maxEscapedBytes) name = this.#readUnusualKey(frame, start, end);
+    frame.name = name;
+    frame.memberRank = name === undefined ? -1 : referenceRank(name);
+    const { shape } = frame;
+    if (shape === undefined) return;
+    frame.member = name === undefined ? undefined : shape.get(name.id);
+    // Which of two counts is the provider's to say.
+    if (frame.member !== undefined && frame.see(frame.member.index)) this.#list(frame, shape);
+  }
+
+  open(object: boolean, start: number): void {
+    const frame = this.#frame;
+    if (frame === this.#root) {
+      if (!object) throw malformedBody();
+      this.firstMember = start + 1;
+      this.#frame = frame.child(true, start, this.#shape, -1);
+      return;
+    }
+    let { shape } = frame;
+    if (frame.object && shape !== undefined) {
+      const { member } = frame;
+      if (member === undefined || member.values !== undefined) this.#list(frame, shape);
+      shape = member?.values === undefined ? member?.shape : undefined;
+    }
+    this.#frame = frame.child(object, start, shape, frame.object ? frame.memberRank : -1);
+  }
+
+  close(empty: boolean, end: number): void {
+    const frame = this.#frame;
+    const parent = frame.parent ?? this.#root;
+    if (frame.hasId && frame.shape !== undefined && (frame.substance & neededSubstance(frame.type)) === 0)
+      this.#list(frame, frame.shape, 'id');
+    this.#frame = parent;
+    if (!parent.object || parent === this.#root) return;
+    if (!empty && parent.name !== undefined) parent.substance |= substanceBit(parent.name);
+    this.#endMember(parent, frame.start, end);
+  }
+
+  text(start: number, end: number): void {
+    const frame = this.#frame;
+    if (!frame.object) {
+      if (frame.rank !== -1) this.#refer(start, end, frame.rank);
+      return;
+    }
+    if (frame === this.#root) throw malformedBody();
+    const { name, shape, member } = frame;
+    if (frame.memberRank !== -1) this.#refer(start, end, frame.memberRank);
+    else if (name === idName && frame.rank !== -1) this.#refer(start, end, frame.rank);
+    if (shape !== undefined) {
+      if (member === undefined || member.values === 'off') this.#list(frame, shape);
+      else if (member.values !== undefined || name === typeName) {
+        const given = nameIn(this.#bytes, start, end);
+        if (name === typeName) frame.type = given;
+        if (member.values?.has(given?.id ?? -1) === false) this.#list(frame, shape);
+      }
+      if (end - start > 2 && name !== undefined) this.#note(frame, name);
+    }
+    this.#endMember(frame, start, end);
+  }
+
+  scalar(start: number, end: number): void {
+    const frame = this.#frame;
+    if (frame === this.#root) throw malformedBody();
+    const { name, shape, member } = frame;
+    if (shape !== undefined && !isLiteral(this.#bytes, start, end, 'null')) {
+      const off = member?.values === 'off' && isLiteral(this.#bytes, start, end, 'false');
+      if (member === undefined || (member.values !== undefined && !off)) this.#list(frame, shape);
+      if (name !== undefined) this.#note(frame, name);
+    }
+    if (frame.parent === this.#root && !isScalar(this.#bytes.toString('latin1', start, end)))
+      throw malformedBody();
+    this.#endMember(frame, start, end);
+  }
+
+  #refer(start: number, end: number, rank: number): void {
+    this.references ??= new ReferenceList();
+    this.references.add(this.#bytes, start, end, rank);
+  }
+
+  #note(frame: JsonFrame, name: KnownName): void {
+    if (name === idName) frame.hasId = true;
+    else frame.substance |= substanceBit(name);
+  }
+
+  #endMember(frame: JsonFrame, start: number, end: number): void {
+    if (frame.parent === this.#root) this.keys.set(this.#topKey, [start, end, frame.keyStart]);
+  }
+
+  #readTopKey(
+    start: number,
+    end: number,
+    name: KnownName | undefined,
+    plain: boolean,
+  ): KnownName | undefined {
+    if (end - start > maxKeyBytes)
+      throw new RouterError('invalid_request', `A key of the body has more than ${maxKeyBytes} bytes.`);
+    const key = name?.text ?? stringAt(this.#bytes, start, end);
+    if (key === undefined) throw malformedBody();
+    if (this.keys.has(key)) throw refusal(`${quoted(key)} stands twice in the body.`, key);
+    if (forbiddenKeys.has(key)) throw refusal(`${key} may not be set by a call.`, key);
+    if (this.keys.size === maxMembers)
+      throw new RouterError('invalid_request', `The body has more than ${maxMembers} members.`);
+    if (!plain) checkSpelling(key, judgedAtTop);
+    if (isCallControl(key)) {
+      this.controls ??= [];
+      this.controls.push(key);
+    }
+    this.#topKey = key;
+    return name ?? nameOf(key);
+  }
+
+  /** Of a key with other characters than most, which may be escapes. */
+  #readUnusualKey(frame: JsonFrame, start: number, end: number): KnownName | undefined {
+    if (frame.shape === undefined && !isEscaped(this.#bytes, start, end)) return undefined;
+    const key = stringAt(this.#bytes, start, end);
+    if (key === undefined) throw malformedBody();
+    if (frame.shape !== undefined) checkSpelling(key, judgedAnywhere);
+    return nameOf(key);
+  }
+
+  /** Notes that the member, or `member` of the frame, is for a shared deployment to judge. */
+  #list(frame: JsonFrame, shape: Shape, member?: string): void {
+    this.listed ??= new Set();
+    if (this.listed.size === maxListed) {
+      this.unlisted = true;
+      return;
+    }
+    this.#seen ??= new Map();
+    const key = member ?? this.#keyOf(frame);
+    // Controls are not sent on, or refused for themselves.
+    if (frame.parent === this.#root && isCallControl(key)) return;
+    // A shape belongs to one path.
+    const seen = this.#seen.get(shape) ?? new Set();
+    if (seen.has(key)) return;
+    this.#seen.set(shape, seen.add(key));
+    let path = key;
+    for (let at = frame.parent; at !== undefined && at !== this.#root; at = at.parent) {
+      if (at.object) path = `${this.#keyOf(at)}.${path}`;
+    }
+    this.listed.add(path.slice(0, maxPathLength));
+  }
+
+  #keyOf({ keyStart, keyEnd }: JsonFrame): string {
+    const short = keyEnd - keyStart <= maxEscapedBytes;
+    const key = short ? stringAt(this.#bytes, keyStart, keyEnd) : undefined;
+    return (key ?? this.#bytes.toString('latin1', keyStart + 1, keyStart + 65)).slice(0, 64);
+  }
+}
+
+/** @throws RouterError `invalid_request` for a key that is not a judged name, and that a lenient parser takes for one */
+function checkSpelling(key: string, judged: ReadonlyMap<string, string>): void {
+  const meant = judged.get(foldedKey(key));
+  if (meant === undefined || meant === key) return;
+  throw refusal(`${quoted(key)} must be written ${JSON.stringify(meant)}.`, key);
+}
+
+function isEscaped(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] === backslash) return true;
+  return false;
+}
+
+function isScalar(text: string): boolean {
+  return /^(true|false|null|-?[0-9][-+.0-9eE]*)$/.test(text);
+}
+
+function quoted(key: string): string {
+  return JSON.stringify(key.slice(0, 64));
+}
+
+function refusal(message: string, param: string): RouterError {
+  return new RouterError('invalid_request', message, { param: param.slice(0, 64) });
+}

@@ -1,0 +1,47 @@
+import { RouterError } from '../../errors.ts';
+
+export const quote = 0x22;
+export const colon = 0x3a;
+export const comma = 0x2c;
+export const openBrace = 0x7b;
+export const closeBrace = 0x7d;
+export const openBracket = 0x5b;
+export const closeBracket = 0x5d;
+export const backslash = 0x5c;
+
+/** Returns the text of a JSON string with its quotation marks at `start` and `end - 1`; `undefined` if it is malformed. */
+export function stringAt(bytes: Buffer, start: number, end: number): string | undefined {
+  // Nothing in it is escaped, and nothing would have to be.
+  if (isPlain(bytes, start + 1, end - 1)) return bytes.toString('latin1', start + 1, end - 1);
+  try {
+    return JSON.parse(bytes.toString('utf8', start, end)) as string;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** Whether the bytes of a span are these ASCII characters. */
+export function isLiteral(bytes: Buffer, start: number, end: number, literal: string): boolean {
+  if (end - start !== literal.length) return false;
+  for (let at = 0; at < literal.length; at++) if (bytes[start + at] !== literal.charCodeAt(at)) return false;
+  return true;
+}
+
+export function malformedBody(): RouterError {
+  return new RouterError('invalid_request', 'The body is not a JSON object that can be read.');
+}
+
+function isPlain(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte < 0x20 || byte > 0x7e || byte === backslash) return false;
+  }
+  return true;
+}
+
+/** Where a top-level value stands, and the key before it. */
+export type MemberSpan = readonly [start: number, end: number, keyStart: number];

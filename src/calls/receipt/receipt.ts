@@ -1,0 +1,151 @@
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import type { RouterErrorCode } from '../../errors.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { Tokens } from './usage.ts';
+
+/** One attempt at one deployment, for the receipt. */
+export interface AttemptRecord {
+  deploymentId: string;
+  /** The public name whose pool it belongs to: the call's own, or a fallback's. */
+  model: string;
+  /** The provider's status, or that of the error that kept it from answering; 499 if the caller left. */
+  status: number;
+  /** `ok`, `rate_limited` (429), `rejected` (another 4xx), `failed` (5xx), `aborted`, or the error's code. */
+  reason: 'ok' | 'rate_limited' | 'rejected' | 'failed' | 'aborted' | RouterErrorCode;
+  /** Until the answer began, or failed, without `queuedMs`. */
+  milliseconds: number;
+  /** Milliseconds that it waited for a connection, before the provider was asked; absent if it did not wait. */
+  queuedMs?: number;
+  /** What the provider said at 401 or 403, redacted; at most 1 024 characters. */
+  providerMessage?: string;
+  /** The provider's host, if it was not reached. */
+  host?: string;
+  /** The system's error code, if the provider was not reached: `ENOTFOUND`, `ECONNREFUSED`. */
+  cause?: string;
+}
+
+/** Runs a callback in the asynchronous context of a call. */
+export type AsyncContext = ReturnType<typeof AsyncLocalStorage.snapshot>;
+
+/** What `onCall` is told after each call: a stream's, when it has ended. */
+export interface Receipt {
+  callId: string;
+  /** `null`: the operator's own call. */
+  teamId: string | null;
+  /** The public name that the call asked for, by whatever door; absent if it led to no model of the caller's. */
+  requestedModel?: string;
+  /** The public name that answered: the one that was asked for, or a fallback's. */
+  model?: string;
+  deploymentId?: string;
+  provider?: string;
+  /** Every attempt of the call, in the order in which they were made; each stands in one receipt alone. */
+  attempts: readonly AttemptRecord[];
+  /** The public names that were fallen back to, in turn. */
+  fallbacks: readonly string[];
+  /** The status that the caller got; 499 if it left before. */
+  status: number;
+  /** The error's code if the router, and not the provider, answered with one or ended a stream; `aborted`: the caller left. */
+  code?: string;
+  /** What the caller tagged the call with, by `tags` or `metadata.tags` of its body. */
+  tags?: readonly string[];
+  /** What the call used, where the provider said so. */
+  tokens?: Tokens;
+  /** From the call's beginning until its answer began. */
+  firstByteMs: number;
+  /** Until its answer ended. */
+  milliseconds: number;
+  /** The part of `firstByteMs` that was the router's own: neither the provider's, nor a pause between attempts, nor `queuedMs`. */
+  overheadMs: number;
+  /** The part of `firstByteMs` that the call waited for a connection, because its team, or the router, used all it may. */
+  queuedMs: number;
+}
+
+/** A receipt in the making. */
+export class ReceiptDraft {
+  readonly startedAt: number;
+  /** The asynchronous context that the call began in. */
+  readonly context: AsyncContext | undefined;
+  tags: readonly string[] | undefined;
+  readonly #callId: string;
+  readonly #teamId: string | null;
+  readonly #now: () => number;
+  readonly #attempts: AttemptRecord[] = [];
+  readonly #fallbacks: string[] = [];
+  #requestedModel: string | undefined;
+  #deployment: Deployment | undefined;
+  #elsewhereMs = 0;
+  #queuedMs = 0;
+  #firstByteMs: number | undefined;
+  #finished = false;
+
+  constructor(callId: string, teamId: string | null, now: () => number, context?: AsyncContext) {
+    this.context = context;
+    this.#callId = callId;
+    this.#teamId = teamId;
+    this.#now = now;
+    this.startedAt = now();
+  }
+
+  get callId(): string {
+    return this.#callId;
+  }
+
+  /** The first name is the call's own: its pool is turned to before any fallback's. */
+  turnedTo(name: string): void {
+    this.#requestedModel ??= name;
+  }
+
+  attempted(record: AttemptRecord): void {
+    this.turnedTo(record.model);
+    this.#attempts.push(record);
+    this.#elsewhereMs += record.milliseconds;
+    if (record.queuedMs !== undefined) this.#queuedMs += record.queuedMs;
+  }
+
+  paused(milliseconds: number): void {
+    this.#elsewhereMs += milliseconds;
+  }
+
+  fellBackTo(name: string): void {
+    this.#fallbacks.push(name);
+  }
+
+  answeredBy(deployment: Deployment | undefined): void {
+    this.#deployment = deployment;
+  }
+
+  /** Returns `true` the first time, so that a call is reported once, however many ways it ends in. */
+  finish(): boolean {
+    const first = !this.#finished;
+    this.#finished = true;
+    return first;
+  }
+
+  /** As it stands: the answer begins with the first, and ends with the last. */
+  at(status: number, code?: string, tokens?: Tokens): Receipt {
+    const milliseconds = this.#now() - this.startedAt;
+    this.#firstByteMs ??= milliseconds;
+    const deployment = this.#deployment;
+    const receipt: Receipt = {
+      callId: this.#callId,
+      teamId: this.#teamId,
+      attempts: this.#attempts,
+      fallbacks: this.#fallbacks,
+      status,
+      firstByteMs: this.#firstByteMs,
+      milliseconds,
+      overheadMs: Math.max(0, this.#firstByteMs - this.#elsewhereMs - this.#queuedMs),
+      queuedMs: this.#queuedMs,
+    };
+    if (this.#requestedModel !== undefined) receipt.requestedModel = this.#requestedModel;
+    if (deployment !== undefined) {
+      receipt.model = deployment.publicName;
+      receipt.deploymentId = deployment.id;
+      receipt.provider = deployment.target.provider;
+    }
+    if (this.tags !== undefined) receipt.tags = this.tags;
+    if (code !== undefined) receipt.code = code;
+    if (tokens !== undefined) receipt.tokens = tokens;
+    return receipt;
+  }
+}

@@ -1,0 +1,91 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { channel } from 'node:diagnostics_channel';
+import { type Log, type LogLevel, outline } from '../../logger.ts';
+import type { AsyncContext, Receipt, ReceiptDraft } from './receipt.ts';
+
+/** The name of node's diagnostics channel on which every receipt is published. */
+export const callChannelName = 'team-model-router:call';
+
+const calls = channel(callChannelName);
+
+/** Where the operator has to do something before it can go better. */
+const faults: ReadonlySet<string | undefined> = new Set([
+  'internal_error',
+  'corrupt_record',
+  'credential_unreadable',
+]);
+/** The request's own mistake, whoever says so. */
+const mistakes: ReadonlySet<number> = new Set([400, 413, 415, 422]);
+
+/**
+ * Tells of every call, once the caller has its answer: a hook that is slow, or throws, never touches the call. The log
+ * hears of those that failed, or had to be tried again.
+ */
+export class Reporter {
+  readonly #onCall: ((receipt: Receipt) => unknown) | undefined;
+  readonly #log: Log;
+  #waiting: { receipt: Receipt; context: AsyncContext | undefined }[] = [];
+
+  constructor(onCall: ((receipt: Receipt) => unknown) | undefined, log: Log) {
+    this.#onCall = onCall;
+    this.#log = log;
+  }
+
+  /** The asynchronous context of the call that begins, if anybody will be told of it: observers run in it. */
+  context(): AsyncContext | undefined {
+    return this.#onCall !== undefined || calls.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
+  }
+
+  /** Never throws: what is told of a call must not take its answer away. @param hint what only the operator can do; it is logged alone */
+  report(receipt: Receipt, context: AsyncContext | undefined, hint?: string): void {
+    const line = lineOf(receipt);
+    if (hint !== undefined) this.#log.write('error', { ...receipt, hint }, 'call failed');
+    else if (line !== undefined) this.#log.write(line.level, receipt, line.message);
+    if (this.#onCall === undefined && !calls.hasSubscribers) return;
+    this.#waiting.push({ receipt, context });
+    if (this.#waiting.length === 1) setImmediate(() => this.#tell());
+  }
+
+  /** The caller is told of it that it happened, and no more. */
+  unforeseen({ callId }: ReceiptDraft, error: unknown): void {
+    this.#log.write('error', { callId, error: outline(error) }, 'call could not be handled');
+  }
+
+  #tell(): void {
+    const receipts = this.#waiting;
+    this.#waiting = [];
+    for (const { receipt, context } of receipts) {
+      // Receipts are told together, and each in the context of its own call.
+      if (context === undefined) this.#tellOf(receipt);
+      else context(() => this.#tellOf(receipt));
+    }
+  }
+
+  #tellOf(receipt: Receipt): void {
+    try {
+      const told = this.#onCall?.(receipt);
+      // A promise that rejects would end the process.
+      if (told instanceof Promise) told.catch((error: unknown) => this.#threw(error));
+    } catch (error) {
+      this.#threw(error);
+    }
+    if (calls.hasSubscribers) calls.publish(receipt);
+  }
+
+  #threw(error: unknown): void {
+    this.#log.write('warn', { error: outline(error) }, 'onCall threw');
+  }
+}
+
+/** What the log is told of a call: nothing of one that went well at once, or that the caller left. */
+function lineOf({ status, code, attempts }: Receipt): { level: LogLevel; message: string } | undefined {
+  const answered = status < 400 && code === undefined;
+  if (answered && attempts.length <= 1) return undefined;
+  const message = answered ? 'call answered, not at once' : 'call failed';
+  if (faults.has(code) || attempts.some(({ reason }) => faults.has(reason)))
+    return { level: 'error', message };
+  if (code === 'aborted') return undefined;
+  if (answered) return { level: 'info', message };
+  const unasked = attempts.length === 0 && status < 500 && status !== 429;
+  return { level: unasked || mistakes.has(status) ? 'debug' : 'warn', message };
+}

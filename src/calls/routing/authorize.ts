@@ -1,0 +1,100 @@
+import { RouterError } from '../../errors.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { Snapshots, TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { Affinity } from '../affinity/affinity-store.ts';
+import type { Call, ModelRequest } from '../call.ts';
+import { resolvePinned } from './pin.ts';
+import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
+import { refuseUnread } from './unread-body.ts';
+
+/** Resolves what a call names, and admits its caller to it. What is in memory, as nearly always, nobody waits for. */
+export class Admission {
+  readonly #snapshots: Snapshots;
+  readonly #affinity: Affinity;
+
+  constructor(snapshots: Snapshots, affinity: Affinity) {
+    this.#snapshots = snapshots;
+    this.#affinity = affinity;
+  }
+
+  /** What the caller's names are looked up in. */
+  directory({ teamId }: Caller): Directory | Promise<Directory> {
+    const team = teamId === null ? undefined : this.#snapshots.get(teamId);
+    return team instanceof Promise
+      ? team.then((found) => this.#withShared(teamId, found))
+      : this.#withShared(teamId, team);
+  }
+
+  /**
+   * The shared deployments are read for whom they may concern: whatever they are, none of their names is a team's that
+   * is allowed none, and such a team's calls go on where they cannot be read.
+   */
+  #withShared(teamId: string | null, team: TeamSnapshot | undefined): Directory | Promise<Directory> {
+    if (teamId !== null && (team === undefined || team.allowedShared.size === 0))
+      return { team, shared: undefined };
+    const shared = this.#snapshots.get(null);
+    return shared instanceof Promise ? shared.then((found) => ({ team, shared: found })) : { team, shared };
+  }
+
+  /**
+   * Refuses a call before its body is read, as `refuseUnread` does.
+   *
+   * @throws RouterError also `storage_unavailable`
+   */
+  refuseUnread(directory: Directory, caller: Caller, call: Call): void {
+    try {
+      refuseUnread(directory, caller, call);
+    } catch (error) {
+      this.#unlessOutOfReach(error);
+    }
+  }
+
+  /**
+   * The pool of the call's own name, or of a fallback's.
+   *
+   * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`
+   */
+  pool(
+    directory: Directory,
+    caller: Caller,
+    request: ModelRequest,
+    fallback: string | undefined,
+  ): Pool | Promise<Pool> {
+    if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (fallback !== undefined) return admitted(resolve(directory, caller, fallback), request);
+    const pool = this.#resolve(directory, caller, request);
+    return pool instanceof Promise ? pool.then((found) => admitted(found, request)) : admitted(pool, request);
+  }
+
+  #resolve(directory: Directory, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+    try {
+      const pool = resolvePinned(this.#affinity, directory, caller, request);
+      return pool instanceof Promise ? pool.catch((error) => this.#unlessOutOfReach(error)) : pool;
+    } catch (error) {
+      return this.#unlessOutOfReach(error);
+    }
+  }
+
+  #unlessOutOfReach(error: unknown): never {
+    const unknown = RouterError.isInstance(error) && error.code === 'model_not_found';
+    if (!unknown || !this.#snapshots.outOfReach) throw error;
+    // It may have been added since, where the storage can be reached.
+    const message = 'The storage cannot be reached, and this model is not known yet.';
+    throw new RouterError('storage_unavailable', message);
+  }
+}
+
+/** Of the deployments only those that may serve the call. */
+function admitted(pool: Pool, { content }: ModelRequest): Pool {
+  const { deployments } = pool;
+  const [first] = deployments;
+  if (first === undefined || (first.teamId !== null && content.controls === undefined)) return pool;
+  const refusalOf = (deployment: Deployment) =>
+    content.controls?.refusal(deployment) ??
+    (deployment.teamId === null ? content.stateful(deployment) : undefined);
+  const serving = deployments.filter((deployment) => refusalOf(deployment) === undefined);
+  if (serving.length === deployments.length) return pool;
+  const refused = serving.length === 0 ? refusalOf(first) : undefined;
+  if (refused !== undefined) throw refused;
+  return { ...pool, deployments: serving };
+}

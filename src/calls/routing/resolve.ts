@@ -1,0 +1,146 @@
+import { RouterError } from '../../errors.ts';
+import { allows, allSharedNames } from '../../schemas/names.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+
+/** Who calls. */
+export interface Caller {
+  /** `null`: the operator, who has the shared deployments and nobody else's. */
+  teamId: string | null;
+  /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
+  models?: readonly string[];
+}
+
+/** The deployments that answer to one public name, for one caller. */
+export interface Pool {
+  publicName: string;
+  deployments: readonly Deployment[];
+  /** Set where the call means this deployment and no sibling of it. */
+  pinned?: true;
+}
+
+/** What a caller's names are looked up in: its own team's snapshot, if it has one, and the shared deployments'. */
+export interface Directory {
+  team: TeamSnapshot | undefined;
+  shared: TeamSnapshot | undefined;
+}
+
+const listedNames = 20;
+
+/**
+ * The one function that turns a name into deployments. It can only return deployments of the caller's own team,
+ * or shared ones that the team is allowed: the team's public name first, then its own deployment's id, then a
+ * shared public name. `models` of the caller is applied to the resolved public name, or an id would walk around it.
+ *
+ * @throws RouterError `model_not_found`, the same for a name nobody has and for one that is another team's
+ */
+export function resolve(directory: Directory, caller: Caller, name: string): Pool {
+  const pool = find(directory, caller, name);
+  if (pool === undefined || !mayUse(caller, pool.publicName)) throw modelNotFound(directory, caller, name);
+  return pool;
+}
+
+/**
+ * The pool of a call that names no model: the caller's only deployment.
+ *
+ * @throws RouterError `invalid_request` that lists the caller's names if it has more than one, or none
+ */
+export function resolveOnly(
+  directory: Directory,
+  caller: Caller,
+  refusalOf: (deployment: Deployment) => RouterError | undefined = () => undefined,
+): Pool {
+  const all = namesOf(directory, caller);
+  const refusals = all.map((name) => sharedRefusal(directory, name, refusalOf));
+  // A shared model that cannot serve the call is no choice.
+  const names = all.filter((_, index) => refusals[index] === undefined);
+  const [refused] = refusals;
+  if (names.length === 0 && refused !== undefined) throw refused;
+  const [only] = names;
+  if (names.length === 1 && only !== undefined) {
+    const pool = resolve(directory, caller, only);
+    if (pool.deployments.length === 1) return pool;
+  }
+  throw new RouterError(
+    'invalid_request',
+    `This call needs a model: name one with ?model= or in the header x-team-model. ${listing(caller, names)}`,
+    { param: 'model' },
+  );
+}
+
+/** Why no deployment of a shared name can serve; `undefined` for a team's own name. */
+function sharedRefusal(
+  { team, shared }: Directory,
+  name: string,
+  refusalOf: (deployment: Deployment) => RouterError | undefined,
+): RouterError | undefined {
+  if (team?.pools.has(name)) return undefined;
+  const deployments = shared?.pools.get(name) ?? [];
+  return deployments.every((deployment) => refusalOf(deployment) !== undefined) &&
+    deployments[0] !== undefined
+    ? refusalOf(deployments[0])
+    : undefined;
+}
+
+/** The public names that the caller may use, its own team's first. */
+export function namesOf(directory: Directory, caller: Caller): string[] {
+  const names = new Set(directory.team?.pools.keys());
+  for (const name of directory.shared?.pools.keys() ?? []) {
+    if (isShared(directory.team, caller, name)) names.add(name);
+  }
+  return [...names].filter((name) => mayUse(caller, name));
+}
+
+/** Whether there is any model that the caller may call. */
+export function mayCallAny(directory: Directory, caller: Caller): boolean {
+  const { team, shared } = directory;
+  if (caller.models !== undefined)
+    return caller.models.some((name) => find(directory, caller, name)?.publicName === name);
+  if (team !== undefined && team.pools.size > 0) return true;
+  for (const name of shared?.pools.keys() ?? []) if (isShared(team, caller, name)) return true;
+  return false;
+}
+
+function find({ team, shared }: Directory, caller: Caller, name: string): Pool | undefined {
+  const own = team?.pools.get(name);
+  if (own !== undefined) return { publicName: name, deployments: own };
+  const deployment = team?.deployments.get(name);
+  if (deployment !== undefined) return pinnedPool(team, deployment);
+  const common = isShared(team, caller, name) ? shared?.pools.get(name) : undefined;
+  return common === undefined ? undefined : { publicName: name, deployments: common };
+}
+
+/** The pool of one deployment that may have siblings. */
+export function pinnedPool(team: TeamSnapshot | undefined, deployment: Deployment): Pool {
+  const { publicName } = deployment;
+  const siblings = team?.pools.get(publicName)?.length ?? 0;
+  return { publicName, deployments: [deployment], ...(siblings > 1 && { pinned: true as const }) };
+}
+
+function isShared(team: TeamSnapshot | undefined, caller: Caller, name: string): boolean {
+  if (caller.teamId === null) return true;
+  return team !== undefined && (team.allowedShared.has(name) || team.allowedShared.has(allSharedNames));
+}
+
+function mayUse(caller: Caller, publicName: string): boolean {
+  return allows(caller.models, publicName);
+}
+
+function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
+  const shown = JSON.stringify(name.slice(0, 256));
+  const names = listing(caller, namesOf(directory, caller));
+  const message =
+    caller.teamId === null
+      ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
+      : `There is no model ${shown} for this team. ${names}`;
+  return new RouterError('model_not_found', message, { param: 'model' });
+}
+
+/** What the caller may use instead; a caller that may not use what there is is not told that there is nothing. */
+function listing(caller: Caller, names: readonly string[]): string {
+  if (names.length === 0)
+    return caller.models === undefined ? 'There are none yet.' : 'This key may not call any model.';
+  const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
+  const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
+  return `There are: ${shown.join(', ')}${more}.`;
+}

@@ -1,0 +1,15 @@
+import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { DeploymentHealth, Health } from './health.ts';
+
+/** How a team's own deployments stand, as this process has seen them. */
+export interface TeamHealth {
+  deployments: ({ id: string; model_name: string } & DeploymentHealth)[];
+}
+
+/** A team that is not there has no deployments. */
+export function teamHealth(health: Health, team: TeamSnapshot | undefined): TeamHealth {
+  const deployments = [...(team?.deployments.values() ?? [])];
+  return {
+    deployments: deployments.map(({ id, publicName }) => ({ id, model_name: publicName, ...health.of(id) })),
+  };
+}

@@ -1,0 +1,92 @@
+import type { Endpoint } from '../endpoints/table.ts';
+
+/** How an answer is read. `bytes` are passed on as they are and judged by nobody; `page` is no answer. */
+export type Kind = 'json' | 'events' | 'bytes' | 'page';
+
+/** What was asked for. */
+export interface Asked {
+  endpoint: Pick<Endpoint, 'answer' | 'streams'>;
+  /** A stream of events was asked for; `undefined`: that stands in a form, which is not read. */
+  stream: boolean | undefined;
+}
+
+type Label = 'json' | 'events' | 'page' | 'other';
+type Looks = 'json' | 'events' | 'page' | 'blank' | 'other';
+
+const labels: readonly [Label, RegExp][] = [
+  ['json', /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i],
+  ['events', /^text\/event-stream\b/i],
+  ['page', /^(text\/html|application\/xhtml\+xml)\b/i],
+];
+
+/** The first of the content types that says what an answer is. */
+export function labelOf(types: readonly string[]): Label {
+  for (const type of types) {
+    const known = type === 'application/json' ? 'json' : labels.find(([, form]) => form.test(type))?.[0];
+    if (known !== undefined) return known;
+  }
+  return 'other';
+}
+
+/** Whether the first bytes have to be seen before it is known how the answer is read. */
+export function needsBytes({ endpoint, stream }: Asked, label: Label): boolean {
+  if (endpoint.answer === 'bytes') return stream === true;
+  if (endpoint.answer === 'text') return true;
+  return label === 'page' || (endpoint.streams !== undefined && (stream !== false || label === 'events'));
+}
+
+/** What was asked for decides, then the first bytes, then the content type. */
+export function kindOf({ endpoint, stream }: Asked, label: Label, head: Buffer): Kind {
+  const looks = looksLike(head);
+  if (endpoint.answer === 'bytes')
+    return stream === true && (looks === 'events' || (looks === 'blank' && label === 'events'))
+      ? 'events'
+      : 'bytes';
+  if (endpoint.answer === 'text') {
+    if (looks === 'json' && label === 'json') return 'json';
+    const events =
+      label === 'events' ? looks !== 'json' : looks === 'events' && textEvent.test(beginningOf(head));
+    return events ? 'events' : 'bytes';
+  }
+  if (label === 'page' && (looks === 'page' || looks === 'other')) return 'page';
+  if (endpoint.streams === undefined || stream === false) {
+    if (endpoint.streams !== undefined && label === 'events') return looks === 'json' ? 'json' : 'events';
+    return label === 'json' ? 'json' : 'bytes';
+  }
+  if (looks === 'page') return 'page';
+  if (looks === 'events' || looks === 'json') return looks;
+  if (label === 'events' || label === 'json') return label;
+  return stream === true ? 'events' : 'bytes';
+}
+
+/** A transcript may begin with any word. */
+const textEvent = /^(event: ?transcript|data: ?\{\s*"type"\s*:\s*"tra)/;
+const fields = ['data:', 'event:', 'id:', 'retry:', ':'];
+
+function looksLike(head: Buffer): Looks {
+  const text = beginningOf(head);
+  if (text === '') return 'blank';
+  if (text[0] === '{' || text[0] === '[') return 'json';
+  if (text[0] === '<') return 'page';
+  return fields.some((field) => text.startsWith(field) || field.startsWith(text)) ? 'events' : 'other';
+}
+
+/** The first characters that are not white space. */
+function beginningOf(head: Buffer): string {
+  let at = head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
+  while (at < head.length && isSpace(head[at])) at++;
+  return head.toString('latin1', at, at + 32);
+}
+
+export function isBlank(head: Buffer): boolean {
+  return beginningOf(head) === '';
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** What is a stream of events is told so, whatever its provider says. */
+export function eventStreamType({ 'content-type': type = '' }: Record<string, string>): string {
+  return labelOf([type]) === 'events' ? type : 'text/event-stream';
+}

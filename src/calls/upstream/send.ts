@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import type { RequestBody, Transport, TransportResponse } from '../../egress/transport.ts';
+import { addressOf, authHeaders } from '../../providers/provider.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { Secrets } from '../../teams/records/sealed-secrets.ts';
+import type { Cancel } from '../abort/cancel.ts';
+import type { Call, ModelRequest } from '../call.ts';
+import type { Credentials, SignedResponse } from './credentials.ts';
+
+/** The ways out: for the teams' deployments, and for the operator's shared ones. */
+export interface Transports {
+  team: Transport;
+  shared: Transport;
+}
+
+const defaultIdleSeconds = 120;
+
+/** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
+const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
+
+/** Sends a call to one deployment, with what it signs with at this moment. */
+export function send(
+  { transports, credentials }: { transports: Transports; credentials: Credentials },
+  deployment: Deployment,
+  call: Call,
+  request: ModelRequest,
+  cancel: Cancel,
+  teamId: string | null,
+): Promise<SignedResponse> {
+  const transport = deployment.teamId === null ? transports.shared : transports.team;
+  return credentials.use(
+    deployment,
+    (secrets) => sendWith(transport, secrets, deployment, call, request, cancel, teamId),
+    request.content,
+    call.signal,
+    cancel,
+  );
+}
+
+/** The only place where a secret becomes a header of a call; a test call (`test-call.ts`) asks for the same headers. */
+function sendWith(
+  transport: Transport,
+  secrets: Secrets,
+  deployment: Deployment,
+  call: Call,
+  request: ModelRequest,
+  cancel: Cancel,
+  teamId: string | null,
+): Promise<TransportResponse> {
+  const { target, params } = deployment;
+  const { content } = request;
+  const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
+  for (const name of passedHeaders) {
+    const value = call.headers.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  const once = headers['idempotency-key'];
+  if (once !== undefined && deployment.teamId === null) headers['idempotency-key'] = boundTo(teamId, once);
+  if (content.contentType !== null) headers['content-type'] = content.contentType;
+  for (const [name, value] of secrets.headers) headers[name] = value;
+  Object.assign(headers, authHeaders(target, secrets, params));
+  const length = content.lengthFor(deployment);
+  if (length !== undefined) headers['content-length'] = String(length);
+  const body = content.bodyFor(deployment);
+  return transport.request({
+    method: call.method,
+    url: addressOf(target, request.endpoint, request.params, request.query).url,
+    headers,
+    // A JSON body was read whole, so its length is known.
+    body:
+      call.chunked && content.contentType !== 'application/json' && body !== undefined
+        ? inChunks(body)
+        : body,
+    signal: cancel,
+    team: teamId,
+    queue: cancel,
+    // `cancel` keeps the time: undici's own begins only when a connection is free.
+    headersTimeoutMs: 0,
+    bodyTimeoutMs: idleMs(deployment, content.controls?.streamTimeoutMs),
+  });
+}
+
+/** A body without a length. */
+async function* inChunks(body: RequestBody): AsyncGenerator<Uint8Array> {
+  if (typeof body === 'string') yield Buffer.from(body);
+  else if (body instanceof Uint8Array) yield body;
+  else yield* body;
+}
+
+/** Two teams that choose the same key must not get one another's answer from the operator's account. */
+function boundTo(teamId: string | null, key: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([teamId, key]))
+    .digest('hex');
+}
+
+/** A call may shorten what its deployment allows, and lengthen only the default of a team's own. */
+function idleMs({ params, teamId }: Deployment, asked: number | undefined): number {
+  const own = (params.stream_timeout ?? defaultIdleSeconds) * 1000;
+  if (asked === undefined) return own;
+  return teamId === null || params.stream_timeout !== undefined ? Math.min(asked, own) : asked;
+}

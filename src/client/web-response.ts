@@ -1,0 +1,200 @@
+import { Readable } from 'node:stream';
+import { type Answer, collect } from '../calls/answer.ts';
+
+/** Returns the answer as a standard `Response`. */
+export function toResponse(answer: Answer): Response {
+  const { status, headers, body } = answer;
+  return new Response(body === null ? null : webStream(sourceOf(body)), { status, headers });
+}
+
+/**
+ * The answer as a `Response` for the OpenAI client. It behaves as a standard one, which it becomes only if a caller asks for
+ * more than the status, the headers, and the whole body as text, JSON or bytes.
+ */
+export class LeanResponse {
+  readonly headers: Headers;
+  readonly status: number;
+  readonly ok: boolean;
+  readonly statusText = '';
+  readonly redirected = false;
+  readonly type = 'default';
+  readonly url = '';
+  readonly #answer: Answer;
+  #used = false;
+  #body: ReadableStream<Uint8Array> | null | undefined;
+  #standard: Response | undefined;
+
+  constructor(answer: Answer) {
+    this.#answer = answer;
+    this.headers = new Headers(answer.headers);
+    this.status = answer.status;
+    this.ok = answer.status >= 200 && answer.status < 300;
+  }
+
+  get body(): ReadableStream<Uint8Array> | null {
+    if (this.#standard === undefined && this.#used && this.#body === undefined) this.#toStandard();
+    if (this.#standard !== undefined) return this.#standard.body;
+    const { body } = this.#answer;
+    this.#body ??= body === null ? null : iterableBody(body, () => this.#use());
+    return this.#body;
+  }
+
+  get bodyUsed(): boolean {
+    if (this.#used) return true;
+    if (this.#standard !== undefined) return this.#standard.bodyUsed;
+    return this.#body != null && isDisturbed(this.#body);
+  }
+
+  clone(): Response {
+    return this.#toStandard().clone();
+  }
+
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(await this.#whole());
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return new Uint8Array(await this.#whole()).buffer;
+  }
+
+  async blob(): Promise<Blob> {
+    return this.#toStandard().blob();
+  }
+
+  async text(): Promise<string> {
+    return utf8.decode(await this.#whole());
+  }
+
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  async formData(): Promise<FormData> {
+    return this.#toStandard().formData();
+  }
+
+  async #whole(): Promise<Uint8Array | ArrayBuffer> {
+    const { body } = this.#answer;
+    if (this.#standard !== undefined || this.#used || this.#body != null)
+      return this.#toStandard().arrayBuffer();
+    if (body === null) return new Uint8Array(0);
+    this.#use();
+    return body instanceof Uint8Array ? body : collect(body);
+  }
+
+  #use(): void {
+    this.#used = true;
+  }
+
+  /** Makes the standard response, which takes the body over. @throws TypeError if the body is locked or was read */
+  #toStandard(): Response {
+    if (this.#standard !== undefined) return this.#standard;
+    const { status } = this;
+    // The same headers: a caller may have changed them.
+    const init = { status, headers: this.headers };
+    if (this.#used && this.#body === undefined) {
+      this.#standard = new Response('', { headers: this.headers });
+      void this.#standard.arrayBuffer();
+    } else this.#standard = new Response(this.body, init);
+    return this.#standard;
+  }
+}
+
+// What asks `instanceof Response` shall hear yes.
+Object.setPrototypeOf(LeanResponse.prototype, Response.prototype);
+
+const utf8 = new TextDecoder();
+const isDisturbed = Readable.isDisturbed as (stream: object) => boolean;
+
+/**
+ * Returns a standard stream whose async iteration, which is how the OpenAI client reads, goes straight to the source. The stream
+ * is locked meanwhile, and used up behind it.
+ */
+function iterableBody(
+  body: Uint8Array | AsyncIterable<Uint8Array>,
+  used: () => void,
+): ReadableStream<Uint8Array> {
+  const source = sourceOf(body);
+  const stream = webStream(source);
+  const iterate = () => {
+    // What was read before may have left a chunk in the stream's own queue.
+    if (isDisturbed(stream)) return ReadableStream.prototype[Symbol.asyncIterator].call(stream);
+    return new DirectIterator(stream, source, used);
+  };
+  Object.defineProperty(stream, Symbol.asyncIterator, { value: iterate });
+  return stream;
+}
+
+class DirectIterator implements AsyncIterableIterator<Uint8Array> {
+  readonly #iterator: AsyncIterator<Uint8Array>;
+  readonly #used: () => void;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  /** @throws TypeError if the stream is locked */
+  constructor(stream: ReadableStream<Uint8Array>, source: AsyncIterable<Uint8Array>, used: () => void) {
+    this.#reader = stream.getReader();
+    this.#iterator = source[Symbol.asyncIterator]();
+    this.#used = used;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    this.#used();
+    try {
+      const next = await this.#iterator.next();
+      if (next.done === true) this.#end();
+      return next;
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#used();
+    this.#end();
+    return { done: true, value: undefined };
+  }
+
+  /** Ends the stream, which ends its source, and gives the lock back. */
+  #end(): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.cancel().catch(() => {});
+    reader?.releaseLock();
+  }
+}
+
+function sourceOf(body: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  return body instanceof Uint8Array ? single(body) : body;
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.byteLength > 0) yield bytes;
+}
+
+/** A stream of bytes: each chunk is a copy, because the bytes of a Buffer may lie in memory that others share. */
+function webStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  let iterator: AsyncIterator<Uint8Array> | undefined;
+  return new ReadableStream({
+    type: 'bytes',
+    async pull(controller) {
+      iterator ??= source[Symbol.asyncIterator]();
+      let next = await iterator.next();
+      // A stream of bytes takes no empty chunk.
+      while (next.done !== true && next.value.byteLength === 0) next = await iterator.next();
+      if (next.done !== true) {
+        controller.enqueue(new Uint8Array(next.value));
+        return;
+      }
+      controller.close();
+      controller.byobRequest?.respond(0);
+    },
+    async cancel() {
+      await (iterator ?? source[Symbol.asyncIterator]()).return?.();
+    },
+  });
+}

@@ -1,0 +1,172 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { z } from 'zod';
+import { errorAnswer } from '../../calls/answer.ts';
+import { RouterError } from '../../errors.ts';
+import { checkArgument, parseOptions } from '../../schemas/parse.ts';
+import { type NodeBindings, shortcutOf } from '../messages/bindings.ts';
+import { reply } from '../messages/reply.ts';
+import { answerServerErrors, hostMissing, lacksHost } from '../messages/server-errors.ts';
+import { drain, OpenRequests, serverEnding } from './drain.ts';
+import { followConnection } from './pipelined.ts';
+
+/** What the mounts use of a gateway: the `fetch` of `createGateway`. */
+export interface GatewayLike {
+  fetch(request: Request, bindings?: object): Response | Promise<Response>;
+}
+
+export type NodeListener = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  more?: Pick<NodeBindings, 'fastify' | 'draining'>,
+) => Promise<void>;
+
+/**
+ * The gateway as a listener of `node:http`.
+ *
+ * @example
+ * createServer(nodeListener(gateway)).listen(4000);
+ */
+export function nodeListener(gateway: GatewayLike): NodeListener {
+  checkArgument('gateway', gateway, ['fetch'], 'what createGateway returns');
+  const listener = getRequestListener((request, { incoming, outgoing }) => {
+    const more = (incoming as WithBindings)[moreKey];
+    const { fastify, draining } = more ?? none;
+    return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
+  }, listening);
+  const handle: NodeListener = (incoming, outgoing, more) => {
+    const answered = shortcutOf(gateway.fetch)?.(incoming, outgoing);
+    if (answered !== undefined) return answered;
+    if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
+    return listener(incoming, outgoing);
+  };
+  return (incoming, outgoing, more) => {
+    const turn = followConnection(incoming, outgoing);
+    if (turn === undefined) return handle(incoming, outgoing, more);
+    const { url } = incoming;
+    return turn.then(() => {
+      if (outgoing.destroyed) return;
+      // A mount gives the request its own URL back once the listener has been called.
+      const { url: mounted } = incoming;
+      if (url !== undefined) incoming.url = url;
+      const handled = handle(incoming, outgoing, more);
+      if (mounted !== undefined) incoming.url = mounted;
+      return handled;
+    });
+  };
+}
+
+const none: Pick<NodeBindings, 'fastify' | 'draining'> = {};
+
+/** What a mount adds travels on Node's request. */
+const moreKey = Symbol('team-model-router.bindings');
+type WithBindings = { [moreKey]?: Pick<NodeBindings, 'fastify' | 'draining'> | undefined };
+
+/** The application's own Request and Response stay what they are. */
+// A request without a host, or with an empty one, is legal in HTTP/1.0.
+const listening = { overrideGlobalObjects: false, errorHandler: unreadable, hostname: 'localhost' };
+
+/** A request line or a host that no URL can be made of. */
+function unreadable(): Response {
+  const error = new RouterError('invalid_request', 'The request cannot be read.');
+  const { status, headers, body } = errorAnswer(error);
+  return reply({ status, headers, body }, {}) as Response;
+}
+
+export interface ServeOptions {
+  /** Default 4000; 0 for any that is free. */
+  port?: number | undefined;
+  /** Default `127.0.0.1`. */
+  hostname?: string | undefined;
+  /** Milliseconds that open calls may take to end once `close` is called. Default 25 000. */
+  drainTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds for which a connection may be idle between two requests. It has to be longer than the idle time of a balancer in
+   * front, which would else send a request into a connection that is closing. Default 80 000.
+   */
+  keepAliveTimeoutMs?: number | undefined;
+  /** Milliseconds within which the headers of a request have to arrive. Default 90 000. */
+  headersTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds within which a whole request has to arrive; 0: no limit, because a body whose bytes stop is refused by the
+   * gateway's `bodyIdleMs`. Default 0.
+   */
+  requestTimeoutMs?: number | undefined;
+}
+
+const timeout = z.int().nonnegative().max(86_400_000);
+const serveOptions = z.strictObject({
+  port: z.int().min(0).max(65_535).default(4000),
+  hostname: z.string().default('127.0.0.1'),
+  drainTimeoutMs: timeout.default(25_000),
+  keepAliveTimeoutMs: timeout.default(80_000),
+  headersTimeoutMs: timeout.default(90_000),
+  requestTimeoutMs: timeout.default(0),
+});
+
+function readServeOptions(given: ServeOptions) {
+  return parseOptions(serveOptions, given);
+}
+
+export interface GatewayServer {
+  port: number;
+  hostname: string;
+  /** `http://host:port`, without a trailing slash. */
+  url: string;
+  /**
+   * Turns readiness to 503 and waits for open calls and streams. Those that are open at the deadline end with `draining`, a stream by an
+   * error event. Then the port is closed.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves a gateway on a port of its own.
+ *
+ * @throws what `listen` gives, such as `EADDRINUSE`; RouterError `invalid_request` that names the option at fault
+ */
+export async function serveGateway(gateway: GatewayLike, options: ServeOptions = {}): Promise<GatewayServer> {
+  const { port, hostname, drainTimeoutMs, ...timeouts } = readServeOptions(options);
+  const listener = nodeListener(gateway);
+  let draining = false;
+  const more = { draining: () => draining };
+  const requests = new OpenRequests();
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    requests.opened(outgoing);
+    if (draining) outgoing.setHeader('connection', 'close');
+    if (requests.ended) void reply(errorAnswer(serverEnding()), { outgoing, direct: true });
+    else if (lacksHost(incoming)) void reply(hostMissing(), { outgoing, direct: true });
+    else void listener(incoming, outgoing, more);
+  };
+  const server = createServer(
+    {
+      keepAliveTimeout: timeouts.keepAliveTimeoutMs,
+      headersTimeout: timeouts.headersTimeoutMs,
+      requestTimeout: timeouts.requestTimeoutMs,
+      // It would be refused in Node's own words.
+      requireHostHeader: false,
+    },
+    handle,
+  );
+  answerServerErrors(server, handle);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, hostname, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const address = server.address() as AddressInfo;
+  let closed: Promise<void> | undefined;
+  return {
+    port: address.port,
+    hostname,
+    url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    close() {
+      draining = true;
+      closed ??= drain(server, requests, drainTimeoutMs);
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,136 @@
+import { timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { type Log, outline } from '../../logger.ts';
+import type { TeamModelRouter } from '../../router.ts';
+import { keyType, teamId } from '../../schemas/bodies.ts';
+import { callerModels, storedNames } from '../../schemas/names.ts';
+import { invalidKey } from '../../teams/key-verifier.ts';
+import type { NodeBindings } from '../messages/bindings.ts';
+import { type HeaderReader, headersOf } from '../messages/request-headers.ts';
+import { refuseForeignPage } from './cross-site.ts';
+import type { Credential } from './permissions.ts';
+import { markTold } from './refusal-log.ts';
+
+/** What an application's own `authenticate` answers: one team, the operator, or nobody. */
+export type Authenticated = Credential | undefined | null;
+
+/**
+ * The application's own way to know who calls, from its session or token.
+ *
+ * @param context `incoming` is Node's request (so `incoming.session` is there), `fastify` Fastify's
+ */
+export type Authenticate = (
+  request: Request,
+  context: Pick<NodeBindings, 'incoming' | 'fastify'>,
+) => Authenticated | Promise<Authenticated>;
+
+const teamCredential = z.strictObject({
+  master: z.literal(false).optional(),
+  teamId,
+  // No default: every end user would be a model manager otherwise.
+  keyType,
+  models: callerModels.optional(),
+  userId: z.string().min(1).max(256).nullish(),
+});
+const masterCredential = z.strictObject({
+  master: z.literal(true),
+  userId: z.string().min(1).max(256).nullish(),
+});
+
+/** Finds out whom a request speaks for: by the master key, or by a team key. */
+export function keyHolder(
+  router: TeamModelRouter,
+  masterKey: string | undefined,
+): (headers: HeaderReader) => Credential | Promise<Credential> {
+  const isMaster = comparison(masterKey);
+  return (headers) => {
+    const key = keyOf(headers);
+    if (key === undefined) throw invalidKey();
+    return isMaster(key) ? { master: true } : router.verifyKey(key);
+  };
+}
+
+/** By the master key, or by the application's own function. `answered` is what a header of the answer is so far. */
+export function sessionHolder(
+  authenticate: Authenticate,
+  masterKey: string | undefined,
+  log: Log,
+): (
+  request: Request,
+  bindings: NodeBindings,
+  answered: (header: string) => unknown,
+) => Credential | Promise<Credential> {
+  const isMaster = comparison(masterKey);
+  return (request, bindings, answered) => {
+    const key = keyOf(headersOf(request, bindings));
+    if (key !== undefined && isMaster(key)) return { master: true };
+    refuseForeignPage(request, answered);
+    return ask(authenticate, request, bindings, log);
+  };
+}
+
+/** How long it takes tells nothing but the length. */
+function comparison(masterKey: string | undefined): (key: string) => boolean {
+  const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
+  return (key) => {
+    const given = Buffer.from(key);
+    return given.length === master?.length && timingSafeEqual(given, master);
+  };
+}
+
+/** Whatever it answers that is not exactly one team or the operator is nobody. */
+async function ask(
+  authenticate: Authenticate,
+  request: Request,
+  { incoming, fastify }: NodeBindings,
+  log: Log,
+): Promise<Credential> {
+  let answer: unknown;
+  try {
+    answer = await authenticate(request, { incoming, fastify });
+  } catch (error) {
+    log.write('warn', { error: outline(error) }, 'authenticate threw');
+    const refusal = invalidKey();
+    markTold(refusal);
+    throw refusal;
+  }
+  const master = masterCredential.safeParse(answer);
+  if (master.success) return asCredential(master.data);
+  const team = teamCredential.safeParse(answer);
+  if (team.success) return asCredential(team.data);
+  if (answer === undefined || answer === null) throw invalidKey();
+  const [issue] = team.error.issues;
+  log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
+  const refusal = invalidKey();
+  markTold(refusal);
+  throw refusal;
+}
+
+/** No `models` mean all of the team's. */
+function asCredential({ models, userId, ...fields }: Answered): Credential {
+  const names = storedNames(models);
+  return {
+    ...fields,
+    ...(names === null ? {} : { models: names }),
+    ...(userId === null || userId === undefined ? {} : { userId }),
+  } as Credential;
+}
+
+interface Answered {
+  models?: readonly string[] | undefined;
+  userId?: string | null | undefined;
+}
+
+/** The headers that carry a key where there is no `Authorization`: Azure's, Anthropic's clients', LiteLLM's. */
+const keyHeaders = ['api-key', 'x-api-key', 'x-litellm-api-key'] as const;
+
+/** `Authorization: Bearer`, else the first of the other headers, with or without `Bearer`. */
+function keyOf(headers: HeaderReader): string | undefined {
+  const authorization = headers.get('authorization');
+  if (authorization !== null) return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  for (const name of keyHeaders) {
+    const key = headers.get(name);
+    if (key !== null) return /^(?:bearer +)?(\S+) *$/i.exec(key)?.[1];
+  }
+  return undefined;
+}

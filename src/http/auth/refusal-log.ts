@@ -1,0 +1,67 @@
+import { RouterError } from '../../errors.ts';
+import type { Log } from '../../logger.ts';
+import type { NodeBindings } from '../messages/bindings.ts';
+
+const maxLines = 10;
+const windowMs = 60_000;
+
+const messages: Readonly<Record<string, string>> = {
+  invalid_api_key: 'authentication failed',
+  key_blocked: 'authentication failed',
+  team_blocked: 'authentication failed',
+  api_base_not_allowed: 'address not allowed',
+};
+
+/** Errors that the log has been told of. */
+const told = new WeakSet<object>();
+
+/** Keeps an error out of the log of refusals, because another line tells of it. */
+export function markTold(error: object): void {
+  told.add(error);
+}
+
+/**
+ * Logs requests that were refused for their credential, or with a hint for the operator: at most ten lines a minute, however
+ * many come.
+ */
+export class RefusalLog {
+  readonly #log: Log;
+  readonly #now: () => number;
+  #from = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+  #suppressed = 0;
+
+  /** @param now milliseconds, monotonic */
+  constructor(log: Log, now: () => number = () => performance.now()) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Writes a line if `error` is such a refusal. */
+  note(error: unknown, { incoming }: NodeBindings = {}): void {
+    if (!RouterError.isInstance(error) || told.has(error)) return;
+    const { code, param, hint } = error;
+    const message = messages[code];
+    if (message === undefined && hint === undefined) return;
+    const now = this.#now();
+    if (now - this.#from >= windowMs) {
+      this.#from = now;
+      this.#lines = 0;
+    }
+    if (this.#lines >= maxLines) {
+      this.#suppressed += 1;
+      return;
+    }
+    this.#lines += 1;
+    const address = incoming?.socket?.remoteAddress;
+    const fields = {
+      code,
+      ...(address === undefined ? {} : { address }),
+      ...(hint === undefined ? {} : { ...(param === null ? {} : { param }), hint }),
+      ...(this.#suppressed === 0 ? {} : { suppressed: this.#suppressed }),
+    };
+    this.#suppressed = 0;
+    if (message === undefined) this.#log.write('error', fields, 'request could not be handled');
+    else this.#log.write('warn', fields, message);
+  }
+}

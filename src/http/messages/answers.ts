@@ -1,0 +1,16 @@
+import { type Answer, asRouterError, errorAnswer } from '../../calls/answer.ts';
+import { TooManyRequests } from './rate-limit.ts';
+
+export function jsonAnswer(status: number, value: unknown): Answer {
+  const body = Buffer.from(JSON.stringify(value));
+  return { status, headers: { 'content-type': 'application/json' }, body };
+}
+
+/** The one error shape. What nobody foresaw says nothing of itself. */
+export function failure(error: unknown): Answer {
+  const known = asRouterError(error);
+  const answer = errorAnswer(known);
+  if (known.status === 401) answer.headers['www-authenticate'] = 'Bearer';
+  if (known instanceof TooManyRequests) answer.headers['retry-after'] = String(known.retryAfterSeconds);
+  return answer;
+}

@@ -1,0 +1,228 @@
+import type { IncomingMessage } from 'node:http';
+import { asBuffer } from '../../calls/answer.ts';
+import { BodyBuffer } from '../../calls/body/body-buffer.ts';
+import { checkEncoding } from '../../calls/body/content-encoding.ts';
+import { mediaTypeOf } from '../../calls/form/content-type.ts';
+import { checkJsonBounds } from '../../calls/json/bounds.ts';
+import { RouterError } from '../../errors.ts';
+import type { NodeBindings } from './bindings.ts';
+import {
+  askForBody,
+  type BodyReading,
+  bodyBrokeOff,
+  bodyTooLong,
+  RequestTimeout,
+  receive,
+} from './incoming-body.ts';
+import type { HeaderReader } from './request-headers.ts';
+import type { StallWatch } from './stall-watch.ts';
+
+/** What body parsers of an application leave behind on Node's request. */
+type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
+
+export type CallBody = Uint8Array | AsyncIterable<Uint8Array> | undefined;
+
+/**
+ * The body of a request, as it came, up to a limit; `undefined` if there is none. A body that a parser has
+ * taken already is the `rawBody` that it kept, else what it made of it, written again: there duplicate keys and the
+ * spelling of numbers are lost.
+ *
+ * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if somebody has read the
+ * body and kept nothing of it, if it breaks off, or if it stops
+ */
+export function readBytes(
+  request: Request,
+  headers: HeaderReader,
+  { incoming, direct }: NodeBindings,
+  reading: BodyReading,
+): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+  checkLength(headers, reading.limit);
+  // Whoever stands between may have put another body in the place of Node's.
+  if (incoming === undefined || direct !== true) return collect(webBody(request), headers, reading);
+  return readIncoming(incoming, reading);
+}
+
+/** The same of Node's own request. */
+export function readIncoming(
+  incoming: IncomingMessage,
+  reading: BodyReading,
+): Uint8Array | Promise<Uint8Array> {
+  const { rawBody } = incoming as ParsedMessage;
+  if (rawBody instanceof Uint8Array) return checked(rawBody, reading);
+  if (incoming.readableDidRead) return checked(written(incoming), reading);
+  return receive(incoming, reading);
+}
+
+/**
+ * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`. A
+ * promise only if it has to be waited for.
+ *
+ * @throws RouterError as `readBytes`; the stream throws `request_too_large` where it passes the limit
+ */
+export function readCallBody(
+  request: Request,
+  headers: HeaderReader,
+  bindings: NodeBindings,
+  reading: BodyReading,
+): CallBody | Promise<Uint8Array | undefined> {
+  const contentType = headers.get('content-type');
+  const stream = isForm(contentType) && streamOf(request, bindings);
+  if (!stream) return readBytes(request, headers, bindings, reading);
+  checkLength(headers, reading.limit);
+  return bounded(stream, reading.limit, reading.stalls);
+}
+
+/**
+ * Refuses what does not say that it is JSON or a form, before it is read if it announces its bytes.
+ *
+ * @throws RouterError `invalid_request`
+ */
+export function checkUnread(headers: HeaderReader): void {
+  if (Number(headers.get('content-length') ?? 0) > 0) checkCallType(headers);
+}
+
+/** The same for the body of a management request, which is JSON. */
+export function checkJsonUnread(headers: HeaderReader): void {
+  checkEncoding(headers);
+  if (Number(headers.get('content-length') ?? 0) > 0) checkContentType(headers.get('content-type'), json);
+}
+
+/** The same for the body of a call that was read. */
+export function checkCallBody<Body extends CallBody>(body: Body, headers: HeaderReader): Body | undefined {
+  if (body === undefined || (body instanceof Uint8Array && body.byteLength === 0)) return undefined;
+  checkCallType(headers);
+  return body;
+}
+
+function checkCallType(headers: HeaderReader): void {
+  checkContentType(headers.get('content-type'), jsonOrForm);
+}
+
+/** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
+function streamOf(
+  request: Request,
+  { incoming, direct }: NodeBindings,
+): AsyncIterable<Uint8Array> | undefined {
+  if (incoming === undefined || direct !== true) return webBody(request);
+  const taken = incoming.readableDidRead || (incoming as ParsedMessage).rawBody instanceof Uint8Array;
+  if (taken) return undefined;
+  askForBody(incoming);
+  return incoming.iterator({ destroyOnReturn: false });
+}
+
+/** @throws RouterError `invalid_request` if somebody has read it before */
+function webBody(request: Request): AsyncIterable<Uint8Array> | undefined {
+  if (request.bodyUsed || request.body?.locked) throw takenBefore();
+  return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
+}
+
+async function* bounded(
+  stream: AsyncIterable<Uint8Array>,
+  limit: number,
+  stalls: StallWatch,
+): AsyncGenerator<Uint8Array> {
+  const iterator = stream[Symbol.asyncIterator]();
+  let size = 0;
+  try {
+    for (;;) {
+      const next = await stalls.within(Promise.resolve(iterator.next()), () => new RequestTimeout());
+      if (next.done === true) return;
+      size += next.value.byteLength;
+      if (size > limit) throw bodyTooLong(limit);
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: behind a read that has stopped it would never settle.
+    Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+}
+
+function written({ body, headers }: ParsedMessage): Uint8Array {
+  // Of a form nobody keeps all, files least of all.
+  const whole = !isForm(headers['content-type'] ?? null);
+  if (body instanceof Uint8Array) return body;
+  if (typeof body === 'string') return Buffer.from(body);
+  if (whole && typeof body === 'object' && body !== null) return Buffer.from(JSON.stringify(body));
+  throw takenBefore();
+}
+
+/** @throws RouterError `invalid_request` if somebody has read the body and kept nothing of it */
+export function checkNotTaken(request: Request, { incoming, direct }: NodeBindings): void {
+  if (incoming === undefined || direct !== true) {
+    if (request.bodyUsed) throw takenBefore();
+  } else checkIncomingNotTaken(incoming);
+}
+
+/** The same of Node's own request. */
+export function checkIncomingNotTaken(incoming: IncomingMessage): void {
+  if (!incoming.readableDidRead) return;
+  const { rawBody, body } = incoming as ParsedMessage;
+  const kept = rawBody instanceof Uint8Array || (body !== undefined && body !== null);
+  if (!kept) throw takenBefore();
+}
+
+function takenBefore(): RouterError {
+  return new RouterError(
+    'invalid_request',
+    'The body of the request was read before it reached the gateway. Ask the operator of this service.',
+    {
+      hint: 'Mount the gateway before body parsers, or have them keep rawBody.',
+    },
+  );
+}
+
+function checked(bytes: Uint8Array, { limit, reservation }: BodyReading): Uint8Array {
+  if (bytes.byteLength > limit) throw bodyTooLong(limit);
+  reservation.hold(bytes.byteLength);
+  return bytes;
+}
+
+async function collect(
+  stream: AsyncIterable<Uint8Array> | undefined,
+  headers: HeaderReader,
+  { limit, reservation, stalls }: BodyReading,
+): Promise<Uint8Array | undefined> {
+  if (stream === undefined) return undefined;
+  const announced = Number(headers.get('content-length') ?? Number.NaN);
+  const buffer = new BodyBuffer(reservation, announced >= 0 ? announced : undefined);
+  try {
+    for await (const chunk of bounded(stream, limit, stalls)) buffer.push(chunk);
+  } catch (error) {
+    throw RouterError.isInstance(error) ? error : bodyBrokeOff();
+  }
+  return buffer.whole();
+}
+
+/** @throws RouterError `invalid_request` for a body that is no JSON, or does not say that it is */
+export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
+  checkContentType(contentType, json);
+  try {
+    const text = utf8.decode(bytes);
+    if (bytes !== undefined) checkJsonBounds(asBuffer(bytes));
+    return JSON.parse(text);
+  } catch (error) {
+    if (RouterError.isInstance(error) && error.message.includes('more than')) throw error;
+    throw new RouterError('invalid_request', 'The body is not JSON.');
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+const json = ['application/json'];
+const jsonOrForm = ['application/json', 'multipart/form-data'];
+
+// What a plain form of a foreign page can send is none of these but multipart.
+function checkContentType(contentType: string | null, types: readonly string[]): void {
+  if (types.includes(mediaTypeOf(contentType) ?? '')) return;
+  const message = `content-type: must be ${types.join(' or ')}`;
+  throw new RouterError('invalid_request', message, { param: 'content-type' });
+}
+
+/** A malformed header is refused later, as any other type is. */
+function isForm(contentType: string | null): boolean {
+  return mediaTypeOf(contentType) === 'multipart/form-data';
+}
+
+function checkLength(headers: HeaderReader, limit: number): void {
+  if (Number(headers.get('content-length') ?? 0) > limit) throw bodyTooLong(limit);
+}

@@ -1,0 +1,37 @@
+import { LRUCache } from 'lru-cache';
+import { RouterError } from '../../errors.ts';
+
+const rememberedTeams = 10_000;
+
+/**
+ * Lets each team (`null`: the operator) through `most` times in `windowMs`.
+ *
+ * @throws RouterError `rate_limit_exceeded`, with the seconds until the next try
+ */
+export function limiter(
+  most: number,
+  windowMs: number,
+  now: () => number = () => performance.now(),
+): (teamId: string | null) => void {
+  const windows = new LRUCache<string, { from: number; count: number }>({ max: rememberedTeams });
+  return (teamId) => {
+    const key = teamId === null ? 'operator' : `team/${teamId}`;
+    const current = windows.get(key);
+    if (current === undefined || now() - current.from >= windowMs) {
+      windows.set(key, { from: now(), count: 1 });
+      return;
+    }
+    if (current.count >= most) throw new TooManyRequests(Math.ceil((current.from + windowMs - now()) / 1000));
+    current.count += 1;
+  };
+}
+
+/** Says in `retry-after` when to come back. */
+export class TooManyRequests extends RouterError {
+  readonly retryAfterSeconds: number;
+
+  constructor(retryAfterSeconds: number) {
+    super('rate_limit_exceeded', `Too many requests; try again in ${retryAfterSeconds} s.`);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}

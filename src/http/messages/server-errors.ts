@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Answer, errorAnswer } from '../../calls/answer.ts';
+import { RouterError, type RouterErrorCode } from '../../errors.ts';
+import { beforeReading } from './incoming-body.ts';
+import { reply } from './reply.ts';
+
+interface Refusal {
+  status: number;
+  reason: string;
+  code: RouterErrorCode;
+  message: string;
+}
+
+const malformed: Refusal = {
+  status: 400,
+  reason: 'Bad Request',
+  code: 'invalid_request',
+  message: 'The request is malformed.',
+};
+/** What Node's parser and timers refuse, by the code of its error. */
+const refusals: Record<string, Refusal> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    reason: 'Request Header Fields Too Large',
+    code: 'request_too_large',
+    message: 'The headers of the request are too large.',
+  },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: {
+    status: 413,
+    reason: 'Payload Too Large',
+    code: 'request_too_large',
+    message: 'The chunk extensions of the body are too large.',
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    reason: 'Request Timeout',
+    code: 'invalid_request',
+    message: 'The request did not arrive in time.',
+  },
+};
+
+type Handler = (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+
+/**
+ * Has a server answer in the one error shape what Node refuses by itself, and ask a client that waits for
+ * `100 Continue` for its body only when the body is read.
+ */
+export function answerServerErrors(server: Server, handle: Handler): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // What comes behind bytes that were refused is refused with them.
+    if (refused.has(socket)) return;
+    refused.add(socket);
+    refuseInTurn(socket, refusals[error.code ?? ''] ?? malformed);
+  });
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    beforeReading(incoming, () => {
+      if (!outgoing.headersSent) outgoing.writeContinue();
+    });
+    handle(incoming, outgoing);
+  });
+  server.on('checkExpectation', (_incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const message = 'expect: is unknown. Send 100-continue or leave it out.';
+    const error = new RouterError('invalid_request', message, { param: 'expect' });
+    void reply({ ...errorAnswer(error), status: 417 }, { outgoing, direct: true });
+  });
+}
+
+/** A request without the host that HTTP/1.1 asks for; HTTP/1.0 does not, and an empty one is legal. */
+export function lacksHost({ httpVersionMajor, httpVersionMinor, headers }: IncomingMessage): boolean {
+  return headers.host === undefined && httpVersionMajor === 1 && httpVersionMinor > 0;
+}
+
+export function hostMissing(): Answer {
+  const answer = errorAnswer(new RouterError('invalid_request', 'host: is required.', { param: 'host' }));
+  answer.headers.connection = 'close';
+  return answer;
+}
+
+/** Connections of which nothing more is read. */
+const refused = new WeakSet<Duplex>();
+
+/**
+ * Refuses what is no request once the requests before it are answered: a client that sends ahead would take an earlier
+ * refusal for the answer to one of them, which may be another client's behind the same intermediary.
+ */
+function refuseInTurn(socket: Duplex, refusal: Refusal): void {
+  const { _httpMessage: current } = socket as { _httpMessage?: ServerResponse | null };
+  if (current == null) refuse(socket, refusal);
+  // The refused bytes are in the body of the request that is answered now.
+  else if (!current.req.complete) current.headersSent ? socket.destroy() : refuse(socket, refusal);
+  else current.once('close', () => refuseInTurn(socket, refusal));
+}
+
+/** There is no request to answer, so the answer is written as it stands. */
+function refuse(socket: Duplex, { status, reason, code, message }: Refusal): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { headers, body } = errorAnswer(new RouterError(code, message));
+  const id = randomUUID();
+  const fields = {
+    ...headers,
+    'content-length': String((body as Uint8Array).byteLength),
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': 'sandbox',
+    'x-request-id': id,
+    'x-litellm-call-id': id,
+    connection: 'close',
+  };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`HTTP/1.1 ${status} ${reason}\r\n${lines.join('')}\r\n`);
+  socket.end(body);
+}

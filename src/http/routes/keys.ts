@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import type { TeamModelRouter } from '../../router.ts';
+import { keyBody, keyPatch, teamId } from '../../schemas/bodies.ts';
+import { type KeyView, keyNotFound, tokenOf } from '../../teams/management/edit-key.ts';
+import { keyRegeneration } from '../../teams/management/key-regeneration.ts';
+import { teamOf } from '../auth/permissions.ts';
+import { findByAliases } from './key-lists.ts';
+import { isRestricted } from './restricted-view.ts';
+import { actorOf, type Route, route } from './route.ts';
+
+const text = z.string().min(1).max(256);
+const named = { key: text.optional(), token: text.optional() };
+const one = z.strictObject(named);
+const several = z.array(text).max(100).optional();
+
+/** `/key/...`: keys are made and changed by the operator; a team's key reads what there is to know of its own team's. */
+export const keyRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    paths: ['/key/generate'],
+    permission: 'master',
+    summary: "Makes a team's API key, and shows it once",
+    body: keyBody.extend({ team_id: teamId }),
+    run: ({ router, credential, body }) => router.createKey(body.team_id, body, actorOf(credential)),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/update'],
+    permission: 'master',
+    summary: 'Changes what is sent; null clears',
+    body: keyPatch.extend({ ...named, team_id: teamId.optional() }),
+    async run({ router, credential, body: { key, token, team_id: given, ...patch } }) {
+      const id = idOf({ key, token });
+      const team = await teamWith(router, id);
+      if (given !== undefined && given !== team) {
+        const message =
+          'team_id: must be the team of the key, which cannot be changed. Make a key for the other team.';
+        throw new RouterError('invalid_request', message, { param: 'team_id' });
+      }
+      return shown(await router.updateKey(team, id, patch, actorOf(credential)));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/regenerate'],
+    permission: 'master',
+    summary: 'Gives a key a new secret, and shows it once; the old one stays valid for grace_period',
+    body: keyRegeneration.extend(named),
+    async run({ router, credential, body: { key, token, ...fields } }) {
+      const id = idOf({ key, token });
+      return router.regenerateKey(await teamWith(router, id), id, fields, actorOf(credential));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/{key}/regenerate'],
+    permission: 'master',
+    summary: 'As /key/regenerate, for the key or hash in the path',
+    body: keyRegeneration,
+    async run({ router, credential, body, params: { key: id = '' } }) {
+      return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/block'],
+    permission: 'master',
+    summary: 'Refuses the key until it is unblocked',
+    body: one,
+    async run({ router, credential, body }) {
+      const team = await teamWith(router, idOf(body));
+      return shown(await router.blockKey(team, idOf(body), actorOf(credential)));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/unblock'],
+    permission: 'master',
+    summary: 'Ends a block',
+    body: one,
+    async run({ router, credential, body }) {
+      const team = await teamWith(router, idOf(body));
+      return shown(await router.unblockKey(team, idOf(body), actorOf(credential)));
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/key/delete'],
+    permission: 'master',
+    summary: 'Revokes keys, by themselves, their hashes or their aliases',
+    body: z.strictObject({ keys: several, key_aliases: several }),
+    async run({ router, body }) {
+      const keys = body.keys ?? [];
+      const aliases = body.key_aliases ?? [];
+      if (keys.length + aliases.length === 0) {
+        throw new RouterError('invalid_request', 'keys: send keys or key_aliases', { param: 'keys' });
+      }
+      const owners = new Map<string, string>();
+      // An id that is not there revokes nobody's.
+      for (const id of keys) owners.set(tokenOf(id), await teamWith(router, id));
+      const named = aliases.length === 0 ? [] : await findByAliases(router, aliases);
+      for (const { token, team_id } of named) owners.set(token, team_id);
+      const deleted: string[] = [];
+      for (const [id, team] of owners) deleted.push(...(await router.deleteKey(team, id)).deleted_keys);
+      return { deleted_keys: deleted };
+    },
+  }),
+  route({
+    method: 'GET',
+    paths: ['/key/info'],
+    permission: 'info',
+    summary: 'What there is to know of a key; without one, of the key that asks',
+    query: z.strictObject({ key: text.optional() }),
+    async run({ router, credential, query }) {
+      const id = query.key ?? (credential.master ? undefined : credential.token);
+      if (id === undefined) throw new RouterError('invalid_request', 'key: is needed', { param: 'key' });
+      const team = credential.master ? await teamWith(router, id) : teamOf(credential);
+      const info = await router.getKey(team, id);
+      // A restricted key learns of itself alone, as if its team had no other.
+      if (isRestricted(credential) && info.token !== credential.token) throw keyNotFound();
+      return { key: info.token, info };
+    },
+  }),
+];
+
+/** A key as the routes that change it show it: `key` names it, as LiteLLM's do, and is its hash. */
+function shown(view: KeyView) {
+  return { key: view.token, ...view };
+}
+
+function idOf({ key, token }: z.output<typeof one>): string {
+  if (key !== undefined && token === undefined) return key;
+  if (token !== undefined && key === undefined) return token;
+  throw new RouterError('invalid_request', 'key: send either the key or its token', { param: 'key' });
+}
+
+async function teamWith(router: TeamModelRouter, id: string): Promise<string> {
+  const found = await router.findKeyTeam(id);
+  if (found === undefined) throw keyNotFound();
+  return found.team_id;
+}

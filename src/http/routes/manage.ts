@@ -1,0 +1,109 @@
+import type { HonoRequest } from 'hono';
+import type { z } from 'zod';
+import type { Answer } from '../../calls/answer.ts';
+import { RouterError } from '../../errors.ts';
+import type { TeamModelRouter } from '../../router.ts';
+import { nextTurn } from '../../tick-batch.ts';
+import type { Credential } from '../auth/permissions.ts';
+import { jsonAnswer } from '../messages/answers.ts';
+import type { NodeBindings } from '../messages/bindings.ts';
+import { checkJsonUnread, parseJson, readBytes } from '../messages/body.ts';
+import type { BodyReading } from '../messages/incoming-body.ts';
+import { limiter } from '../messages/rate-limit.ts';
+import type { StallWatch } from '../messages/stall-watch.ts';
+import { reserveUntilClosed } from './calls.ts';
+import { ListAnswer } from './list-answer.ts';
+import { readInput } from './management-input.ts';
+import type { Route } from './route.ts';
+
+const bodyLimit = 1_048_576;
+/** A longer one is parsed in a turn of its own. */
+const shortBody = 16_384;
+
+/** Parses a management request and hands it to its route: one method of the router. */
+export function manage(router: TeamModelRouter, stalls: StallWatch) {
+  const limits = new Map<Route, (teamId: string | null) => void>();
+  return async (
+    route: Route,
+    credential: Credential,
+    request: HonoRequest,
+    bindings: NodeBindings,
+  ): Promise<Answer> => {
+    const teamId = credential.master ? null : credential.teamId;
+    if (teamId !== null && (await router.isTeamBlocked(teamId))) {
+      throw new RouterError('team_blocked', 'This team is blocked.');
+    }
+    const { raw } = request;
+    const { outgoing } = bindings;
+    const reservation =
+      outgoing === undefined ? router.reserveMemory(teamId) : reserveUntilClosed(router, teamId, outgoing);
+    try {
+      const body = await bodyOf(teamId, route, raw, bindings, { limit: bodyLimit, reservation, stalls });
+      const answer = await run(route, credential, request, body);
+      if (answer.body instanceof Uint8Array) reservation.take(answer.body.byteLength);
+      return answer;
+    } finally {
+      // With nothing known of how the answer is written, it is whoever writes it that holds it.
+      if (outgoing === undefined) reservation.release();
+    }
+  };
+
+  async function run(
+    route: Route,
+    credential: Credential,
+    request: HonoRequest,
+    body: unknown,
+  ): Promise<Answer> {
+    const { raw } = request;
+    const teamId = credential.master ? null : credential.teamId;
+    const query = route.query && readInput(route.query, withoutEmpty(queryOf(raw.url), route.query));
+    if (route.perMinute !== undefined) {
+      const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
+      limits.set(route, limit);
+      limit(teamId);
+    }
+    const input = { router, credential, body, query, params: request.param() };
+    const answered = await route.run(input as never);
+    return answered instanceof ListAnswer ? answered.toAnswer(teamId) : jsonAnswer(200, answered);
+  }
+}
+
+async function bodyOf(
+  teamId: string | null,
+  route: Route,
+  raw: Request,
+  bindings: NodeBindings,
+  reading: BodyReading,
+): Promise<unknown> {
+  if (route.body === undefined) return undefined;
+  checkJsonUnread(raw.headers);
+  const bytes = await readBytes(raw, raw.headers, bindings, reading);
+  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn(teamId);
+  const given = parseJson(bytes, raw.headers.get('content-type'));
+  return readInput(route.body, given, route.readBody);
+}
+
+/**
+ * An empty value, and `null`, mean "not given" where a field is a number or a choice, since clients write an absent one like that. An
+ * empty id is refused: a list of all would follow from it.
+ */
+function withoutEmpty(query: Record<string, string>, schema: z.ZodType): Record<string, string> {
+  const { shape = {} } = schema as { shape?: Record<string, z.ZodType> };
+  const isGiven = ([name, value]: [string, string]) => {
+    const field = Object.hasOwn(shape, name) ? shape[name] : undefined;
+    const isAbsent = value === '' || value === 'null';
+    return field === undefined || !isAbsent || field.safeParse('any text').success;
+  };
+  return Object.fromEntries(Object.entries(query).filter(isGiven));
+}
+
+/** @throws RouterError `invalid_request` for one that stands twice: who reads the first, and who the last? */
+function queryOf(url: string): Record<string, string> {
+  const { searchParams } = new URL(url);
+  for (const name of searchParams.keys()) {
+    if (searchParams.getAll(name).length === 1) continue;
+    const param = name.slice(0, 64);
+    throw new RouterError('invalid_request', `${param}: stands twice in the query`, { param });
+  }
+  return Object.fromEntries(searchParams);
+}

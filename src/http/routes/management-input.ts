@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import { parse } from '../../schemas/parse.ts';
+import { absentField, movingOver } from './litellm-names.ts';
+
+/** What is looked at of a schema: an object's fields, or the forms of which a value may have one. */
+interface Described {
+  shape?: Record<string, Described>;
+  options?: readonly Described[];
+  unwrap?: () => Described;
+}
+
+type Fields = Record<string, unknown>;
+
+const numeric = /^-?\d{1,15}(\.\d{1,15})?(e-?\d{1,2})?$/i;
+
+/**
+ * Parses what a management request carries, as LiteLLM's clients send it: a number may come as text, and a field of LiteLLM's
+ * that means nothing here may be null. An error for a field that is LiteLLM's says so.
+ */
+export function readInput<Schema extends z.ZodType>(
+  schema: Schema,
+  given: unknown,
+  read: (value: unknown) => unknown = (value) => parse(schema, value),
+): unknown {
+  const value = adapted(schema as Described, given);
+  try {
+    return read(value);
+  } catch (error) {
+    throw explained(error, absentIn(schema as Described, value));
+  }
+}
+
+function adapted(schema: Described, given: unknown): unknown {
+  const described = unwrapped(schema);
+  if (described instanceof z.ZodNumber)
+    return typeof given === 'string' && numeric.test(given) ? Number(given) : given;
+  const shape = shapeFor(described, given);
+  if (shape === undefined) return given;
+  const entries = Object.entries(given as Fields).flatMap(([name, value]) => {
+    if (Object.hasOwn(shape, name)) return [[name, adapted(shape[name] as Described, value)]];
+    return value === null && absentField(name) !== undefined ? [] : [[name, value]];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The fields of LiteLLM's that the value has, and the schema does not, with what they are about. */
+function absentIn(schema: Described, value: unknown): Map<string, string> {
+  const found = new Map<string, string>();
+  const shape = shapeFor(unwrapped(schema), value);
+  for (const [name, inner] of shape === undefined ? [] : Object.entries(value as Fields)) {
+    const known = Object.hasOwn(shape ?? {}, name) ? shape?.[name] : undefined;
+    const topic = known === undefined ? absentField(name) : undefined;
+    if (topic !== undefined) found.set(name, topic);
+    if (known !== undefined) for (const entry of absentIn(known, inner)) found.set(...entry);
+  }
+  return found;
+}
+
+function explained(error: unknown, absent: ReadonlyMap<string, string>): unknown {
+  if (!RouterError.isInstance(error) || error.code !== 'invalid_request' || absent.size === 0) return error;
+  const named = [...absent].map(([name, topic]) => `${name} (${topic})`);
+  const message = `${error.message} LiteLLM's fields that do not exist here: ${named.join(', ')}. See ${movingOver}.`;
+  return new RouterError('invalid_request', message, error.param === null ? {} : { param: error.param });
+}
+
+/** The fields that a schema gives to an object; of several forms, those of the one that knows most of its fields. */
+function shapeFor({ shape, options }: Described, value: unknown): Record<string, Described> | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  if (options === undefined) return shape;
+  const names = Object.keys(value);
+  const known = (fields: Record<string, Described> = {}) =>
+    names.filter((name) => Object.hasOwn(fields, name)).length;
+  return options
+    .map((option) => unwrapped(option).shape)
+    .reduce((best, fields) => (known(fields) > known(best) ? fields : best), undefined);
+}
+
+function unwrapped(schema: Described): Described {
+  let current = schema;
+  while (current.shape === undefined && current.options === undefined && current.unwrap !== undefined)
+    current = current.unwrap();
+  return current;
+}

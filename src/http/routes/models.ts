@@ -1,0 +1,214 @@
+import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import { modelBody, modelPatch } from '../../schemas/bodies.ts';
+import { allows } from '../../schemas/names.ts';
+import { parse } from '../../schemas/parse.ts';
+import { modelNotFound } from '../../teams/management/edit-model.ts';
+import { parseModel, parseModelPatch } from '../../teams/management/model-problems.ts';
+import { isWhole } from '../../teams/management/model-service.ts';
+import { type Credential, teamOf } from '../auth/permissions.ts';
+import { ListAnswer } from './list-answer.ts';
+import { pageOf, paging, positionOf } from './paging.ts';
+import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.ts';
+
+const id = z.string().min(1).max(256);
+const byId = z.strictObject({ id });
+/** Beside the id nothing is taken, since it would be another destination for a stored secret. */
+const byInfoId = z.strictObject({
+  model_info: z.strictObject({ id }),
+  model_name: z.never().optional(),
+  litellm_params: z.never().optional(),
+});
+const isUnique = z.boolean().default(false);
+const addition = modelBody.extend({ unique: isUnique });
+const patch = modelPatch.extend({ unique: isUnique });
+/** The id may stand in both places. */
+const update = patch.extend({ id: id.optional() });
+const modelInfo = modelBody.shape.model_info.unwrap();
+/** A model to try needs no name yet; `mode` may stand where LiteLLM has it. */
+const trial = modelBody.extend({
+  model_name: modelBody.shape.model_name.optional(),
+  mode: modelInfo.shape.mode,
+});
+const listing = paging.extend({ litellm_model_id: id.optional(), team_id: z.string().optional() });
+/** The name of a model to try that has none. */
+const unnamed = 'test';
+const byGroup = z.strictObject({ model_group: id.optional() });
+
+/** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
+export const modelRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    paths: ['/model/new', '/model/add'],
+    permission: 'models',
+    summary: 'Adds a model to a team, or, with the master key and without a team_id, a shared one',
+    body: addition,
+    readBody: (given) => parseModel(given, { schema: addition }),
+    async run({ router, credential, body: { unique, ...body } }) {
+      const given = body.model_info?.team_id;
+      const options = { ...actorOf(credential), unique };
+      if (!credential.master) return router.addModel(teamOf(credential, given), body, options);
+      return given === undefined
+        ? router.addSharedModel(body, options)
+        : router.addModel(given, body, options);
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/model/update'],
+    permission: 'models',
+    summary: 'Changes what is sent; null clears; a new model_name renames',
+    body: update,
+    readBody: (given) => parseModelPatch(given, update),
+    run: ({ body: { id, ...body }, ...request }) =>
+      change({ ...request, body }, idOf(id, body.model_info?.id)),
+  }),
+  route({
+    method: 'PATCH',
+    paths: ['/model/{id}/update'],
+    permission: 'models',
+    summary: 'Changes what is sent; null clears; a new model_name renames',
+    body: patch,
+    readBody: (given) => parseModelPatch(given, patch),
+    run: (request) => change(request, request.params.id ?? ''),
+  }),
+  route({
+    method: 'POST',
+    paths: ['/model/delete'],
+    permission: 'models',
+    summary: 'Removes a model',
+    body: byId,
+    run: (request) => remove(request, request.body.id),
+  }),
+  route({
+    method: 'DELETE',
+    paths: ['/model/{id}'],
+    permission: 'models',
+    summary: 'Removes a model',
+    run: (request) => remove(request, request.params.id ?? ''),
+  }),
+  route({
+    method: 'GET',
+    paths: ['/model/info', '/v1/model/info', '/v2/model/info'],
+    permission: 'info',
+    summary:
+      "Lists a team's models, secrets masked; with the master key and without a team_id the shared ones",
+    query: listing,
+    run: list,
+  }),
+  route({
+    method: 'GET',
+    paths: ['/model_group/info'],
+    permission: 'info',
+    summary: 'The public names that the caller may use; with the master key the shared ones',
+    query: byGroup,
+    async run({ router, credential, query: { model_group: name } }) {
+      const { data } = await router.listModelGroups(callerOf(credential));
+      const found = data.filter(({ model_group }) => name === undefined || model_group === name);
+      if (name !== undefined && found.length === 0) throw groupNotFound(name);
+      return new ListAnswer({ data: found, total_count: found.length }, found.length);
+    },
+  }),
+  route({
+    method: 'POST',
+    paths: ['/health/test_connection'],
+    permission: 'models',
+    summary: 'Makes one cheap call to a stored model, or to one that is about to be stored',
+    // It would serve to map a network, or to try stolen keys.
+    perMinute: 20,
+    body: z.union([trial, byInfoId]),
+    readBody: (given) =>
+      isTrial(given) ? parseModel(given, { schema: trialFormOf(given) }) : parse(byInfoId, given),
+    async run({ router, credential, body }) {
+      const actor = actorOf(credential);
+      if (body.litellm_params === undefined) {
+        const stored = { id: body.model_info.id };
+        const owner = await ownerOf(router, credential, stored.id);
+        if (owner === undefined) throw modelNotFound(stored.id);
+        return owner === null ? router.testSharedModel(stored) : router.testModel(owner, stored, actor);
+      }
+      const { mode, model_name = unnamed, model_info, ...rest } = body;
+      const model = {
+        model_name,
+        ...rest,
+        model_info: { ...(mode === undefined ? {} : { mode }), ...model_info },
+      };
+      const given = model_info?.team_id;
+      if (!credential.master) return router.testModel(teamOf(credential, given), model, actor);
+      return given === undefined ? router.testSharedModel(model) : router.testModel(given, model);
+    },
+  }),
+];
+
+type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'credential'>;
+
+async function change(request: Asked & { body: z.output<typeof patch> }, modelId: string) {
+  const {
+    router,
+    credential,
+    body: { unique, ...body },
+  } = request;
+  if (!credential.master) teamOf(credential, body.model_info?.team_id);
+  const owner = await ownerOf(router, credential, modelId);
+  if (owner === undefined) throw modelNotFound(modelId);
+  const options = { ...actorOf(credential), unique };
+  return owner === null
+    ? router.updateSharedModel(modelId, body, options)
+    : router.updateModel(owner, modelId, body, options);
+}
+
+async function remove({ router, credential }: Asked, modelId: string) {
+  const owner = await ownerOf(router, credential, modelId);
+  if (owner === undefined) throw modelNotFound(modelId);
+  return owner === null
+    ? router.deleteSharedModel(modelId)
+    : router.deleteModel(owner, modelId, actorOf(credential));
+}
+
+async function list({ router, credential, query }: Asked & { query: z.output<typeof listing> }) {
+  const wanted = query.litellm_model_id;
+  const given = query.team_id;
+  let team: string | null | undefined = credential.master ? (given ?? null) : teamOf(credential, given);
+  if (wanted !== undefined && given === undefined) team = await ownerOf(router, credential, wanted);
+  if (team === undefined) throw modelNotFound(wanted ?? '');
+  const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
+  const visible = credential.master || credential.models === undefined ? undefined : credential.models;
+  const rows = data.filter(({ model_name }) => allows(visible, model_name));
+  const found = rows.filter(({ model_info }) => wanted === undefined || model_info.id === wanted);
+  if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted);
+  const whole = query.page === undefined && query.size === undefined;
+  const page = whole ? { size: Math.max(1, found.length) } : query;
+  return new ListAnswer({ data: pageOf(found, page), ...positionOf(page, found.length) }, found.length);
+}
+
+/** Whether a body brings a model to try, and does not name a stored one. */
+function isTrial(given: unknown): given is { model_info?: unknown } {
+  return isWhole(given) || (typeof given === 'object' && given !== null && 'mode' in given);
+}
+
+/** A body that has an id as well means either a stored model or a whole one, which has a name. */
+function trialFormOf(given: { model_info?: unknown }): typeof trial {
+  const info: unknown = given.model_info;
+  const hasId = typeof info === 'object' && info !== null && 'id' in info;
+  return hasId ? (trial.required({ model_name: true }) as z.ZodType as typeof trial) : trial;
+}
+
+function idOf(id: string | undefined, infoId: string | undefined): string {
+  if (id !== undefined && infoId !== undefined && id !== infoId) {
+    throw new RouterError('invalid_request', 'id: must be the same as model_info.id', { param: 'id' });
+  }
+  const found = id ?? infoId;
+  if (found !== undefined) return found;
+  throw new RouterError('invalid_request', 'model_info.id: is required', { param: 'model_info.id' });
+}
+
+function callerOf(credential: Credential) {
+  if (credential.master) return { teamId: null };
+  const { teamId, models } = credential;
+  return models === undefined ? { teamId } : { teamId, models };
+}
+
+function groupNotFound(name: string): RouterError {
+  const message = `There is no model ${JSON.stringify(name)} that may be used here.`;
+  return new RouterError('model_not_found', message, { param: 'model_group' });
+}

@@ -1,0 +1,35 @@
+import { allows } from '../../schemas/names.ts';
+import type { TeamInfo } from '../../teams/management/views.ts';
+import type { Credential } from '../auth/permissions.ts';
+
+/** Whether a credential may call only some of its team's models, so that it sees only those. */
+export function isRestricted(
+  credential: Credential,
+): credential is Credential & { master?: false; models: readonly string[] } {
+  return !credential.master && credential.models !== undefined;
+}
+
+/** Returns what the credential may see of its team: all, or the models that it may call and its own key. */
+export function visibleTeamInfo(info: TeamInfo, credential: Credential): TeamInfo {
+  if (!isRestricted(credential)) return info;
+  const mayCall = (name: string) => allows(credential.models, name);
+  const { team_info: team, keys } = info;
+  const table = team.litellm_model_table;
+  const aliases = Object.entries(table.model_aliases).filter(([name]) => mayCall(name));
+  const { fallbacks, ...settings } = team.settings;
+  const visible = fallbacks?.flatMap((lists) =>
+    Object.entries(lists)
+      .filter(([name]) => mayCall(name))
+      .map(([name, others]) => Object.fromEntries([[name, others.filter(mayCall)]])),
+  );
+  return {
+    ...info,
+    team_info: {
+      ...team,
+      models: team.models.filter(mayCall),
+      settings: { ...settings, ...(visible === undefined ? {} : { fallbacks: visible }) },
+      litellm_model_table: { ...table, model_aliases: Object.fromEntries(aliases) },
+    },
+    keys: keys.filter(({ token }) => token === credential.token),
+  };
+}

@@ -1,0 +1,186 @@
+import { Affinity } from './calls/affinity/affinity-store.ts';
+import { Dispatcher } from './calls/dispatcher.ts';
+import { Reporter } from './calls/receipt/reporter.ts';
+import { Admission } from './calls/routing/authorize.ts';
+import { Health } from './calls/routing/health.ts';
+import { Limits } from './calls/routing/rate-limits.ts';
+import { type TeamHealth, teamHealth } from './calls/routing/team-health.ts';
+import { Credentials } from './calls/upstream/credentials.ts';
+import type { TestResult } from './calls/upstream/test-answer.ts';
+import { notAllowed } from './calls/upstream/test-answer.ts';
+import { testDeployment } from './calls/upstream/test-connection.ts';
+import { chatCompletionOf, type TeamChatCompletion } from './client/chat-completion.ts';
+import { makeSharedClient } from './client/team-client.ts';
+import type { RefusedHost } from './egress/connector.ts';
+import { compilePolicy } from './egress/guard.ts';
+import { connectionSlots, makeNames } from './egress/limits.ts';
+import { Transport } from './egress/transport.ts';
+import { Log, outline } from './logger.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { OpenWork } from './open-work.ts';
+import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
+import type { ModelBody } from './schemas/bodies.ts';
+import { KeyRing } from './secrets/keyring.ts';
+import { withDeadline } from './storage/with-deadline.ts';
+import { WriteProbe } from './storage/write-probe.ts';
+import { KeyVerifier } from './teams/key-verifier.ts';
+import type { Actor } from './teams/management/actor.ts';
+import { checkBase } from './teams/management/check-base.ts';
+import { KeyManagement } from './teams/management/key-service.ts';
+import { ModelManagement } from './teams/management/model-service.ts';
+import { TeamManagement } from './teams/management/team-service.ts';
+import { Deployment } from './teams/records/deployment.ts';
+import { Rotation } from './teams/records/key-rotation.ts';
+import { Registry } from './teams/records/record-store.ts';
+import { Snapshots } from './teams/records/snapshot-cache.ts';
+import { sharedKey } from './teams/records/team-record.ts';
+
+/** What a router is made of, put together once. */
+export interface Rooms {
+  teams: TeamManagement;
+  models: ModelManagement;
+  keys: KeyManagement;
+  verifier: Pick<KeyVerifier, 'verify'>;
+  rotation: Rotation;
+  snapshots: Pick<Snapshots, 'get'>;
+  checkStorage: (options: { writes?: boolean | undefined }) => Promise<void>;
+  testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
+  health: (teamId: string) => Promise<TeamHealth>;
+  dispatcher: Dispatcher;
+  budget: MemoryBudget;
+  chatCompletion: TeamChatCompletion;
+  close: (options: CloseOptions) => Promise<void>;
+}
+
+const storageWords = {
+  read: { failed: 'storage failed', recovered: 'storage answers again' },
+  write: { failed: 'storage write failed', recovered: 'storage takes writes again' },
+} as const;
+
+/** @throws RouterError `invalid_request` that names the option at fault */
+export function compose(given: RouterOptions): Rooms {
+  const options = readOptions(given);
+  const now = () => performance.now();
+  const log = new Log(options.logger);
+  const { ports, allowShared } = options.egress;
+  const policies = {
+    team: compilePolicy(options.egress.allow, { ports }),
+    shared: compilePolicy(options.egress.allow, { ports, allowShared }),
+  };
+  const way = {
+    ...options.transport,
+    // A team's calls to its own deployments and to shared ones count together.
+    slots: connectionSlots(options.transport),
+    names: makeNames(options.transport),
+    onRefused: (host: RefusedHost) => log.write('warn', host, 'host refused'),
+  };
+  const transports = {
+    team: new Transport({ policy: policies.team, ...way }),
+    shared: new Transport({ policy: policies.shared, ...way }),
+  };
+  const ring = new KeyRing(options.encryptionKeys);
+  const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure, kind) => {
+    const words = storageWords[kind];
+    if (failure === undefined) log.write('info', {}, words.recovered);
+    else log.write('error', { error: outline(failure) }, words.failed);
+  });
+  const probe = new WriteProbe(storage);
+  const snapshots = new Snapshots(storage, ring, { ...options, now });
+  const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
+  const registry = new Registry(storage, {
+    timeoutMs: options.storageTimeoutMs,
+    onWrite: (teamId) => snapshots.drop(teamId),
+  });
+  const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
+  const budget = new MemoryBudget(options);
+  const limits = {
+    maxBodyBytes,
+    maxHeldBytes,
+    // A larger one could never be held.
+    maxJsonBytes: Math.min(options.maxJsonBytes, budget.maxBytes),
+  };
+  const credentials = new Credentials(transports, now);
+  const affinity = new Affinity(storage, options);
+  const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
+  const gates = { health, limits: new Limits(now) };
+  const work = new OpenWork();
+  const dispatcher = new Dispatcher({
+    work,
+    admission: new Admission(snapshots, affinity),
+    transports,
+    credentials,
+    affinity,
+    budget,
+    limits,
+    maxAnswerBytes,
+    gates,
+    reporter: new Reporter(onCall, log),
+    random,
+    now,
+  });
+  // A storage that cannot be watched now is read again within maxStalenessMs all the same.
+  const watching = (
+    options.storage.watch?.((event) => {
+      snapshots.notice(event);
+      verifier.notice(event);
+    }) ?? Promise.resolve(undefined)
+  ).catch((error: unknown) => {
+    log.write('warn', { error: outline(error) }, 'storage cannot be watched');
+  });
+  const models = new ModelManagement(registry, storage, ring, {
+    teams: options.teams,
+    checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),
+  });
+  // A range of addresses that the operator allows is not for a team to read its way through.
+  const exceptions = [...options.egress.allow, ...allowShared];
+  const withoutExceptions = compilePolicy([], { ports });
+  const mayQuote = ({ target }: Deployment): boolean => {
+    const { host, hostname, href } = new URL(target.base);
+    const named = exceptions.some((entry) =>
+      [host, hostname].includes(entry.replace(/^https?:\/\//i, '').toLowerCase()),
+    );
+    return named || withoutExceptions.checkUrl(new URL(href)) === undefined;
+  };
+  let ended: Promise<void> | undefined;
+  const end = async () => {
+    await Promise.all([transports.team.close(), transports.shared.close()]);
+    const stop = await watching;
+    await stop?.();
+    await storage.close();
+  };
+  return {
+    teams: work.guard(new TeamManagement(registry, storage)),
+    models: work.guard(models),
+    keys: work.guard(new KeyManagement(registry, storage, { teams: options.teams })),
+    verifier: { verify: (key) => work.run(() => verifier.verify(key)) },
+    rotation: work.guard(new Rotation(registry, storage, ring, () => work.check())),
+    snapshots: {
+      get(teamId) {
+        work.check();
+        return snapshots.get(teamId);
+      },
+    },
+    checkStorage: ({ writes = false }) =>
+      work.run(async () => {
+        await storage.get(sharedKey);
+        if (writes) await probe.check();
+      }),
+    testModel: (teamId, model, actor) =>
+      work.run(async () => {
+        const prepared = await models.prepareTest(teamId, model, actor);
+        if (prepared === undefined) return notAllowed;
+        const deployment = new Deployment(ring, teamId, prepared.name, prepared.deployment);
+        const transport = teamId === null ? transports.shared : transports.team;
+        return testDeployment(transport, credentials, deployment, mayQuote(deployment));
+      }),
+    health: (teamId) => work.run(async () => teamHealth(gates.health, await snapshots.get(teamId))),
+    dispatcher,
+    budget,
+    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),
+    async close(given) {
+      await work.drain(readCloseOptions(given).drainTimeoutMs);
+      ended ??= end();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import type { Storage } from '../storage.ts';
+import { type Check, closing } from './check.ts';
+import { keyChecks } from './keys.ts';
+import { listChecks } from './lists.ts';
+import { pairChecks } from './pairs.ts';
+import { raceChecks } from './races.ts';
+import { valueChecks } from './values.ts';
+
+/** What is used of a test runner: vitest, `node:test`, jest and mocha all have it. */
+export interface ConformanceRunner {
+  describe(name: string, body: () => void): unknown;
+  it(name: string, body: () => Promise<void>): unknown;
+}
+
+export interface ConformanceOptions {
+  /** Two storages over the same new data, as two processes would have; omitted where only one handle can exist. */
+  createPair?: () => Storage[] | Promise<Storage[]>;
+}
+
+/**
+ * Declares the tests that every storage passes. Each makes a storage of its own, uses keys that no other test
+ * uses, and closes it.
+ *
+ * @example
+ * import { describe, it } from 'vitest';
+ * storageConformance({ describe, it }, 'my storage', () => myStorage());
+ */
+export function storageConformance(
+  runner: ConformanceRunner,
+  name: string,
+  createStorage: () => Storage | Promise<Storage>,
+  options: ConformanceOptions = {},
+): void {
+  const declare = (checks: readonly Check[], create: () => Promise<Storage[]>): void => {
+    for (const check of checks) {
+      runner.it(check.name, async () => closing(await create(), check.run));
+    }
+  };
+  const { createPair } = options;
+  runner.describe(`storage conformance: ${name}`, () => {
+    const single = async (): Promise<Storage[]> => [await createStorage()];
+    declare([...valueChecks, ...keyChecks, ...listChecks, ...raceChecks], single);
+    if (createPair) {
+      runner.describe('through two handles', () => {
+        declare([...raceChecks, ...pairChecks], async () => createPair());
+      });
+    }
+  });
+}

@@ -1,0 +1,69 @@
+import { isUnavailable, RouterError } from '../errors.ts';
+import type { OperationOptions, Storage } from './storage.ts';
+import { boundedWait } from './support/bounded-wait.ts';
+
+export type OperationKind = 'read' | 'write';
+
+/**
+ * The same storage, with a deadline for each operation, and with every failure turned into
+ * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key. Once it is closed, every operation
+ * fails with `draining`.
+ *
+ * @param onTurn is told of the first failure after a success, and of the first success after that, of reads and writes apart: a
+ * storage may be read and refuse writes
+ */
+export function withDeadline(
+  storage: Storage,
+  milliseconds: number,
+  onTurn: (failure: RouterError | undefined, kind: OperationKind) => void = () => {},
+): Storage {
+  const failing = { read: false, write: false };
+  let closed = false;
+  const turn = (kind: OperationKind, failure?: RouterError) => {
+    if (failing[kind] === (failure !== undefined)) return;
+    failing[kind] = failure !== undefined;
+    onTurn(failure, kind);
+  };
+  const guard = async <Result>(
+    kind: OperationKind,
+    options: OperationOptions | undefined,
+    operation: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> => {
+    if (closed) throw draining();
+    try {
+      const result = await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
+      turn(kind);
+      return result;
+    } catch (error) {
+      if (closed) throw draining(error);
+      const failure = asStorageError(error);
+      if (isUnavailable(failure)) turn(kind, failure);
+      throw failure;
+    }
+  };
+  const watch = storage.watch?.bind(storage);
+  return {
+    atomicity: storage.atomicity,
+    get: (key, options) => guard('read', options, (signal) => storage.get(key, { ...options, signal })),
+    put: (key, value, expected, options) =>
+      guard('write', options, (signal) => storage.put(key, value, expected, { ...options, signal })),
+    delete: (key, expected, options) =>
+      guard('write', options, (signal) => storage.delete(key, expected, { ...options, signal })),
+    list: (prefix, options) =>
+      guard('read', options, (signal) => storage.list(prefix, { ...options, signal })),
+    ...(watch === undefined ? {} : { watch }),
+    close() {
+      closed = true;
+      return storage.close();
+    },
+  };
+}
+
+function draining(cause?: unknown): RouterError {
+  return new RouterError('draining', 'The router is closed.', cause === undefined ? {} : { cause });
+}
+
+function asStorageError(error: unknown): RouterError {
+  if (RouterError.isInstance(error)) return error;
+  return new RouterError('storage_unavailable', 'The storage could not be reached.', { cause: error });
+}

@@ -1,0 +1,12 @@
+import type { EgressPolicy } from '../../egress/guard.ts';
+import { RouterError } from '../../errors.ts';
+
+/** Judges an address when it is stored, as far as that can be done without DNS; the connector judges it again. */
+export function checkBase(policy: EgressPolicy, base: string): void {
+  const reason = policy.checkUrl(new URL(base));
+  if (reason === undefined) return;
+  throw new RouterError('api_base_not_allowed', `litellm_params.api_base: ${reason}`, {
+    param: 'litellm_params.api_base',
+    hint: 'Allow the address by egress.allow, or by --egress-allow of the command.',
+  });
+}

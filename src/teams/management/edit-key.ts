@@ -1,0 +1,221 @@
+import { hash, randomBytes } from 'node:crypto';
+import type { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import type { KeyType, keyBody, keyPatch } from '../../schemas/bodies.ts';
+import { allOfTeam, storedNames } from '../../schemas/names.ts';
+import { type KeyRecord, limits, type TeamRecord } from '../records/team-record.ts';
+import type { Stamp } from './edit-model.ts';
+
+/** A team key as the documented endpoints show it; the key itself is shown once, by `createKey`. */
+export interface KeyView {
+  /** The SHA-256 of the key, in hex: what it is stored under, and may be named by. */
+  token: string;
+  /** `sk-...wxyz`. */
+  key_name: string;
+  key_alias: string | null;
+  team_id: string;
+  key_type: KeyType;
+  /** The public names that it may call; `['all-team-models']` for all of the team's. */
+  models: string[];
+  /** When it ends, in ISO 8601; `null` for never. */
+  expires: string | null;
+  blocked: boolean;
+  metadata: Record<string, unknown>;
+  /** The secrets that it had before `regenerateKey` and that are still valid, by their SHA-256, with their ends. */
+  previous: { token: string; expires: string }[];
+  created_at: string;
+  created_by: string;
+  updated_at: string;
+  updated_by: string;
+}
+
+/** A key as it is shown once, when its secret is made. */
+export interface NewKey extends KeyView {
+  /** The secret itself: it is stored nowhere. */
+  key: string;
+  /** The same as `token`. */
+  token_id: string;
+}
+
+const keyForm = /^sk-[A-Za-z0-9_-]{43,128}$/;
+const tokenForm = /^[0-9a-f]{64}$/;
+
+export function mintKey(): string {
+  return `sk-${randomBytes(32).toString('base64url')}`;
+}
+
+/** Whether a text has the form of a key: whatever has not is refused without a look at the storage. */
+export function isKey(text: string): boolean {
+  return keyForm.test(text);
+}
+
+export function hashKey(key: string): string {
+  return hash('sha256', key);
+}
+
+/**
+ * The hash under which a key is stored, from the key or from the hash itself.
+ *
+ * @throws RouterError `key_not_found` for what is neither; it never repeats what was given, which may be a secret
+ */
+export function tokenOf(keyOrToken: string): string {
+  if (typeof keyOrToken === 'string' && tokenForm.test(keyOrToken)) return keyOrToken;
+  if (typeof keyOrToken !== 'string' || !isKey(keyOrToken)) throw keyNotFound();
+  return hashKey(keyOrToken);
+}
+
+/** The one answer for a key that this team does not have, whoever else may have it. */
+export function keyNotFound(): RouterError {
+  return new RouterError('key_not_found', 'There is no such key in this team.', { param: 'key' });
+}
+
+/** @param now milliseconds since 1970 */
+export function isExpired(key: Pick<KeyRecord, 'expires'>, now: number): boolean {
+  return key.expires !== null && Date.parse(key.expires) <= now;
+}
+
+/** What may be shown of a key's secret. */
+export function keyNameOf(secret: string): string {
+  return `sk-...${secret.slice(-4)}`;
+}
+
+export function makeKeyRecord(key: string, given: z.output<typeof keyBody>, stamp: Stamp): KeyRecord {
+  return {
+    key_name: keyNameOf(key),
+    key_alias: given.key_alias ?? null,
+    key_type: given.key_type ?? 'default',
+    models: storedNames(given.models),
+    metadata: given.metadata ?? {},
+    expires: given.duration === undefined ? null : endOf(given.duration, stamp.at),
+    blocked: false,
+    created_at: stamp.at,
+    created_by: stamp.by,
+    updated_at: stamp.at,
+    updated_by: stamp.by,
+  };
+}
+
+/** Puts a key into the record. @throws RouterError `invalid_request` if the team has as many as it may have */
+export function insertKey(record: TeamRecord, token: string, key: KeyRecord): void {
+  if (record.keys.length >= limits.keys) {
+    throw new RouterError('invalid_request', `A team may have ${limits.keys} keys at most.`);
+  }
+  record.keys.push([token, key]);
+}
+
+/** Takes the keys that have ended out of the record; their hashes, and those of secrets that have ended. */
+export function purgeExpired(record: TeamRecord, now: number): string[] {
+  const ended: string[] = [];
+  const kept: TeamRecord['keys'] = [];
+  for (const [token, key] of record.keys) {
+    const { previous = [] } = key;
+    const valid = previous.filter((secret) => isValid(secret, now));
+    if (isExpired(key, now)) ended.push(token, ...previous.map(([old]) => old));
+    else if (valid.length === previous.length) kept.push([token, key]);
+    else {
+      ended.push(...previous.filter((secret) => !isValid(secret, now)).map(([old]) => old));
+      kept.push([token, { ...key, previous: valid }]);
+    }
+  }
+  if (ended.length > 0) record.keys = kept;
+  return ended;
+}
+
+/** The hashes of all secrets that a key has or had. */
+export function tokensOf([token, { previous = [] }]: TeamRecord['keys'][number]): string[] {
+  return [token, ...previous.map(([old]) => old)];
+}
+
+/**
+ * Finds a key by the hash of its secret, or of one that it had before and that is still valid.
+ *
+ * @throws RouterError `key_not_found`
+ */
+export function findKey(record: TeamRecord, token: string, now: number = Date.now()): [string, KeyRecord] {
+  const entry = record.keys.find((candidate) => opens(candidate, token, now));
+  if (entry === undefined) throw keyNotFound();
+  return entry;
+}
+
+export function hasKey(record: TeamRecord, token: string): boolean {
+  const now = Date.now();
+  return record.keys.some((entry) => opens(entry, token, now));
+}
+
+function opens([current, { previous }]: [string, KeyRecord], token: string, now: number): boolean {
+  if (current === token) return true;
+  return previous?.some((secret) => secret[0] === token && isValid(secret, now)) ?? false;
+}
+
+/** A key of a compiled snapshot: what it may do, and the hash that it is stored under. */
+export type CompiledKey = KeyRecord & { token: string };
+
+/** Keys by the hash of each secret that opens them; one that a key had before ends when its grace period does. */
+export function compileKeys(record: TeamRecord): ReadonlyMap<string, CompiledKey> {
+  const compiled = new Map<string, CompiledKey>();
+  for (const [token, key] of record.keys) {
+    const { expires, previous = [] } = key;
+    compiled.set(token, { ...key, token });
+    for (const [old, end] of previous) compiled.set(old, { ...key, token, expires: earlier(expires, end) });
+  }
+  return compiled;
+}
+
+function earlier(expires: string | null, end: string): string {
+  return expires !== null && Date.parse(expires) < Date.parse(end) ? expires : end;
+}
+
+/** Whether a secret that a key had before is still valid. */
+export function isValid([, end]: readonly [string, string], now: number): boolean {
+  return Date.parse(end) > now;
+}
+
+/** Only what is sent changes; `null` clears, which for `models` means all and for `duration` never to end. */
+export function patchKey(key: KeyRecord, patch: z.output<typeof keyPatch>, stamp: Stamp): void {
+  const { key_alias, key_type, models, duration, metadata } = patch;
+  if (key_alias !== undefined) key.key_alias = key_alias;
+  if (key_type !== undefined) key.key_type = key_type;
+  if (models !== undefined) key.models = storedNames(models);
+  if (duration !== undefined) key.expires = duration === null ? null : endOf(duration, stamp.at);
+  if (metadata !== undefined) key.metadata = metadata ?? {};
+  touchKey(key, stamp);
+}
+
+export function touchKey(key: KeyRecord, stamp: Stamp): void {
+  key.updated_at = stamp.at;
+  key.updated_by = stamp.by;
+}
+
+export function keyView(teamId: string, token: string, key: KeyRecord): KeyView {
+  const { key_name, key_alias, key_type, models, expires, blocked, metadata, previous = [], ...stamps } = key;
+  const { created_at, created_by, updated_at, updated_by } = stamps;
+  const now = Date.now();
+  return {
+    token,
+    key_name,
+    key_alias,
+    team_id: teamId,
+    key_type,
+    models: models === null ? [allOfTeam] : [...models],
+    expires,
+    blocked,
+    metadata,
+    previous: previous
+      .filter((secret) => isValid(secret, now))
+      .map(([old, end]) => ({ token: old, expires: end })),
+    created_at,
+    created_by,
+    updated_at,
+    updated_by,
+  };
+}
+
+const secondsOf = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800, mo: 2_592_000 } as const;
+
+/** @throws RouterError `invalid_request` for an end that no date can name */
+export function endOf(duration: string, from: string, param = 'duration'): string {
+  const [, count = '', unit = ''] = /^(\d+)(\D+)$/.exec(duration) ?? [];
+  const end = Date.parse(from) + Number(count) * secondsOf[unit as keyof typeof secondsOf] * 1000;
+  if (end <= Date.parse('9999-12-31T00:00:00Z')) return new Date(end).toISOString();
+  throw new RouterError('invalid_request', `${param}: ends too far in the future`, { param });
+}

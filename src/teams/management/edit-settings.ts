@@ -1,0 +1,127 @@
+import { RouterError } from '../../errors.ts';
+import type { SettingsPatch } from '../../schemas/bodies.ts';
+import { allSharedNames } from '../../schemas/names.ts';
+import type { SettingsRecord, TeamRecord } from '../records/team-record.ts';
+
+type Fallbacks = [name: string, next: string[]][];
+
+/** A team's settings as the documented bodies have them. */
+export type SettingsView = Omit<SettingsRecord, 'fallbacks'> & { fallbacks?: Record<string, string[]>[] };
+
+/**
+ * The settings after a patch: only what is sent changes, `null` clears.
+ *
+ * @param isName whether a public name is one that the team has, or may use
+ * @throws RouterError `invalid_request` for a fallback to or from an unknown name, and for a circle of them
+ */
+export function patchSettings(
+  stored: SettingsRecord,
+  patch: SettingsPatch | null,
+  isName: (name: string) => boolean,
+): SettingsRecord {
+  if (patch === null) return {};
+  const { fallbacks: lists, ...numbers } = patch;
+  const next: Record<string, unknown> = { ...stored };
+  for (const [field, value] of Object.entries(numbers)) {
+    if (value === null) delete next[field];
+    else if (value !== undefined) next[field] = value;
+  }
+  if (lists === null) delete next.fallbacks;
+  // Entries, so that `__proto__` is a name like any other.
+  if (lists != null)
+    next.fallbacks = checked(
+      lists.flatMap((list) => Object.entries(list)),
+      isName,
+    );
+  return next as SettingsRecord;
+}
+
+export function viewSettings({ fallbacks, ...numbers }: SettingsRecord): SettingsView {
+  if (fallbacks === undefined) return numbers;
+  return { ...numbers, fallbacks: fallbacks.map(([name, next]) => Object.fromEntries([[name, next]])) };
+}
+
+/**
+ * A pool has lost its last member: what named it names `renamed` from now on, or nothing. A shared model of the same
+ * name, if the team may use it, takes its place.
+ */
+export function poolIsGone(record: TeamRecord, name: string, renamed: string | undefined): void {
+  if (record.models.includes(name) && renamed === undefined) return;
+  const { fallbacks } = record.settings;
+  if (fallbacks !== undefined) {
+    const next = replaced(fallbacks, name, renamed);
+    // To rename into a circle takes the name away instead.
+    record.settings = {
+      ...record.settings,
+      fallbacks: circleIn(next) === undefined ? next : replaced(fallbacks, name, undefined),
+    };
+  }
+  for (const [, key] of record.keys) {
+    if (key.models?.includes(name)) key.models = replacedIn(key.models, name, renamed);
+  }
+}
+
+function replaced(fallbacks: Fallbacks, name: string, renamed: string | undefined): Fallbacks {
+  const merged = new Map<string, string[]>();
+  for (const [from, next] of fallbacks) {
+    const key = from === name ? renamed : from;
+    if (key === undefined) continue;
+    const names = [...(merged.get(key) ?? []), ...replacedIn(next, name, renamed)];
+    merged.set(
+      key,
+      [...new Set(names)].filter((each) => each !== key),
+    );
+  }
+  return [...merged].filter(([, next]) => next.length > 0);
+}
+
+function replacedIn(names: readonly string[], name: string, renamed: string | undefined): string[] {
+  const next = names.flatMap((each) => (each !== name ? [each] : renamed === undefined ? [] : [renamed]));
+  return [...new Set(next)];
+}
+
+function checked(fallbacks: Fallbacks, isName: (name: string) => boolean): Fallbacks {
+  const refusal = (problem: string) =>
+    new RouterError('invalid_request', `settings.fallbacks: ${problem}`, { param: 'settings.fallbacks' });
+  const sources = fallbacks.map(([name]) => name);
+  const twice = sources.find((name, index) => sources.indexOf(name) !== index);
+  if (twice !== undefined) throw refusal(`names ${JSON.stringify(twice)} twice`);
+  const unknown = fallbacks.flat(2).find((name) => !isName(name));
+  if (unknown !== undefined)
+    throw refusal(`${JSON.stringify(unknown)} is no model of this team, and none that it may use`);
+  const circle = circleIn(fallbacks);
+  if (circle !== undefined) throw refusal(`lead from ${JSON.stringify(circle)} back to itself`);
+  return fallbacks;
+}
+
+/** A name from which the fallbacks lead back to it. */
+function circleIn(fallbacks: Fallbacks): string | undefined {
+  const next = new Map(fallbacks);
+  const done = new Set<string>();
+  // A stack of our own: a chain may be as long as there are names.
+  for (const [start] of fallbacks) {
+    const path = new Set<string>();
+    const stack: { name: string; leave?: true }[] = [{ name: start }];
+    for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
+      const { name } = step;
+      if (step.leave) {
+        path.delete(name);
+        done.add(name);
+        continue;
+      }
+      if (path.has(name)) return name;
+      if (done.has(name)) continue;
+      path.add(name);
+      stack.push({ name, leave: true }, ...(next.get(name) ?? []).map((each) => ({ name: each })));
+    }
+  }
+  return undefined;
+}
+
+/** Whether a team has a name, or may use it: its own models', or a shared one on its allow-list that is there. */
+export function nameCheck(record: TeamRecord, shared: TeamRecord | undefined): (name: string) => boolean {
+  const own = new Set(record.pools.map(([name]) => name));
+  const common = new Set(shared?.pools.map(([name]) => name));
+  const allowed = new Set(record.models);
+  return (name) => own.has(name) || (common.has(name) && (allowed.has(name) || allowed.has(allSharedNames)));
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import { type KeyBody, keyBody } from '../../schemas/bodies.ts';
+import { type KeyRecord, limits } from '../records/team-record.ts';
+import { endOf, isExpired, isValid, keyNameOf, patchKey } from './edit-key.ts';
+import type { Stamp } from './edit-model.ts';
+
+const { key_alias, key_type, models, duration, metadata } = keyBody.shape;
+
+/** `POST /key/regenerate`, without the key itself: only what is sent changes, and null is not sent. */
+export const keyRegeneration = z.strictObject({
+  /** How long the old secret stays valid; without it all older secrets of the key end at once. */
+  grace_period: duration,
+  key_alias,
+  key_type,
+  models,
+  duration,
+  metadata,
+});
+
+export type KeyRegeneration = Omit<KeyBody, 'team_id'> & { grace_period?: string | null | undefined };
+
+/**
+ * Returns the key's record under a new secret, as it was but for what is sent.
+ *
+ * @throws RouterError `invalid_request` if the key has ended, or has as many valid secrets as it may have
+ */
+export function regenerate(
+  [token, before]: readonly [string, KeyRecord],
+  secret: string,
+  { grace_period, ...fields }: z.output<typeof keyRegeneration>,
+  stamp: Stamp,
+): KeyRecord {
+  const now = Date.parse(stamp.at);
+  const kept = (before.previous ?? []).filter((old) => isValid(old, now));
+  const after: KeyRecord = { ...before, key_name: keyNameOf(secret), previous: [] };
+  if (grace_period !== undefined) {
+    if (kept.length >= limits.previousSecrets) {
+      const message = `grace_period: ${limits.previousSecrets} older secrets of this key are valid already. Leave it out, or delete one of them.`;
+      throw new RouterError('invalid_request', message, { param: 'grace_period' });
+    }
+    const end = endOf(grace_period, stamp.at, 'grace_period');
+    const ends =
+      before.expires !== null && Date.parse(before.expires) < Date.parse(end) ? before.expires : end;
+    after.previous = [...kept, [token, ends]];
+  }
+  patchKey(after, fields, stamp);
+  if (!isExpired(after, now)) return after;
+  const message = 'duration: is required, since the key has expired';
+  throw new RouterError('invalid_request', message, { param: 'duration' });
+}

@@ -1,0 +1,251 @@
+import { RouterError } from '../../errors.ts';
+import { type ModelBody, type ModelPatch, storedModel } from '../../schemas/bodies.ts';
+import { isText } from '../../schemas/fields.ts';
+import { allows } from '../../schemas/names.ts';
+import { parse, throwAll } from '../../schemas/parse.ts';
+import type { KeyRing } from '../../secrets/keyring.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { readPointer, removePointer, writePointer } from '../records/id-index.ts';
+import { Readability } from '../records/readability.ts';
+import type { Registry } from '../records/record-store.ts';
+import {
+  type DeploymentRecord,
+  findDeployment,
+  modelPointerKey,
+  newRecord,
+  type TeamRecord,
+} from '../records/team-record.ts';
+import { type Actor, checkActor, type ModelOptions, readModelOptions, stampOf } from './actor.ts';
+import {
+  checkUnused,
+  idTaken,
+  insertDeployment,
+  makeDeployment,
+  modelNotFound,
+  patchDeployment,
+  removeDeployment,
+} from './edit-model.ts';
+import { type ModelGroupList, modelGroups } from './model-groups.ts';
+import { ownerProblems, paramProblems, parseModel, parseModelPatch } from './model-problems.ts';
+import { checkTeamId, teamNotFound } from './team-service.ts';
+import { type ModelList, type ModelView, modelList, modelView } from './views.ts';
+
+export interface ModelManagementOptions {
+  /** Whether the first model of an unknown team makes its record, or is refused. */
+  teams: 'implicit' | 'explicit';
+  /** Throws `api_base_not_allowed` for an address that calls may not go to. */
+  checkBase: (base: string, shared: boolean) => void;
+}
+
+/** A deployment's record, under the public name that it has or shall have. */
+export interface PreparedDeployment {
+  name: string;
+  deployment: DeploymentRecord;
+}
+
+const longestId = 256;
+
+/** The life of the deployments in a team's record; `teamId: null` is the record of the shared ones. */
+export class ModelManagement {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+  readonly #readability: Readability;
+  readonly #options: ModelManagementOptions;
+
+  constructor(registry: Registry, storage: Storage, ring: KeyRing, options: ModelManagementOptions) {
+    this.#registry = registry;
+    this.#storage = storage;
+    this.#ring = ring;
+    this.#readability = new Readability(ring);
+    this.#options = options;
+  }
+
+  async add(teamId: string | null, given: ModelBody, options?: ModelOptions): Promise<ModelView> {
+    const { actor, unique } = readModelOptions(options);
+    const { name, deployment, imported } = this.#prepare(teamId, given, actor);
+    if (imported) await this.#claim(deployment.id, actor);
+    // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
+    await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
+    try {
+      return await this.#registry.change(teamId, (existing) => {
+        const record = existing ?? this.#implicitRecord(teamId, actor);
+        if (unique) checkUnused(record, name);
+        insertDeployment(record, name, deployment);
+        return { record, result: this.#view(record, deployment.id) };
+      });
+    } catch (error) {
+      if (isCertain(error)) await removePointer(this.#storage, modelPointerKey(deployment.id));
+      throw error;
+    }
+  }
+
+  /** Everything that `add` does before it writes: checks the body and the address, seals the secrets. */
+  #prepare(
+    teamId: string | null,
+    given: ModelBody,
+    actor?: Actor,
+  ): PreparedDeployment & { imported: boolean } {
+    if (teamId !== null) checkTeamId(teamId);
+    const body = parseModel(given, { teamId });
+    const { model_name: name, litellm_params: params, model_info: info } = body;
+    if (!mayTouch(actor, name)) throw notAllowed(name);
+    const checkBase = (base: string) => this.#options.checkBase(base, teamId === null);
+    throwAll([...ownerProblems(teamId, body), ...paramProblems(params, checkBase)]);
+    const deployment = makeDeployment(this.#ring, teamId, { params, info }, stampOf(actor));
+    return { name, deployment, imported: info?.id !== undefined };
+  }
+
+  /** What a test call goes to: a stored deployment, or one that is not to be stored; `undefined` if its address is not allowed. */
+  async prepareTest(
+    teamId: string | null,
+    given: ModelBody | { id: string },
+    actor?: Actor,
+  ): Promise<PreparedDeployment | undefined> {
+    checkActor(actor);
+    if (!isWhole(given)) {
+      const { id } = parse(storedModel, given);
+      return touchable(await this.#registry.read(teamId), id, actor);
+    }
+    try {
+      return this.#prepare(teamId, given, actor);
+    } catch (error) {
+      if (RouterError.isInstance(error) && error.code === 'api_base_not_allowed') return undefined;
+      throw error;
+    }
+  }
+
+  async update(
+    teamId: string | null,
+    id: string,
+    patch: ModelPatch,
+    options?: ModelOptions,
+  ): Promise<ModelView> {
+    const { actor, unique } = readModelOptions(options);
+    if (teamId !== null) checkTeamId(teamId);
+    const body = parseModelPatch(patch);
+    throwAll(ownerProblems(teamId, body));
+    if (body.model_info?.id !== undefined && body.model_info.id !== id) {
+      throw new RouterError('invalid_request', 'model_info.id: must be the id of the model that is changed', {
+        param: 'model_info.id',
+      });
+    }
+    return this.#registry.change(teamId, (existing) => {
+      const { record, name: before } = touchable(existing, id, actor);
+      const name = body.model_name;
+      if (name !== undefined && !mayTouch(actor, name)) throw notAllowed(name);
+      if (unique && name !== undefined && name !== before) checkUnused(record, name);
+      const check = (base: string) => this.#options.checkBase(base, teamId === null);
+      patchDeployment(this.#ring, record, id, body, stampOf(actor), check);
+      return { record, result: this.#view(record, id) };
+    });
+  }
+
+  async delete(teamId: string | null, id: string, actor?: Actor): Promise<{ message: string }> {
+    checkActor(actor);
+    if (teamId !== null) checkTeamId(teamId);
+    await this.#registry.change(teamId, (existing) => {
+      const { record } = touchable(existing, id, actor);
+      removeDeployment(record, id);
+      return { record, result: undefined };
+    });
+    await removePointer(this.#storage, modelPointerKey(id));
+    return { message: `Model: ${id} deleted successfully` };
+  }
+
+  async get(teamId: string | null, id: string): Promise<ModelView> {
+    if (teamId !== null) checkTeamId(teamId);
+    const { record } = touchable(await this.#registry.read(teamId), id, undefined);
+    return this.#view(record, id);
+  }
+
+  /** A team that has no record yet has no models; with `teams: 'explicit'` it is unknown. */
+  async list(teamId: string | null): Promise<ModelList> {
+    if (teamId !== null) checkTeamId(teamId);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
+      throw teamNotFound(teamId);
+    if (record === undefined) return { data: [], total_count: 0 };
+    const unreadable = await this.#readability.unreadableOf(record);
+    return modelList(record, (deployment) => !unreadable.has(deployment));
+  }
+
+  /** The public names that a caller may use; `teamId: null` is the operator, who has the shared ones. */
+  async listGroups({
+    teamId,
+    models,
+  }: {
+    teamId: string | null;
+    models?: readonly string[];
+  }): Promise<ModelGroupList> {
+    if (teamId !== null) checkTeamId(teamId);
+    const team = teamId === null ? undefined : await this.#registry.read(teamId);
+    if (team === undefined && teamId !== null && this.#options.teams === 'explicit')
+      throw teamNotFound(teamId);
+    const needed = teamId === null || (team !== undefined && team.models.length > 0);
+    const shared = needed ? await this.#registry.read(null) : undefined;
+    const mayUse = (name: string) => allows(models, name);
+    return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
+  }
+
+  /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */
+  async findTeam(id: string): Promise<{ team_id: string | null } | undefined> {
+    // What is no text of ours has no key either.
+    if (!isText(id) || id.length > longestId) return undefined;
+    const teamId = await readPointer(this.#storage, modelPointerKey(id));
+    if (teamId === undefined) return undefined;
+    const record = await this.#registry.read(teamId);
+    return record !== undefined && findDeployment(record, id) !== undefined ? { team_id: teamId } : undefined;
+  }
+
+  /** An id that is brought along must be nobody's; a pointer that a removed model left behind gives way. */
+  async #claim(id: string, actor: Actor | undefined): Promise<void> {
+    if (actor?.operator !== true) {
+      const message = 'model_info.id: may be set by an operator only';
+      throw new RouterError('invalid_request', message, { param: 'model_info.id' });
+    }
+    if ((await this.findTeam(id)) !== undefined) throw idTaken(id);
+    await removePointer(this.#storage, modelPointerKey(id));
+  }
+
+  #implicitRecord(teamId: string | null, actor: Actor | undefined): TeamRecord {
+    if (teamId !== null && this.#options.teams === 'explicit') throw teamNotFound(teamId);
+    const stamp = stampOf(actor);
+    return newRecord(teamId, stamp.at, stamp.by);
+  }
+
+  #view(record: TeamRecord, id: string): ModelView {
+    return modelView(record, id, this.#readable(record.team_id));
+  }
+
+  #readable(teamId: string | null): (deployment: DeploymentRecord) => boolean {
+    return (deployment) => this.#readability.of(teamId, deployment);
+  }
+}
+
+/** Whether a body means to bring a whole model, and not to name a stored one. */
+export function isWhole(given: unknown): given is ModelBody {
+  const { litellm_params, model_name } = (given ?? {}) as { [Field in keyof ModelBody]?: unknown };
+  return (litellm_params ?? model_name ?? null) !== null;
+}
+
+function mayTouch(actor: Actor | undefined, name: string): boolean {
+  return allows(actor?.models, name);
+}
+
+/** A deployment that the actor may not touch is as unknown to it as one that is not there. */
+function touchable(record: TeamRecord | undefined, id: string, actor: Actor | undefined) {
+  const found = record === undefined ? undefined : findDeployment(record, id);
+  if (record === undefined || found === undefined || !mayTouch(actor, found.name)) throw modelNotFound(id);
+  return { record, ...found };
+}
+
+function notAllowed(name: string): RouterError {
+  const message = `model_name: ${JSON.stringify(name)} is not among the names that this key may use`;
+  return new RouterError('permission_denied', message, { param: 'model_name' });
+}
+
+/** Whether the write surely did not happen. */
+function isCertain(error: unknown): boolean {
+  return RouterError.isInstance(error) && error.code !== 'storage_unavailable';
+}

@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
+import {
+  allowListChange,
+  type TeamBody,
+  type TeamPatch,
+  teamBody,
+  teamId as teamIdSchema,
+  teamPatch,
+} from '../../schemas/bodies.ts';
+import { parse } from '../../schemas/parse.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { removePointer } from '../records/id-index.ts';
+import { listRecords, pageOptions, type UnreadableTeam } from '../records/listing.ts';
+import type { Registry } from '../records/record-store.ts';
+import {
+  keyPointerKey,
+  modelPointerKey,
+  newRecord,
+  recordKey,
+  type TeamRecord,
+} from '../records/team-record.ts';
+import { type Actor, stampOf } from './actor.ts';
+import { tokensOf } from './edit-key.ts';
+import { nameCheck, patchSettings } from './edit-settings.ts';
+import { type ListedTeam, listedTeam, type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
+
+export interface ListTeamsOptions {
+  /** From the page before; absent for the first page. */
+  cursor?: string;
+  /** From 1 to 1 000, default 100. */
+  limit?: number;
+  /** Whether each team comes with its keys, default false. */
+  keys?: boolean;
+}
+
+export interface TeamPage {
+  teams: ListedTeam[];
+  /** The teams of this page whose records cannot be read; absent if there are none. */
+  unreadable?: UnreadableTeam[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
+
+const listOptions = pageOptions.extend({ keys: z.boolean().optional() });
+
+const plainId = /^[\w.@-]{1,256}$/;
+
+/** A team's id as given by the application: refused when empty, never taken for "shared". */
+export function checkTeamId(teamId: string): string {
+  // Nearly every one, and on every call: the schema would say the same.
+  if (typeof teamId === 'string' && plainId.test(teamId)) return teamId;
+  const result = teamIdSchema.safeParse(teamId);
+  if (result.success) return result.data;
+  const reason = result.error.issues[0]?.message ?? 'is not valid';
+  throw new RouterError('invalid_request', `team_id: ${reason}`, { param: 'team_id' });
+}
+
+export function teamNotFound(teamId: string): RouterError {
+  return new RouterError('team_not_found', `There is no team ${JSON.stringify(teamId)}.`, {
+    param: 'team_id',
+  });
+}
+
+/** The life of a team's record, without its models. */
+export class TeamManagement {
+  readonly #registry: Registry;
+  readonly #storage: Storage;
+
+  constructor(registry: Registry, storage: Storage) {
+    this.#registry = registry;
+    this.#storage = storage;
+  }
+
+  async create(given: TeamBody, actor?: Actor): Promise<TeamView> {
+    const body = parse(teamBody, given);
+    const teamId = body.team_id ?? randomUUID();
+    const stamp = stampOf(actor);
+    const shared = await this.#sharedFor(body);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing !== undefined) {
+        throw new RouterError('already_exists', `There is a team ${JSON.stringify(teamId)} already.`, {
+          param: 'team_id',
+        });
+      }
+      const record = apply(newRecord(teamId, stamp.at, stamp.by), body, shared);
+      return { record, result: teamView(record) };
+    });
+  }
+
+  async update(given: string, patch: TeamPatch, actor?: Actor): Promise<TeamView> {
+    const teamId = checkTeamId(given);
+    const body = parse(teamPatch, patch);
+    if (body.team_id !== undefined && body.team_id !== teamId) {
+      throw new RouterError('invalid_request', 'team_id: must be the id of the team that is changed', {
+        param: 'team_id',
+      });
+    }
+    const stamp = stampOf(actor);
+    const shared = await this.#sharedFor(body);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing === undefined) throw teamNotFound(teamId);
+      const record = apply({ ...existing, updated_at: stamp.at, updated_by: stamp.by }, body, shared);
+      return { record, result: teamView(record) };
+    });
+  }
+
+  /** The shared deployments, if fallbacks may name them. */
+  async #sharedFor({ settings }: Changes): Promise<TeamRecord | undefined> {
+    return settings?.fallbacks ? this.#registry.read(null) : undefined;
+  }
+
+  /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
+  async changeAllowed(
+    given: string,
+    change: { add?: readonly string[]; remove?: readonly string[] },
+    actor?: Actor,
+  ): Promise<TeamView> {
+    const teamId = checkTeamId(given);
+    const { add, remove } = parse(allowListChange, change);
+    const stamp = stampOf(actor);
+    return this.#registry.change(teamId, (existing) => {
+      if (existing === undefined) throw teamNotFound(teamId);
+      const models = new Set([...existing.models, ...(add ?? [])]);
+      for (const name of remove ?? []) models.delete(name);
+      const record = { ...existing, models: [...models], updated_at: stamp.at, updated_by: stamp.by };
+      return { record, result: teamView(record) };
+    });
+  }
+
+  /** Its models, keys and aliases go with it, and so does a record that cannot be read. */
+  async delete(given: string): Promise<{ deleted_teams: string[] }> {
+    const teamId = checkTeamId(given);
+    const gone = await this.#registry
+      .change<TeamRecord | undefined>(teamId, (existing) => {
+        if (existing === undefined) throw teamNotFound(teamId);
+        return { record: undefined, result: existing };
+      })
+      .catch(async (error: unknown) => {
+        if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+        await this.#registry.discard(teamId);
+        return undefined;
+      });
+    if (gone === undefined) return { deleted_teams: [teamId] };
+    for (const token of gone.keys.flatMap(tokensOf)) await removePointer(this.#storage, keyPointerKey(token));
+    for (const [, pool] of gone.pools) {
+      for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
+    }
+    return { deleted_teams: [teamId] };
+  }
+
+  async list(options?: ListTeamsOptions): Promise<TeamPage> {
+    const { keys = false, ...page } = parse(listOptions, options ?? {});
+    const { views, ...rest } = await listRecords(this.#storage, page, (record) => listedTeam(record, keys));
+    return { teams: views, ...rest };
+  }
+
+  /** The stored text of a team's record, whether it can be read or not; its secrets are sealed. */
+  async export(given: string): Promise<{ team_id: string; record: string }> {
+    const teamId = checkTeamId(given);
+    const stored = await this.#storage.get(recordKey(teamId));
+    if (stored === undefined || stored === 'unchanged') throw teamNotFound(teamId);
+    return { team_id: teamId, record: stored.value };
+  }
+
+  async info(given: string): Promise<TeamInfo> {
+    const teamId = checkTeamId(given);
+    const record = await this.#registry.read(teamId);
+    if (record === undefined) throw teamNotFound(teamId);
+    return teamInfo(record);
+  }
+}
+
+type Changes = {
+  [Field in 'team_alias' | 'models' | 'metadata' | 'blocked' | 'settings']?: TeamPatch[Field];
+};
+
+/** Throws before it changes anything. */
+function apply(record: TeamRecord, changes: Changes, shared: TeamRecord | undefined): TeamRecord {
+  const next = { ...record };
+  if (changes.team_alias !== undefined) next.team_alias = changes.team_alias;
+  if (changes.models !== undefined) next.models = [...new Set(changes.models ?? [])];
+  if (changes.metadata !== undefined) next.metadata = changes.metadata ?? {};
+  if (changes.blocked !== undefined) next.blocked = changes.blocked ?? false;
+  if (changes.settings !== undefined)
+    next.settings = patchSettings(record.settings, changes.settings, nameCheck(next, shared));
+  return next;
+}

@@ -1,0 +1,61 @@
+import type { ProviderTarget } from '../../providers/provider.ts';
+import { Redactor } from '../../redact/redactor.ts';
+import type { ModelParams } from '../../schemas/bodies.ts';
+import type { KeyRing } from '../../secrets/keyring.ts';
+import { openAll, type Secrets, secretValues } from './sealed-secrets.ts';
+import type { DeploymentRecord } from './team-record.ts';
+
+/** A stored deployment, ready to be called: its secrets are opened once, on the first call, and never shown. */
+export class Deployment {
+  readonly id: string;
+  /** `null`: a shared one, of the operator. */
+  readonly teamId: string | null;
+  readonly publicName: string;
+  readonly target: ProviderTarget;
+  readonly params: ModelParams;
+  /** What may be shown of its secrets: [field, mask]. */
+  readonly masks: readonly (readonly [string, string])[];
+  /** Changes whenever the client secret is stored anew; itself sealed. */
+  readonly secretVersion: string;
+  readonly mode: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly #open: () => Secrets;
+  #secrets: Secrets | undefined;
+  #redactor: { token: string | undefined; redactor: Redactor } | undefined;
+
+  constructor(ring: KeyRing, teamId: string | null, publicName: string, record: DeploymentRecord) {
+    this.id = record.id;
+    this.teamId = teamId;
+    this.publicName = publicName;
+    this.target = record.target as ProviderTarget;
+    this.params = record.params as ModelParams;
+    this.masks = record.masks;
+    this.secretVersion = record.sealed.find(([field]) => field === 'client_secret')?.[1] ?? '';
+    this.mode = typeof record.info.mode === 'string' ? record.info.mode : undefined;
+    this.createdAt = Date.parse(record.created_at);
+    const destination = { teamId, deploymentId: record.id, target: this.target, params: this.params };
+    this.#open = () => openAll(ring, destination, record.sealed);
+  }
+
+  /** @throws RouterError `credential_unreadable` */
+  secrets(): Secrets {
+    this.#secrets ??= this.#open();
+    return this.#secrets;
+  }
+
+  /**
+   * Replaces its secrets in what its provider says.
+   *
+   * @param token what was sent in the place of a stored secret, if it was
+   * @throws RouterError `credential_unreadable`
+   */
+  redactor(token: string | undefined): Redactor {
+    if (this.#redactor === undefined || this.#redactor.token !== token) {
+      const secrets = secretValues(this.secrets(), this.teamId === null);
+      if (token !== undefined) secrets.push({ value: token, mask: '...', inAnswers: true });
+      this.#redactor = { token, redactor: new Redactor(secrets) };
+    }
+    return this.#redactor.redactor;
+  }
+}

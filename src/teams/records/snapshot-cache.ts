@@ -1,0 +1,231 @@
+import { LRUCache } from 'lru-cache';
+import { isUnavailable } from '../../errors.ts';
+import type { KeyRing } from '../../secrets/keyring.ts';
+import type { Storage, StorageEvent, Version } from '../../storage/storage.ts';
+import { boundedWait } from '../../storage/support/bounded-wait.ts';
+import { type CompiledKey, compileKeys } from '../management/edit-key.ts';
+import { Deployment } from './deployment.ts';
+import { readRecord } from './read-record.ts';
+import { recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
+
+/** A team's record compiled for calls. */
+export interface TeamSnapshot {
+  readonly teamId: string | null;
+  readonly blocked: boolean;
+  readonly allowedShared: ReadonlySet<string>;
+  readonly pools: ReadonlyMap<string, readonly Deployment[]>;
+  readonly deployments: ReadonlyMap<string, Deployment>;
+  readonly settings: TeamSettings;
+  /** By the SHA-256 of the key, in hex. */
+  readonly keys: ReadonlyMap<string, CompiledKey>;
+}
+
+/** How a team's calls are tried, by LiteLLM's names; times in seconds. */
+export interface TeamSettings {
+  readonly fallbacks: ReadonlyMap<string, readonly string[]>;
+  readonly num_retries?: number | undefined;
+  readonly timeout?: number | undefined;
+  readonly allowed_fails?: number | undefined;
+  readonly cooldown_time?: number | undefined;
+}
+
+export interface SnapshotOptions {
+  /** Milliseconds after which a snapshot is read again before it is used. */
+  maxStalenessMs: number;
+  /** Milliseconds for which a snapshot serves while the storage cannot be reached. */
+  serveStaleMs: number;
+  /** How many teams are kept in memory. */
+  maxTeams: number;
+  now: () => number;
+}
+
+interface Entry {
+  /** `undefined`: there is no such team. */
+  snapshot: TeamSnapshot | undefined;
+  version: Version | undefined;
+  /** When the read that it comes from began. */
+  readAt: number;
+  /** Somebody changed it: to be read again before it is used, though it may serve if the storage is out of reach. */
+  expired: boolean;
+}
+
+// Long enough for a storage that answers again, short enough for a call.
+const outageWaitMs = 100;
+/** Milliseconds from the call that finds a snapshot old until it is read again: to read it at once would hold that call up. */
+const refreshDelayMs = 25;
+
+/** Where the shared deployments' record stands among the teams': no id of a team, whatever it is, can be this. */
+const sharedId = Symbol('shared');
+type SnapshotId = string | typeof sharedId;
+
+/** Compiled team snapshots in memory, by the team's id: single flight, LRU, bounded age. */
+export class Snapshots {
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+  readonly #options: SnapshotOptions;
+  readonly #known: LRUCache<SnapshotId, Entry>;
+  readonly #unknown: LRUCache<SnapshotId, Entry>;
+  readonly #loading = new Map<SnapshotId, Promise<Entry>>();
+  /** Those that are about to be refreshed. */
+  readonly #due = new Set<SnapshotId>();
+  #outOfReach = false;
+
+  constructor(storage: Storage, ring: KeyRing, options: SnapshotOptions) {
+    this.#storage = storage;
+    this.#ring = ring;
+    this.#options = options;
+    this.#known = new LRUCache({ max: options.maxTeams });
+    // Unknown teams have a cache of their own, small: they must not push out teams that exist.
+    this.#unknown = new LRUCache({ max: 1000 });
+  }
+
+  /**
+   * The team's snapshot, at once if one in memory is young enough; `undefined` if there is no such team.
+   * From half its age on it is refreshed behind the caller's back.
+   */
+  get(teamId: string | null): TeamSnapshot | undefined | Promise<TeamSnapshot | undefined> {
+    const id = teamId ?? sharedId;
+    const entry = this.#known.get(id) ?? this.#unknown.get(id);
+    if (entry === undefined || entry.expired) return this.#fresh(teamId, entry);
+    const age = this.#options.now() - entry.readAt;
+    if (age >= this.#options.maxStalenessMs) return this.#fresh(teamId, entry);
+    if (age >= this.#options.maxStalenessMs / 2) this.#refreshSoon(teamId);
+    return entry.snapshot;
+  }
+
+  #refreshSoon(teamId: string | null): void {
+    const id = teamId ?? sharedId;
+    if (this.#due.has(id)) return;
+    this.#due.add(id);
+    const refresh = () => {
+      this.#due.delete(id);
+      this.#load(teamId, this.#peek(id)).catch(() => {});
+    };
+    setTimeout(refresh, refreshDelayMs).unref();
+  }
+
+  /** Forgets a team whose record this process has just written. */
+  drop(teamId: string | null): void {
+    const id = teamId ?? sharedId;
+    this.#known.delete(id);
+    this.#unknown.delete(id);
+    this.#loading.delete(id);
+  }
+
+  /** Has a team's record read again before its snapshot is used. */
+  expire(teamId: string | null): void {
+    this.#expire(teamId ?? sharedId);
+  }
+
+  /** Takes note of what others changed. */
+  notice(event: StorageEvent): void {
+    if ('key' in event) {
+      const teamId = teamOfRecord(event.key);
+      if (teamId !== undefined) this.expire(teamId);
+      return;
+    }
+    for (const ids of [this.#known, this.#unknown, this.#loading]) {
+      for (const id of [...ids.keys()]) this.#expire(id);
+    }
+  }
+
+  #expire(id: SnapshotId): void {
+    const entry = this.#peek(id);
+    if (entry !== undefined) entry.expired = true;
+    this.#loading.delete(id);
+  }
+
+  /** What is known, without its counting as use. */
+  #peek(id: SnapshotId): Entry | undefined {
+    return this.#known.peek(id) ?? this.#unknown.peek(id);
+  }
+
+  async #fresh(teamId: string | null, entry: Entry | undefined): Promise<TeamSnapshot | undefined> {
+    const load = this.#load(teamId, entry);
+    try {
+      // Only the first calls of an outage wait for the deadline to learn of it.
+      const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
+      return (await (impatient ? boundedWait(outageWaitMs, undefined, () => load) : load)).snapshot;
+    } catch (error) {
+      if (isUnavailable(error) && this.#mayServe(teamId, entry)) return entry?.snapshot;
+      throw error;
+    }
+  }
+
+  /** Whether the last read failed: what was made since the one before is not known. */
+  get outOfReach(): boolean {
+    return this.#outOfReach;
+  }
+
+  /** Whether an entry is young enough to serve while the storage cannot be reached. */
+  #mayServe(teamId: string | null, entry: Entry | undefined): boolean {
+    // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
+    if (entry === undefined || (entry.snapshot === undefined && teamId !== null)) return false;
+    const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
+    return this.#options.now() - entry.readAt < limit;
+  }
+
+  #load(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+    const id = teamId ?? sharedId;
+    const running = this.#loading.get(id);
+    if (running !== undefined) return running;
+    const load = this.#read(teamId, entry).then((fresh) => {
+      // A write or an event meanwhile took this load out of the map: what it read may be too old to keep.
+      if (this.#loading.get(id) === load) this.#keep(id, fresh);
+      return fresh;
+    });
+    this.#loading.set(id, load);
+    const settle = () => {
+      if (this.#loading.get(id) === load) this.#loading.delete(id);
+    };
+    load.then(settle, settle);
+    return load;
+  }
+
+  async #read(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+    const key = recordKey(teamId);
+    const readAt = this.#options.now();
+    const unless = entry?.version;
+    const stored = await this.#reach(() => this.#storage.get(key, unless === undefined ? {} : { unless }));
+    if (stored === 'unchanged') return { snapshot: entry?.snapshot, version: unless, readAt, expired: false };
+    if (stored === undefined) return { snapshot: undefined, version: undefined, readAt, expired: false };
+    const snapshot = compile(this.#ring, await readRecord(stored.value, teamId));
+    return { snapshot, version: stored.version, readAt, expired: false };
+  }
+
+  async #reach<Result>(read: () => Promise<Result>): Promise<Result> {
+    try {
+      const result = await read();
+      this.#outOfReach = false;
+      return result;
+    } catch (error) {
+      this.#outOfReach = isUnavailable(error);
+      throw error;
+    }
+  }
+
+  #keep(id: SnapshotId, entry: Entry): void {
+    const [cache, other] = entry.snapshot ? [this.#known, this.#unknown] : [this.#unknown, this.#known];
+    cache.set(id, entry);
+    other.delete(id);
+  }
+}
+
+export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
+  const pools = new Map<string, readonly Deployment[]>();
+  const deployments = new Map<string, Deployment>();
+  for (const [name, pool] of record.pools) {
+    const members = pool.deployments.map((stored) => new Deployment(ring, record.team_id, name, stored));
+    pools.set(name, members);
+    for (const member of members) deployments.set(member.id, member);
+  }
+  return {
+    teamId: record.team_id,
+    blocked: record.blocked,
+    allowedShared: new Set(record.models),
+    pools,
+    deployments,
+    settings: { ...record.settings, fallbacks: new Map(record.settings.fallbacks) },
+    keys: compileKeys(record),
+  };
+}

@@ -1,0 +1,5 @@
+export {
+  type ConformanceOptions,
+  type ConformanceRunner,
+  storageConformance,
+} from './storage/conformance/index.ts';
