@@ -132,7 +132,7 @@ function base64Anchor(window: string, before: number): string | undefined {
 /** Whether a letter, a digit or the beginning of another escape is written as an escape. */
 function hasEscapedLetters(bytes: Buffer): boolean {
   // Most texts have none of them, and a native search of each is faster than one loop.
-  const first = [bytes.indexOf(percent), bytes.indexOf(ampersand), bytes.indexOf('\\u', 0, 'latin1')];
+  const first = [bytes.indexOf(percent), bytes.indexOf(ampersand), indexOfUnicodeEscape(bytes)];
   let at = Math.min(...first.map((found) => (found < 0 ? bytes.length : found)));
   for (; at < bytes.length; at++) {
     const byte = bytes[at];
@@ -141,6 +141,12 @@ function hasEscapedLetters(bytes: Buffer): boolean {
     if (byte === backslash && isUnicodeEscape(bytes, at)) return true;
   }
   return false;
+}
+
+/** A search for one byte costs a fraction of one for two. */
+function indexOfUnicodeEscape(bytes: Buffer): number {
+  const at = bytes.indexOf(backslash);
+  return at < 0 ? at : bytes.indexOf('\\u', at, 'latin1');
 }
 
 /** `\u0073`, `\u{73}`: of a letter, or of what begins another escape. */

@@ -1,7 +1,7 @@
 import { CoveredStream, covered, maxHeldBytes } from './covered-stream.ts';
 import { redactCredentials } from './credential-patterns.ts';
 import { Prefilter } from './prefilter.ts';
-import { type Scan, SecretMatcher } from './secret-matcher.ts';
+import { type Scan, SecretMatcher, shortest } from './secret-matcher.ts';
 
 /** What must not be shown. */
 export interface Secret {
@@ -109,13 +109,14 @@ export class Redactor {
 
   /** The same for headers that are passed on. Returns `headers` itself if none holds a secret. */
   coverHeaders(headers: Record<string, string>): Record<string, string> {
-    const names = Object.keys(headers);
+    const names = Object.keys(headers).filter((name) => saysAnything(headers[name]));
+    if (names.length === 0) return headers;
     // A line break is in no value, and parts no secret from its letters.
     const values = Buffer.from(names.map((name) => headers[name]).join('\n'), 'latin1');
     const safe = this.cover(values);
     if (safe === values) return headers;
     const lines = safe.toString('latin1').split('\n');
-    return Object.fromEntries(names.map((name, index) => [name, lines[index] ?? '']));
+    return { ...headers, ...Object.fromEntries(names.map((name, index) => [name, lines[index] ?? ''])) };
   }
 
   /**
@@ -176,6 +177,14 @@ export class Redactor {
     }
     return Buffer.concat(parts);
   }
+}
+
+/** Nearly every answer has one of these types. */
+const plainTypes: ReadonlySet<string> = new Set(['application/json', 'text/event-stream']);
+
+/** Whether a header's value could hold a secret at all. */
+function saysAnything(value = ''): boolean {
+  return value.length >= shortest && !plainTypes.has(value);
 }
 
 function withoutCredentials(bytes: Buffer): Buffer {

@@ -3,7 +3,7 @@ import { type DecodedRun, forEachEncodedRun } from './encoded-runs.ts';
 import { decodeEscapes, longestEscape, type Unescaped } from './escapes.ts';
 
 /** Shorter values are not looked for, because they are parts of ordinary words. */
-const shortest = 6;
+export const shortest = 6;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: what is not ASCII is meant
 const notAscii = /[^\x00-\x7f]/;

@@ -32,7 +32,7 @@ function withoutSpace(bytes: Buffer): Buffer {
   let end = bytes.length;
   while (start < end && isSpace(bytes[start])) start++;
   while (end > start && isSpace(bytes[end - 1])) end--;
-  return bytes.subarray(start, end);
+  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
 function isSpace(byte: number | undefined): boolean {

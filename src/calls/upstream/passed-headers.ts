@@ -37,7 +37,9 @@ function lengthLast({ 'content-length': length, ...others }: Record<string, stri
 
 /** All content types that an answer was sent with. */
 export function typesOf(headers: Given): string[] {
-  return [headers['content-type'] ?? []].flat();
+  const type = headers['content-type'];
+  if (type === undefined) return [];
+  return typeof type === 'string' ? [type] : type;
 }
 
 /** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
