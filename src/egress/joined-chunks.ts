@@ -9,44 +9,54 @@ const joinedBytes = Buffer.poolSize / 2 - 1;
  * bytes as a buffer of its own, and keeps the whole socket read in memory that it is a part of.
  */
 export class JoinedChunks {
-  /** No two neighbours fit into one joined buffer, so there are few of them. */
+  /** All but the last. No two neighbours fit into one joined buffer, so there are few of them. */
   #chunks: Buffer[] = [];
-  /** The last of `#chunks` is the beginning of this buffer, if it has been joined. */
-  #joined: Buffer | undefined;
+  /** The last one, in its first `#size` bytes. */
+  #last: Buffer | undefined;
+  #size = 0;
+  /** The last one is a buffer that has been joined. */
+  #joined = false;
 
   get length(): number {
-    return this.#chunks.length;
+    return this.#chunks.length + (this.#last === undefined ? 0 : 1);
   }
 
   push(chunk: Buffer): void {
-    const last = this.#chunks.length - 1;
-    const before = this.#chunks[last];
-    const size = (before?.length ?? 0) + chunk.length;
-    if (before === undefined || size > joinedBytes) {
-      this.#joined = undefined;
-      this.#chunks.push(chunk);
+    const last = this.#last;
+    const size = this.#size + chunk.length;
+    if (last === undefined || size > joinedBytes) {
+      if (last !== undefined) this.#chunks.push(this.#takeLast(last));
+      this.#last = chunk;
+      this.#size = chunk.length;
       return;
     }
-    if (this.#joined === undefined) {
-      this.#joined = Buffer.allocUnsafe(joinedBytes);
-      before.copy(this.#joined);
-    }
-    chunk.copy(this.#joined, before.length);
-    this.#chunks[last] = this.#joined.subarray(0, size);
+    const joined = this.#joined ? last : Buffer.allocUnsafe(joinedBytes);
+    if (!this.#joined) joined.set(last);
+    joined.set(chunk, this.#size);
+    this.#last = joined;
+    this.#size = size;
+    this.#joined = true;
   }
 
   /** Removes and returns the oldest. */
   take(): Buffer | undefined {
-    const chunk = this.#chunks.shift();
-    if (this.#chunks.length === 0) this.#joined = undefined;
-    return chunk;
+    if (this.#chunks.length > 0) return this.#chunks.shift();
+    return this.#last && this.#takeLast(this.#last);
   }
 
   /** Removes and returns all. */
   takeAll(): Buffer[] {
     const chunks = this.#chunks;
     this.#chunks = [];
-    this.#joined = undefined;
+    if (this.#last !== undefined) chunks.push(this.#takeLast(this.#last));
     return chunks;
+  }
+
+  #takeLast(last: Buffer): Buffer {
+    const chunk = this.#joined ? last.subarray(0, this.#size) : last;
+    this.#last = undefined;
+    this.#size = 0;
+    this.#joined = false;
+    return chunk;
   }
 }

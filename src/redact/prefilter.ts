@@ -132,8 +132,7 @@ function base64Anchor(window: string, before: number): string | undefined {
 /** Whether a letter, a digit or the beginning of another escape is written as an escape. */
 function hasEscapedLetters(bytes: Buffer): boolean {
   // Most texts have none of them, and a native search of each is faster than one loop.
-  const first = [bytes.indexOf(percent), bytes.indexOf(ampersand), indexOfUnicodeEscape(bytes)];
-  let at = Math.min(...first.map((found) => (found < 0 ? bytes.length : found)));
+  let at = Math.min(indexOf(bytes, percent), indexOf(bytes, ampersand), indexOfUnicodeEscape(bytes));
   for (; at < bytes.length; at++) {
     const byte = bytes[at];
     if (byte === percent && isTelling(hexAt(bytes, at + 1))) return true;
@@ -145,8 +144,14 @@ function hasEscapedLetters(bytes: Buffer): boolean {
 
 /** A search for one byte costs a fraction of one for two. */
 function indexOfUnicodeEscape(bytes: Buffer): number {
-  const at = bytes.indexOf(backslash);
-  return at < 0 ? at : bytes.indexOf('\\u', at, 'latin1');
+  const at = indexOf(bytes, backslash);
+  return at === bytes.length ? at : indexOf(bytes, '\\u', at);
+}
+
+/** The length if there is none. */
+function indexOf(bytes: Buffer, sought: number | string, from = 0): number {
+  const at = bytes.indexOf(sought, from, 'latin1');
+  return at < 0 ? bytes.length : at;
 }
 
 /** `\u0073`, `\u{73}`: of a letter, or of what begins another escape. */

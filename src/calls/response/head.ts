@@ -1,7 +1,6 @@
 import { JoinedChunks } from '../../egress/joined-chunks.ts';
 import type { ResponseBody } from '../../egress/response-body.ts';
-import { wholeOf } from '../answer.ts';
-import { isBlank } from '../upstream/content-kind.ts';
+import { isBlank, tellingOf } from '../upstream/content-kind.ts';
 
 /** Bytes of white space before an answer, after which the content type says what it is. */
 const maxBlankBytes = 65_536;
@@ -13,7 +12,7 @@ const maxBlankBytes = 65_536;
  */
 export function headOf(body: ResponseBody): Buffer[] | Promise<Buffer[]> {
   const first = body.upTo(0);
-  if (!(first instanceof Promise) && !isBlank(wholeOf(first.chunks))) return first.chunks;
+  if (!(first instanceof Promise) && !isBlank(tellingOf(first.chunks))) return first.chunks;
   return readOn(body, first);
 }
 
@@ -22,7 +21,7 @@ async function readOn(body: ResponseBody, first: ReturnType<ResponseBody['upTo']
   for (let size = 0, next = await first; ; next = await body.upTo(0)) {
     for (const chunk of next.chunks) head.push(chunk);
     size += next.size;
-    if (next.complete || size >= maxBlankBytes || !isBlank(wholeOf(next.chunks))) return head.takeAll();
+    if (next.complete || size >= maxBlankBytes || !isBlank(tellingOf(next.chunks))) return head.takeAll();
   }
 }
 

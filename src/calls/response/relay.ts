@@ -8,7 +8,14 @@ import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from '../answer
 import type { Endpoint } from '../endpoints/table.ts';
 import { tokensOf, usageIn } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
-import { eventStreamType, type Kind, kindOf, labelOf, needsBytes } from '../upstream/content-kind.ts';
+import {
+  eventStreamType,
+  type Kind,
+  kindOf,
+  labelOf,
+  needsBytes,
+  tellingOf,
+} from '../upstream/content-kind.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { passHeaders, typesOf } from '../upstream/passed-headers.ts';
 import { hideAccount, withoutAccount } from './account-names.ts';
@@ -71,7 +78,7 @@ export function receive(reception: Reception): Reply | Promise<Reply> {
   if (!needsBytes(reception, label)) return kindReply(reception, headers, kindOf(reception, label, none), []);
   const head = headOf(response.body);
   const decide = (chunks: readonly Buffer[]) =>
-    kindReply(reception, headers, kindOf(reception, label, wholeOf(chunks)), chunks);
+    kindReply(reception, headers, kindOf(reception, label, tellingOf(chunks)), chunks);
   if (!(head instanceof Promise)) return decide(head);
   return head.then(decide, (error: unknown) => {
     throw brokenOff(deployment, error, reception.cancel);

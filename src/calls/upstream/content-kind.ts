@@ -1,3 +1,4 @@
+import { wholeOf } from '../answer.ts';
 import type { Endpoint } from '../endpoints/table.ts';
 
 /** How an answer is read. `bytes` are passed on as they are and judged by nobody; `page` is no answer. */
@@ -71,11 +72,20 @@ function looksLike(head: Buffer): Looks {
   return fields.some((field) => text.startsWith(field) || field.startsWith(text)) ? 'events' : 'other';
 }
 
+/** As many of the bytes that an answer begins with as say what it is. */
+export function tellingOf(chunks: readonly Buffer[]): Buffer {
+  const [first] = chunks;
+  return first !== undefined && beginningOf(first).length === toldBy ? first : wholeOf(chunks);
+}
+
+/** Characters that are looked at. */
+const toldBy = 32;
+
 /** The first characters that are not white space. */
 function beginningOf(head: Buffer): string {
   let at = head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
   while (at < head.length && isSpace(head[at])) at++;
-  return head.toString('latin1', at, at + 32);
+  return head.toString('latin1', at, at + toldBy);
 }
 
 export function isBlank(head: Buffer): boolean {
