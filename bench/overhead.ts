@@ -15,7 +15,7 @@ import { compilePolicy } from '../src/egress/guard.ts';
 import { Transport } from '../src/egress/transport.ts';
 import { KeyRing } from '../src/secrets/keyring.ts';
 import { insertDeployment, makeDeployment } from '../src/teams/management/edit-model.ts';
-import { Snapshots } from '../src/teams/records/snapshot-cache.ts';
+import { SnapshotCache } from '../src/teams/records/snapshot-cache.ts';
 import { encode, newRecord, recordKey } from '../src/teams/records/team-record.ts';
 
 const rounds = 30;
@@ -129,7 +129,7 @@ async function measureResolve(teams: number, models: number): Promise<number> {
     maxTeams: teams + 1,
     now: () => performance.now(),
   };
-  const snapshots = new Snapshots(storage, ring, options);
+  const snapshots = new SnapshotCache(storage, ring, options);
   for (let team = 0; team < teams; team++) await snapshots.get(`team-${team}`);
   await snapshots.get(null);
 

@@ -3,7 +3,7 @@ export type { Call } from './calls/call.ts';
 export type { AttemptRecord, Receipt } from './calls/receipt/receipt.ts';
 export { callChannelName } from './calls/receipt/reporter.ts';
 export type { Tokens } from './calls/receipt/usage.ts';
-export type { DeploymentHealth } from './calls/routing/health.ts';
+export type { DeploymentHealth } from './calls/routing/circuit-breaker.ts';
 export type { Caller } from './calls/routing/resolve.ts';
 export type { TeamHealth } from './calls/routing/team-health.ts';
 export type { TestResult } from './calls/upstream/test-answer.ts';

@@ -27,7 +27,7 @@ interface Line {
   context: ReturnType<typeof AsyncLocalStorage.snapshot>;
 }
 
-const mostFrames = 10;
+const maxFrames = 10;
 
 /**
  * Lines for the application's logger, once whoever caused them has its answer: a logger that is slow, or throws, never
@@ -69,7 +69,7 @@ export class Log {
 }
 
 /** What a line may say of an error: of a foreign one where it was thrown, and not its message, which could quote anything. */
-export function outline(error: unknown): object {
+export function describeError(error: unknown): object {
   if (RouterError.isInstance(error)) {
     const { name, code, message, hint, cause } = error;
     return {
@@ -77,26 +77,26 @@ export function outline(error: unknown): object {
       code,
       message,
       ...(hint === undefined ? {} : { hint }),
-      ...(cause === undefined ? {} : { cause: outline(cause) }),
+      ...(cause === undefined ? {} : { cause: describeError(cause) }),
     };
   }
   if (!(error instanceof Error)) return { name: typeof error };
   const { name, code } = error as Error & { code?: unknown };
-  return { name: word(name) ?? 'Error', ...(word(code) && { code }), at: framesOf(error) };
+  return { name: safeToken(name) ?? 'Error', ...(safeToken(code) && { code }), at: stackFrames(error) };
 }
 
-function word(value: unknown): string | undefined {
+function safeToken(value: unknown): string | undefined {
   return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value) ? value : undefined;
 }
 
 /** The stack without the message that it begins with, which may have any number of lines. */
-function framesOf({ stack, name, message }: Error): string[] {
+function stackFrames({ stack, name, message }: Error): string[] {
   const head = message === '' ? name : `${name}: ${message}`;
   if (typeof stack !== 'string' || !stack.startsWith(head)) return [];
   return stack
     .slice(head.length)
     .split('\n')
     .filter((line) => line.startsWith('    at '))
-    .slice(0, mostFrames)
+    .slice(0, maxFrames)
     .map((line) => line.trim().slice(3, 259));
 }

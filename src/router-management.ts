@@ -1,6 +1,6 @@
 import type { Caller } from './calls/routing/resolve.ts';
 import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas/bodies.ts';
-import type { Rooms } from './services.ts';
+import type { RouterServices } from './services.ts';
 import type { VerifiedKey } from './teams/key-verifier.ts';
 import type { Actor, ModelOptions } from './teams/management/actor.ts';
 import type { KeyView, NewKey } from './teams/management/edit-key.ts';
@@ -12,60 +12,60 @@ import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/managemen
 
 /** Manages teams, models and keys: the methods of a router that send no calls. */
 export abstract class RouterManagement {
-  readonly #rooms: Rooms;
+  readonly #services: RouterServices;
 
-  protected constructor(rooms: Rooms) {
-    this.#rooms = rooms;
+  protected constructor(services: RouterServices) {
+    this.#services = services;
   }
 
   /** Makes a team's record; without `team_id` one is minted. @throws RouterError `already_exists` */
   createTeam(body: TeamBody, actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.create(body, actor);
+    return this.#services.teams.create(body, actor);
   }
 
   /** Only what is sent changes; `null` clears. `models` is the allow-list of shared names. @throws RouterError `team_not_found` */
   updateTeam(teamId: string, patch: TeamPatch, actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.update(teamId, patch, actor);
+    return this.#services.teams.update(teamId, patch, actor);
   }
 
   /** Its models, keys and aliases go with it. @throws RouterError `team_not_found` */
   deleteTeam(teamId: string): Promise<{ deleted_teams: string[] }> {
-    return this.#rooms.teams.delete(teamId);
+    return this.#services.teams.delete(teamId);
   }
 
   /** Its calls are answered 403 `team_blocked` until it is unblocked. @throws RouterError `team_not_found` */
   blockTeam(teamId: string, actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.update(teamId, { blocked: true }, actor);
+    return this.#services.teams.update(teamId, { blocked: true }, actor);
   }
 
   /** @throws RouterError `team_not_found` */
   unblockTeam(teamId: string, actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.update(teamId, { blocked: false }, actor);
+    return this.#services.teams.update(teamId, { blocked: false }, actor);
   }
 
   /** For an operator: the stored text of a team's record, readable or not; secrets in it stay sealed. @throws RouterError `team_not_found` */
   exportTeam(teamId: string): Promise<{ team_id: string; record: string }> {
-    return this.#rooms.teams.export(teamId);
+    return this.#services.teams.export(teamId);
   }
 
   /** Adds shared names to the team's allow-list. @throws RouterError `team_not_found` */
   allowSharedModels(teamId: string, names: readonly string[], actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.changeAllowed(teamId, { add: names }, actor);
+    return this.#services.teams.changeAllowed(teamId, { add: names }, actor);
   }
 
   /** @throws RouterError `team_not_found` */
   disallowSharedModels(teamId: string, names: readonly string[], actor?: Actor): Promise<TeamView> {
-    return this.#rooms.teams.changeAllowed(teamId, { remove: names }, actor);
+    return this.#services.teams.changeAllowed(teamId, { remove: names }, actor);
   }
 
   /** One page of all teams, in no promised order. `cursor` of the answer leads to the next page, and is absent on the last. */
   listTeams(options?: ListTeamsOptions): Promise<TeamPage> {
-    return this.#rooms.teams.list(options);
+    return this.#services.teams.list(options);
   }
 
   /** The team with its `model_aliases` (public name to internal name). @throws RouterError `team_not_found` */
   getTeamInfo(teamId: string): Promise<TeamInfo> {
-    return this.#rooms.teams.info(teamId);
+    return this.#services.teams.info(teamId);
   }
 
   /**
@@ -74,7 +74,7 @@ export abstract class RouterManagement {
    * (with `teams: 'explicit'`), `already_exists` (with `unique`), `conflict`, `storage_unavailable`
    */
   async addModel(teamId: string, body: ModelBody, options?: ModelOptions): Promise<ModelView> {
-    return this.#rooms.models.add(checkTeamId(teamId), body, options);
+    return this.#services.models.add(checkTeamId(teamId), body, options);
   }
 
   /**
@@ -88,22 +88,22 @@ export abstract class RouterManagement {
     patch: ModelPatch,
     options?: ModelOptions,
   ): Promise<ModelView> {
-    return this.#rooms.models.update(checkTeamId(teamId), id, patch, options);
+    return this.#services.models.update(checkTeamId(teamId), id, patch, options);
   }
 
   /** @throws RouterError `model_not_found` */
   async deleteModel(teamId: string, id: string, actor?: Actor): Promise<{ message: string }> {
-    return this.#rooms.models.delete(checkTeamId(teamId), id, actor);
+    return this.#services.models.delete(checkTeamId(teamId), id, actor);
   }
 
   /** Secrets are masked. @throws RouterError `model_not_found` */
   async getModel(teamId: string, id: string): Promise<ModelView> {
-    return this.#rooms.models.get(checkTeamId(teamId), id);
+    return this.#services.models.get(checkTeamId(teamId), id);
   }
 
   /** The team's own deployments, secrets masked; one whose secret does not open is marked `needs_reentry`. */
   async listModels(teamId: string): Promise<ModelList> {
-    return this.#rooms.models.list(checkTeamId(teamId));
+    return this.#services.models.list(checkTeamId(teamId));
   }
 
   /**
@@ -112,31 +112,31 @@ export abstract class RouterManagement {
    * @param caller `teamId: null` for the operator, who has the shared ones; `models` restricts it, as in calls
    */
   listModelGroups(caller: Caller): Promise<ModelGroupList> {
-    return this.#rooms.models.listGroups(caller);
+    return this.#services.models.listGroups(caller);
   }
 
   /** Adds a deployment of the operator's own, for the teams that have its name on their allow-list (`models`). */
   addSharedModel(body: ModelBody, options?: ModelOptions): Promise<ModelView> {
-    return this.#rooms.models.add(null, body, options);
+    return this.#services.models.add(null, body, options);
   }
 
   /** As `updateModel`, for a shared deployment. */
   updateSharedModel(id: string, patch: ModelPatch, options?: ModelOptions): Promise<ModelView> {
-    return this.#rooms.models.update(null, id, patch, options);
+    return this.#services.models.update(null, id, patch, options);
   }
 
   /** @throws RouterError `model_not_found` */
   deleteSharedModel(id: string): Promise<{ message: string }> {
-    return this.#rooms.models.delete(null, id);
+    return this.#services.models.delete(null, id);
   }
 
   listSharedModels(): Promise<ModelList> {
-    return this.#rooms.models.list(null);
+    return this.#services.models.list(null);
   }
 
   /** For an operator: the team (`null`: shared) that has this deployment, or `undefined`. */
   findModelTeam(id: string): Promise<{ team_id: string | null } | undefined> {
-    return this.#rooms.models.findTeam(id);
+    return this.#services.models.findTeam(id);
   }
 
   /**
@@ -146,7 +146,7 @@ export abstract class RouterManagement {
    * @throws RouterError `invalid_request`, `team_not_found` (with `teams: 'explicit'`)
    */
   createKey(teamId: string, body: KeyBody = {}, actor?: Actor): Promise<NewKey> {
-    return this.#rooms.keys.create(teamId, body, actor);
+    return this.#services.keys.create(teamId, body, actor);
   }
 
   /**
@@ -157,47 +157,47 @@ export abstract class RouterManagement {
    * @throws RouterError `key_not_found`, `invalid_request`
    */
   regenerateKey(teamId: string, key: string, fields: KeyRegeneration = {}, actor?: Actor): Promise<NewKey> {
-    return this.#rooms.keys.regenerate(teamId, key, fields, actor);
+    return this.#services.keys.regenerate(teamId, key, fields, actor);
   }
 
   /** Only what is sent changes; `null` clears. @param key the key, or its hash. @throws RouterError `key_not_found` */
   async updateKey(teamId: string, key: string, patch: KeyPatch, actor?: Actor): Promise<KeyView> {
-    return this.#rooms.keys.update(teamId, key, patch, actor);
+    return this.#services.keys.update(teamId, key, patch, actor);
   }
 
   /** Revokes it: the very next call with it in this process is refused. Of a regenerated key an old secret is revoked alone. @throws RouterError `key_not_found` */
   deleteKey(teamId: string, key: string): Promise<{ deleted_keys: string[] }> {
-    return this.#rooms.keys.delete(teamId, key);
+    return this.#services.keys.delete(teamId, key);
   }
 
   /** It is answered 403 `key_blocked` until it is unblocked. @throws RouterError `key_not_found` */
   blockKey(teamId: string, key: string, actor?: Actor): Promise<KeyView> {
-    return this.#rooms.keys.block(teamId, key, true, actor);
+    return this.#services.keys.block(teamId, key, true, actor);
   }
 
   /** @throws RouterError `key_not_found` */
   unblockKey(teamId: string, key: string, actor?: Actor): Promise<KeyView> {
-    return this.#rooms.keys.block(teamId, key, false, actor);
+    return this.#services.keys.block(teamId, key, false, actor);
   }
 
   /** @throws RouterError `key_not_found` */
   getKey(teamId: string, key: string): Promise<KeyView> {
-    return this.#rooms.keys.get(teamId, key);
+    return this.#services.keys.get(teamId, key);
   }
 
   /** All keys of the team. @throws RouterError `team_not_found` */
   listKeys(teamId: string): Promise<KeyList> {
-    return this.#rooms.keys.list(teamId);
+    return this.#services.keys.list(teamId);
   }
 
   /** For an operator: the keys of one page of all teams, as `listTeams` pages them. */
   listAllKeys(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
-    return this.#rooms.keys.listAll(options);
+    return this.#services.keys.listAll(options);
   }
 
   /** For an operator: the team that has this key, or `undefined`. @throws RouterError `key_not_found` for no key at all */
   findKeyTeam(key: string): Promise<{ team_id: string } | undefined> {
-    return this.#rooms.keys.findTeam(key);
+    return this.#services.keys.findTeam(key);
   }
 
   /**
@@ -206,11 +206,11 @@ export abstract class RouterManagement {
    * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
    */
   async verifyKey(key: string): Promise<VerifiedKey> {
-    return this.#rooms.verifier.verify(key);
+    return this.#services.verifier.verify(key);
   }
 
   /** `false` for a team that is not there. @throws RouterError `storage_unavailable` */
   async isTeamBlocked(teamId: string): Promise<boolean> {
-    return (await this.#rooms.snapshots.get(checkTeamId(teamId)))?.blocked ?? false;
+    return (await this.#services.snapshots.get(checkTeamId(teamId)))?.blocked ?? false;
   }
 }

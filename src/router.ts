@@ -11,7 +11,7 @@ import type { MemoryReservation } from './memory-budget.ts';
 import type { CloseOptions, RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
 import type { ModelBody } from './schemas/bodies.ts';
-import { compose, type Rooms } from './services.ts';
+import { createServices, type RouterServices } from './services.ts';
 import type { Actor } from './teams/management/actor.ts';
 import { checkTeamId } from './teams/management/team-service.ts';
 import type { RotationOptions, RotationProgress } from './teams/records/key-rotation.ts';
@@ -32,13 +32,13 @@ import type { RotationOptions, RotationProgress } from './teams/records/key-rota
  * });
  */
 export class TeamModelRouter extends RouterManagement {
-  readonly #rooms: Rooms;
+  readonly #services: RouterServices;
 
   /** @throws RouterError `invalid_request` that names the option at fault */
   constructor(options: RouterOptions) {
-    const rooms = compose(options);
-    super(rooms);
-    this.#rooms = rooms;
+    const services = createServices(options);
+    super(services);
+    this.#services = services;
   }
 
   /**
@@ -48,12 +48,12 @@ export class TeamModelRouter extends RouterManagement {
    * @throws RouterError as `addModel`; what the provider does is in `status`, never in an error
    */
   async testModel(teamId: string, model: ModelBody | { id: string }, actor?: Actor): Promise<TestResult> {
-    return this.#rooms.testModel(checkTeamId(teamId), model, actor);
+    return this.#services.testModel(checkTeamId(teamId), model, actor);
   }
 
   /** As `testModel`, for a shared deployment. */
   testSharedModel(model: ModelBody | { id: string }): Promise<TestResult> {
-    return this.#rooms.testModel(null, model);
+    return this.#services.testModel(null, model);
   }
 
   /**
@@ -63,32 +63,32 @@ export class TeamModelRouter extends RouterManagement {
    * @throws RouterError `storage_unavailable`, `conflict`; the signal's reason
    */
   rotateEncryption(options?: RotationOptions): Promise<RotationProgress> {
-    return this.#rooms.rotation.rotate(options);
+    return this.#services.rotation.rotate(options);
   }
 
   /** How many stored secrets each key has sealed, by its id: one that is not named may go. `?` counts what cannot be read. */
   encryptionKeyUsage(options?: { signal?: AbortSignal }): Promise<Record<string, number>> {
-    return this.#rooms.rotation.usage(options);
+    return this.#services.rotation.usage(options);
   }
 
   /** Which of the team's deployments cool down, and why, as this process has seen them. */
   async health(teamId: string): Promise<TeamHealth> {
-    return this.#rooms.health(checkTeamId(teamId));
+    return this.#services.health(checkTeamId(teamId));
   }
 
   /** Whether the storage answers; with `writes`, by a small put at most every 5 s, also whether it can be written. @throws RouterError `storage_unavailable` */
   checkStorage(options: { writes?: boolean } = {}): Promise<void> {
-    return this.#rooms.checkStorage(options);
+    return this.#services.checkStorage(options);
   }
 
   /** A chat completion by the team's own model name: the OpenAI client's call, with its types, options and errors. */
   readonly chatCompletion: TeamChatCompletion = ((teamId, ...call) =>
-    this.#rooms.chatCompletion(checkTeamId(teamId), ...call)) as TeamChatCompletion;
+    this.#services.chatCompletion(checkTeamId(teamId), ...call)) as TeamChatCompletion;
 
   /** A real `OpenAI` client whose every call goes through the router as this team; a fresh one each time. */
   forTeam(teamId: string, options: TeamCallOptions = {}): OpenAI {
     const caller = { teamId: checkTeamId(teamId) };
-    return makeTeamClient(this.#rooms.dispatcher, caller, options);
+    return makeTeamClient(this.#services.dispatcher, caller, options);
   }
 
   /**
@@ -97,7 +97,7 @@ export class TeamModelRouter extends RouterManagement {
    */
   fetchFor(teamId: string, options: TeamCallOptions = {}): typeof fetch {
     const caller = { teamId: checkTeamId(teamId) };
-    return teamFetch(this.#rooms.dispatcher, caller, callDefaults(options));
+    return teamFetch(this.#services.dispatcher, caller, callDefaults(options));
   }
 
   /**
@@ -107,7 +107,7 @@ export class TeamModelRouter extends RouterManagement {
    * @param caller `teamId: null` calls the shared deployments, as the operator
    */
   dispatch(caller: Caller, call: Call): Promise<Answer> {
-    return this.#rooms.dispatcher.dispatch(caller, call);
+    return this.#services.dispatcher.dispatch(caller, call);
   }
 
   /**
@@ -117,7 +117,7 @@ export class TeamModelRouter extends RouterManagement {
    * @param teamId `null`: the operator
    */
   reserveMemory(teamId: string | null): MemoryReservation {
-    return this.#rooms.budget.open(teamId);
+    return this.#services.budget.open(teamId);
   }
 
   /**
@@ -125,6 +125,6 @@ export class TeamModelRouter extends RouterManagement {
    * `draining`. Then closes the connections and the storage; a `memoryStorage` forgets what it holds.
    */
   close(options: CloseOptions = {}): Promise<void> {
-    return this.#rooms.close(options);
+    return this.#services.close(options);
   }
 }

@@ -1,9 +1,9 @@
-import { Affinity } from './calls/affinity/affinity-store.ts';
+import { AffinityStore } from './calls/affinity/affinity-store.ts';
 import { Dispatcher } from './calls/dispatcher.ts';
 import { Reporter } from './calls/receipt/reporter.ts';
-import { Admission } from './calls/routing/authorize.ts';
-import { Health } from './calls/routing/health.ts';
-import { Limits } from './calls/routing/rate-limits.ts';
+import { ModelResolver } from './calls/routing/authorize.ts';
+import { CircuitBreaker } from './calls/routing/circuit-breaker.ts';
+import { RateLimiter } from './calls/routing/rate-limits.ts';
 import { type TeamHealth, teamHealth } from './calls/routing/team-health.ts';
 import { Credentials } from './calls/upstream/credentials.ts';
 import type { TestResult } from './calls/upstream/test-answer.ts';
@@ -15,7 +15,7 @@ import type { RefusedHost } from './egress/connector.ts';
 import { compilePolicy } from './egress/guard.ts';
 import { connectionSlots, makeNames } from './egress/limits.ts';
 import { Transport } from './egress/transport.ts';
-import { Log, outline } from './logger.ts';
+import { describeError, Log } from './logger.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { OpenWork } from './open-work.ts';
 import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
@@ -26,23 +26,23 @@ import { WriteProbe } from './storage/write-probe.ts';
 import { KeyVerifier } from './teams/key-verifier.ts';
 import type { Actor } from './teams/management/actor.ts';
 import { checkBase } from './teams/management/check-base.ts';
-import { KeyManagement } from './teams/management/key-service.ts';
-import { ModelManagement } from './teams/management/model-service.ts';
-import { TeamManagement } from './teams/management/team-service.ts';
+import { KeyService } from './teams/management/key-service.ts';
+import { ModelService } from './teams/management/model-service.ts';
+import { TeamService } from './teams/management/team-service.ts';
 import { Deployment } from './teams/records/deployment.ts';
 import { Rotation } from './teams/records/key-rotation.ts';
-import { Registry } from './teams/records/record-store.ts';
-import { Snapshots } from './teams/records/snapshot-cache.ts';
+import { RecordStore } from './teams/records/record-store.ts';
+import { SnapshotCache } from './teams/records/snapshot-cache.ts';
 import { sharedKey } from './teams/records/team-record.ts';
 
 /** What a router is made of, put together once. */
-export interface Rooms {
-  teams: TeamManagement;
-  models: ModelManagement;
-  keys: KeyManagement;
+export interface RouterServices {
+  teams: TeamService;
+  models: ModelService;
+  keys: KeyService;
   verifier: Pick<KeyVerifier, 'verify'>;
   rotation: Rotation;
-  snapshots: Pick<Snapshots, 'get'>;
+  snapshots: Pick<SnapshotCache, 'get'>;
   checkStorage: (options: { writes?: boolean | undefined }) => Promise<void>;
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   health: (teamId: string) => Promise<TeamHealth>;
@@ -58,7 +58,7 @@ const storageWords = {
 } as const;
 
 /** @throws RouterError `invalid_request` that names the option at fault */
-export function compose(given: RouterOptions): Rooms {
+export function createServices(given: RouterOptions): RouterServices {
   const options = readOptions(given);
   const now = () => performance.now();
   const log = new Log(options.logger);
@@ -82,14 +82,14 @@ export function compose(given: RouterOptions): Rooms {
   const storage = withDeadline(options.storage, options.storageTimeoutMs, (failure, kind) => {
     const words = storageWords[kind];
     if (failure === undefined) log.write('info', {}, words.recovered);
-    else log.write('error', { error: outline(failure) }, words.failed);
+    else log.write('error', { error: describeError(failure) }, words.failed);
   });
   const probe = new WriteProbe(storage);
-  const snapshots = new Snapshots(storage, ring, { ...options, now });
+  const snapshots = new SnapshotCache(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
-  const registry = new Registry(storage, {
+  const records = new RecordStore(storage, {
     timeoutMs: options.storageTimeoutMs,
-    onWrite: (teamId) => snapshots.drop(teamId),
+    onWrite: (teamId) => snapshots.invalidate(teamId),
   });
   const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
   const budget = new MemoryBudget(options);
@@ -100,20 +100,20 @@ export function compose(given: RouterOptions): Rooms {
     maxJsonBytes: Math.min(options.maxJsonBytes, budget.maxBytes),
   };
   const credentials = new Credentials(transports, now);
-  const affinity = new Affinity(storage, options);
-  const health = new Health(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
-  const gates = { health, limits: new Limits(now) };
+  const affinity = new AffinityStore(storage, options);
+  const health = new CircuitBreaker(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
+  const availability = { health, limits: new RateLimiter(now) };
   const work = new OpenWork();
   const dispatcher = new Dispatcher({
     work,
-    admission: new Admission(snapshots, affinity),
+    resolver: new ModelResolver(snapshots, affinity),
     transports,
     credentials,
     affinity,
     budget,
     limits,
     maxAnswerBytes,
-    gates,
+    availability,
     reporter: new Reporter(onCall, log),
     random,
     now,
@@ -121,13 +121,13 @@ export function compose(given: RouterOptions): Rooms {
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (
     options.storage.watch?.((event) => {
-      snapshots.notice(event);
-      verifier.notice(event);
+      snapshots.onStorageEvent(event);
+      verifier.onStorageEvent(event);
     }) ?? Promise.resolve(undefined)
   ).catch((error: unknown) => {
-    log.write('warn', { error: outline(error) }, 'storage cannot be watched');
+    log.write('warn', { error: describeError(error) }, 'storage cannot be watched');
   });
-  const models = new ModelManagement(registry, storage, ring, {
+  const models = new ModelService(records, storage, ring, {
     teams: options.teams,
     checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),
   });
@@ -149,11 +149,11 @@ export function compose(given: RouterOptions): Rooms {
     await storage.close();
   };
   return {
-    teams: work.guard(new TeamManagement(registry, storage)),
+    teams: work.guard(new TeamService(records, storage)),
     models: work.guard(models),
-    keys: work.guard(new KeyManagement(registry, storage, { teams: options.teams })),
+    keys: work.guard(new KeyService(records, storage, { teams: options.teams })),
     verifier: { verify: (key) => work.run(() => verifier.verify(key)) },
-    rotation: work.guard(new Rotation(registry, storage, ring, () => work.check())),
+    rotation: work.guard(new Rotation(records, storage, ring, () => work.check())),
     snapshots: {
       get(teamId) {
         work.check();
@@ -173,7 +173,7 @@ export function compose(given: RouterOptions): Rooms {
         const transport = teamId === null ? transports.shared : transports.team;
         return testDeployment(transport, credentials, deployment, mayQuote(deployment));
       }),
-    health: (teamId) => work.run(async () => teamHealth(gates.health, await snapshots.get(teamId))),
+    health: (teamId) => work.run(async () => teamHealth(availability.health, await snapshots.get(teamId))),
     dispatcher,
     budget,
     chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),

@@ -6,11 +6,11 @@ const atEndOfTurn = setImmediate;
  * then take it one right after the other, and find its code and data in the processor's caches: under load a call costs a tenth
  * to a fifth less, and none waits for more than what was there already.
  */
-export class Turn {
+export class TickBatch {
   #waiting: (() => void)[] = [];
 
   /** Calls back at the end of this turn, in the order of coming. @param goOn must not throw */
-  end(goOn: () => void): void {
+  schedule(goOn: () => void): void {
     if (this.#waiting.push(goOn) === 1) atEndOfTurn(this.#all);
   }
 
@@ -96,12 +96,12 @@ const long = new Share();
  * Asks for a part of this turn to look through so many bytes. Returns a promise if it is used up: many pieces that come at
  * the same time hold up everybody else no longer than one long one does, and one team's do not hold up another's.
  */
-export function turnFor(team: Team, bytes: number): Promise<void> | undefined {
+export function tickFor(team: Team, bytes: number): Promise<void> | undefined {
   if (bytes <= tinyPiece) return undefined;
   return (bytes <= shortPiece ? short : long).take(team, bytes);
 }
 
 /** Until a later turn that has room for long work. */
-export function nextTurn(team: Team): Promise<void> {
+export function nextTick(team: Team): Promise<void> {
   return long.wait(team, bytesPerTurn);
 }

@@ -108,7 +108,7 @@ it('a long error is redacted in slices as it is in one go, wherever a slice ends
       const text = `${filling.slice(0, slice + at)}${first(secret)} ${filling.slice(0, slice - 60)}${second(secret)}`;
       let turns = 0;
       const turn = async () => void turns++;
-      const sliced = await redactor(secret).bytesInTurns(Buffer.from(text), complete, turn);
+      const sliced = await redactor(secret).bytesInSlices(Buffer.from(text), complete, turn);
       expect(sliced.toString()).toBe(redactor(secret).bytes(Buffer.from(text), complete).toString());
       expect(turns).toBeGreaterThanOrEqual(2);
     }),

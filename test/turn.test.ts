@@ -1,22 +1,22 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { nextTurn, Turn, turnFor } from '../src/tick-batch.ts';
+import { nextTick, TickBatch, tickFor } from '../src/tick-batch.ts';
 
 afterEach(() => void vi.useRealTimers());
 
 describe('a turn', () => {
   it('lets what came in together go on together, in its order, and what comes then with the next', async () => {
-    const turn = new Turn();
+    const turn = new TickBatch();
     const gone: string[] = [];
     const over = new Promise<void>((resolve) => {
-      turn.end(() => {
+      turn.schedule(() => {
         gone.push('first');
-        turn.end(() => {
+        turn.schedule(() => {
           gone.push('third');
           resolve();
         });
       });
     });
-    turn.end(() => gone.push('second'));
+    turn.schedule(() => gone.push('second'));
     gone.push('read');
     await over;
     expect(gone).toEqual(['read', 'first', 'second', 'third']);
@@ -24,16 +24,16 @@ describe('a turn', () => {
 
   it('goes on by itself, under fake timers too: who waits alone is called back', async () => {
     vi.useFakeTimers();
-    const turn = new Turn();
-    for (let count = 0; count < 3; count++) await new Promise<void>((resolve) => turn.end(resolve));
+    const turn = new TickBatch();
+    for (let count = 0; count < 3; count++) await new Promise<void>((resolve) => turn.schedule(resolve));
   });
 });
 
 describe('long work', () => {
   /** How many turns of the event loop pass until all pieces have been looked through, and the order in which they were. */
   async function pass(pieces: readonly number[]): Promise<{ turns: number; order: number[] }> {
-    await nextTurn(null);
-    await nextTurn(null);
+    await nextTick(null);
+    await nextTick(null);
     let turns = 0;
     let open = true;
     const count = () => {
@@ -43,7 +43,7 @@ describe('long work', () => {
     setImmediate(count);
     const order: number[] = [];
     const lookThrough = async (bytes: number) => {
-      await turnFor('acme', bytes);
+      await tickFor('acme', bytes);
       order.push(bytes);
     };
     await Promise.all(pieces.map(lookThrough));
@@ -65,11 +65,11 @@ describe('long work', () => {
   });
 
   it("one team's many pieces do not hold up another's", async () => {
-    await nextTurn(null);
-    await nextTurn(null);
+    await nextTick(null);
+    await nextTick(null);
     const order: string[] = [];
     const lookThrough = async (team: string) => {
-      await turnFor(team, 65_536);
+      await tickFor(team, 65_536);
       order.push(team);
     };
     const hostile = Array.from({ length: 50 }, () => lookThrough('hostile'));

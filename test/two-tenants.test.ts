@@ -9,7 +9,7 @@ import {
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 // The gateway's own table: a route that it does not name does not exist.
-import { type Entry, surface } from '../src/http/routes/route-table.ts';
+import { type RouteEntry, routeTable } from '../src/http/routes/route-table.ts';
 import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
 import { routerMethods } from './fixtures/router-methods.ts';
 
@@ -320,10 +320,10 @@ const bodies: Record<string, (identifier: string) => unknown> = {
 
 const called = ['public name', 'model id', 'response id'];
 
-const isCall = ({ permission }: Entry) => permission === 'calls' || permission === 'names';
+const isCall = ({ permission }: RouteEntry) => permission === 'calls' || permission === 'names';
 
 /** The requests of one route that carry an identifier, wherever it may stand. */
-function requestsOf({ method, path, ...rest }: Entry, identifier: string): Request[] {
+function requestsOf({ method, path, ...rest }: RouteEntry, identifier: string): Request[] {
   const encoded = encodeURIComponent(identifier);
   const filled = path.replace(/\{\w+\}/g, encoded);
   const url = (query = '') => `https://gateway.test${filled}${query}`;
@@ -360,11 +360,11 @@ function form(identifier: string, init: RequestInit): RequestInit {
 }
 
 it('every endpoint of the gateway can carry an identifier here', () => {
-  expect(surface.length).toBeGreaterThan(80);
-  for (const entry of surface) expect(requestsOf(entry, 'x').length, entry.path).toBeGreaterThan(0);
+  expect(routeTable.length).toBeGreaterThan(80);
+  for (const entry of routeTable) expect(requestsOf(entry, 'x').length, entry.path).toBeGreaterThan(0);
 });
 
-it.each(surface.map((entry) => [`${entry.method} ${entry.path}`, entry] as const))(
+it.each(routeTable.map((entry) => [`${entry.method} ${entry.path}`, entry] as const))(
   "%s tells nothing of another team's identifiers",
   async (_, entry) => {
     const ways = requestsOf(entry, 'x').map((_, way) => (identifier: string) => {

@@ -5,24 +5,24 @@ import type { Deployment } from '../teams/records/deployment.ts';
 import type { CallSignal } from './abort/call-signal.ts';
 import type { Cancel } from './abort/cancel.ts';
 import { untilAborted } from './abort/until-aborted.ts';
-import type { CallSettings } from './attempts/call-policy.ts';
+import type { CallPolicy } from './attempts/call-policy.ts';
 import type { AttemptPlan } from './attempts/retry.ts';
 import { type Call, type ModelRequest, referencesOf } from './call.ts';
-import type { AttemptRecord, ReceiptDraft } from './receipt/receipt.ts';
+import type { AttemptRecord, ReceiptBuilder } from './receipt/receipt.ts';
 import type { Reporter } from './receipt/reporter.ts';
-import { type End, type Reply, receive } from './response/relay.ts';
-import type { Admission } from './routing/authorize.ts';
-import type { Gates } from './routing/load-balancer.ts';
-import type { Caller, Directory, Pool } from './routing/resolve.ts';
+import { type BodyEnd, type CallResult, readResponse } from './response/relay.ts';
+import type { ModelResolver } from './routing/authorize.ts';
+import type { Availability } from './routing/load-balancer.ts';
+import type { Caller, Pool, VisibleModels } from './routing/resolve.ts';
 import type { Credentials, SignedResponse } from './upstream/credentials.ts';
 import { send, type Transports } from './upstream/send.ts';
 
 /** What every call goes through. */
-export interface Passages {
-  admission: Admission;
+export interface CallServices {
+  resolver: ModelResolver;
   transports: Transports;
   credentials: Credentials;
-  gates: Gates;
+  availability: Availability;
   reporter: Reporter;
   work: OpenWork;
   /** Bytes that a JSON answer may have. */
@@ -34,35 +34,35 @@ export interface Passages {
 }
 
 /** One call on its way: what its attempts ask for, and what they tell of. */
-export class Journey implements AttemptPlan {
-  readonly gates: Gates;
+export class CallContext implements AttemptPlan {
+  readonly availability: Availability;
   readonly random: () => number;
   readonly now: () => number;
   readonly signal: CallSignal | undefined;
-  readonly settings: CallSettings;
-  readonly receipt: ReceiptDraft;
+  readonly settings: CallPolicy;
+  readonly receipt: ReceiptBuilder;
   readonly request: ModelRequest;
   readonly caller: Caller;
   readonly teamId: string | null;
   readonly #call: Call;
-  readonly #through: Passages;
+  readonly #through: CallServices;
   /** What the last attempt's names were looked up in. */
-  #directory: Directory;
-  /** Whether `#directory` was read just now, for the first attempt. */
+  #models: VisibleModels;
+  /** Whether `#models` was read just now, for the first attempt. */
   #fresh = true;
   #reservation: MemoryReservation | undefined;
   #release: (() => void) | undefined;
 
   constructor(
-    through: Passages,
+    through: CallServices,
     caller: Caller,
     call: Call,
     request: ModelRequest,
-    settings: CallSettings,
-    receipt: ReceiptDraft,
-    directory: Directory,
+    settings: CallPolicy,
+    receipt: ReceiptBuilder,
+    models: VisibleModels,
   ) {
-    this.gates = through.gates;
+    this.availability = through.availability;
     this.random = through.random;
     this.now = through.now;
     this.signal = call.signal;
@@ -73,7 +73,7 @@ export class Journey implements AttemptPlan {
     this.teamId = caller.teamId;
     this.#call = call;
     this.#through = through;
-    this.#directory = directory;
+    this.#models = models;
   }
 
   /** Counts what is held of answers in a reservation. @param release what is called when a streamed answer has ended */
@@ -89,17 +89,17 @@ export class Journey implements AttemptPlan {
   }
 
   /** Known without the storage, which may be away by the time a provider has answered. */
-  get directory(): Directory {
-    return this.#directory;
+  get models(): VisibleModels {
+    return this.#models;
   }
 
   resolve(fallback: string | undefined): Pool | Promise<Pool> {
-    const { admission } = this.#through;
-    const found = this.#fresh ? this.#directory : admission.directory(this.caller);
+    const { resolver } = this.#through;
+    const found = this.#fresh ? this.#models : resolver.visibleModels(this.caller);
     this.#fresh = false;
-    const pool = (directory: Directory) => {
-      this.#directory = directory;
-      return admission.pool(directory, this.caller, this.request, fallback);
+    const pool = (models: VisibleModels) => {
+      this.#models = models;
+      return resolver.pool(models, this.caller, this.request, fallback);
     };
     return found instanceof Promise ? found.then(pool) : pool(found);
   }
@@ -112,14 +112,14 @@ export class Journey implements AttemptPlan {
     deployment: Deployment,
     response: SignedResponse,
     cancel: Cancel,
-    ended: (end: End) => void,
-  ): Reply | Promise<Reply> {
+    ended: (end: BodyEnd) => void,
+  ): CallResult | Promise<CallResult> {
     const { maxAnswerBytes } = this.#through;
     const { endpoint, content } = this.request;
     const expectedChoices = content.choices ?? 1;
     const stream = asksForStream(this.request);
     const reservation = this.#reservation;
-    return receive({
+    return readResponse({
       teamId: this.caller.teamId,
       deployment,
       response,
@@ -139,22 +139,22 @@ export class Journey implements AttemptPlan {
 
   async wait(milliseconds: number): Promise<void> {
     await this.#through.work.untilDeadline(untilAborted(sleep(milliseconds), this.signal));
-    this.receipt.paused(milliseconds);
+    this.receipt.addWait(milliseconds);
   }
 
   attempted(record: AttemptRecord): void {
-    this.receipt.attempted(record);
+    this.receipt.addAttempt(record);
   }
 
-  ended(end: End, status: number): void {
+  ended(end: BodyEnd, status: number): void {
     const { receipt } = this;
     this.#release?.();
     if (receipt.finish())
-      this.#through.reporter.report(receipt.at(status, endCode(end), end.tokens), receipt.context);
+      this.#through.reporter.report(receipt.snapshot(status, endCode(end), end.tokens), receipt.context);
   }
 }
 
-function endCode({ error, left }: End): string | undefined {
+function endCode({ error, left }: BodyEnd): string | undefined {
   return error?.code ?? (left ? 'aborted' : undefined);
 }
 

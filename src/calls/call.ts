@@ -79,7 +79,7 @@ export interface ModelRequest {
   /** The name that the call carries, by whatever door; `undefined` if none. */
   name: string | undefined;
   /** Whether the call itself says so, and not only a default. */
-  named: boolean;
+  explicitModel: boolean;
   content: Content;
 }
 

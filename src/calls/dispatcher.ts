@@ -4,26 +4,26 @@ import type { MemoryBudget, MemoryReservation } from '../memory-budget.ts';
 import { callersNames } from '../schemas/names.ts';
 import { checkTeamId } from '../teams/management/team-service.ts';
 import { endOf } from './abort/call-signal.ts';
-import type { Affinity } from './affinity/affinity-store.ts';
-import { rememberMade } from './affinity/record.ts';
+import type { AffinityStore } from './affinity/affinity-store.ts';
+import { rememberCreatedObjects } from './affinity/record.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
-import { CallSettings } from './attempts/call-policy.ts';
-import { fallBack, goesOn } from './attempts/fallback.ts';
+import { CallPolicy } from './attempts/call-policy.ts';
+import { fallBack, isRetryable } from './attempts/fallback.ts';
 import { attempt } from './attempts/retry.ts';
 import type { BodyLimits } from './body/buffered-body.ts';
 import type { Call, Content } from './call.ts';
-import { Journey, type Passages } from './call-context.ts';
+import { CallContext, type CallServices } from './call-context.ts';
 import { readRequest } from './read-request.ts';
-import { ReceiptDraft } from './receipt/receipt.ts';
+import { ReceiptBuilder } from './receipt/receipt.ts';
 import { addCallHeaders } from './receipt/response-headers.ts';
 import { adviseAgainstRetries } from './response/client-retries.ts';
-import { type Reply, wholeReply } from './response/relay.ts';
-import { answerLocally } from './routing/list-models.ts';
+import { type CallResult, wholeResult } from './response/relay.ts';
+import { listModels } from './routing/list-models.ts';
 import { type Caller, resolve } from './routing/resolve.ts';
 import { isUnread, openBody } from './routing/unread-body.ts';
 
-export interface DispatcherOptions extends Passages {
-  affinity: Affinity;
+export interface DispatcherOptions extends CallServices {
+  affinity: AffinityStore;
   budget: MemoryBudget;
   limits: BodyLimits;
 }
@@ -42,7 +42,7 @@ export class Dispatcher {
   async dispatch(given: Caller, call: Call): Promise<Answer> {
     const caller = checkedCaller(given);
     const { now, reporter, work } = this.#options;
-    const receipt = new ReceiptDraft(randomUUID(), caller.teamId, now, reporter.context());
+    const receipt = new ReceiptBuilder(randomUUID(), caller.teamId, now, reporter.context());
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
     let entered = false;
     const ended = () => {
@@ -51,7 +51,7 @@ export class Dispatcher {
       if (entered) work.leave();
       entered = false;
     };
-    let reply: Reply;
+    let reply: CallResult;
     let hint: string | undefined;
     try {
       work.enter();
@@ -61,7 +61,7 @@ export class Dispatcher {
       ended();
       if (call.signal?.aborted) {
         const { status, code } = endOf(call.signal);
-        if (receipt.finish()) reporter.report(receipt.at(status, code), receipt.context);
+        if (receipt.finish()) reporter.report(receipt.snapshot(status, code), receipt.context);
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
@@ -70,7 +70,7 @@ export class Dispatcher {
       reply = failureReply(known);
     }
     const { answer, open, code, tokens } = reply;
-    const begun = receipt.at(answer.status, code, tokens);
+    const begun = receipt.snapshot(answer.status, code, tokens);
     if (!open) {
       ended();
       if (receipt.finish()) reporter.report(begun, receipt.context, hint);
@@ -87,15 +87,15 @@ export class Dispatcher {
   async #reply(
     caller: Caller,
     given: Call,
-    receipt: ReceiptDraft,
+    receipt: ReceiptBuilder,
     reservation: MemoryReservation,
     ended: () => void,
-  ): Promise<Reply> {
-    const { admission, affinity, limits, now, reporter } = this.#options;
+  ): Promise<CallResult> {
+    const { resolver, affinity, limits, now, reporter } = this.#options;
     given.signal?.throwIfAborted();
     if (isUnread(given)) {
-      const found = admission.directory(caller);
-      admission.refuseUnread(found instanceof Promise ? await found : found, caller, given);
+      const found = resolver.visibleModels(caller);
+      resolver.refuseUnread(found instanceof Promise ? await found : found, caller, given);
     }
     const opening = openBody(given, limits, reservation);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
@@ -104,25 +104,31 @@ export class Dispatcher {
     understood();
     try {
       // Read anew where the body took its time: what was changed meanwhile counts.
-      const found = admission.directory(caller);
-      const directory = found instanceof Promise ? await found : found;
-      if (request.endpoint.local) return wholeReply(answerLocally(request, caller, directory));
+      const found = resolver.visibleModels(caller);
+      const models = found instanceof Promise ? await found : found;
+      if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.content);
       receipt.tags = request.content.tags;
-      const settings = new CallSettings(call, directory.team?.settings, now, receipt.startedAt);
-      for (const name of settings.named) resolve(directory, caller, name);
-      const journey = new Journey(this.#options, caller, call, request, settings, receipt, directory);
-      journey.hold(reservation, ended);
-      const { outcome: first, name } = await attempt(journey, undefined);
-      receipt.turnedTo(name);
-      const outcome = goesOn(first) ? await fallBack(journey, first, name) : first;
-      receipt.answeredBy(outcome.deployment);
+      const settings = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
+      for (const name of settings.named) resolve(models, caller, name);
+      const context = new CallContext(this.#options, caller, call, request, settings, receipt, models);
+      context.hold(reservation, ended);
+      const { outcome: first, name } = await attempt(context, undefined);
+      receipt.setRequestedModel(name);
+      const outcome = isRetryable(first) ? await fallBack(context, first, name) : first;
+      receipt.setDeployment(outcome.deployment);
       if ('error' in outcome) throw outcome.error;
       const { deployment, reply } = outcome;
-      if (deployment !== undefined && request.endpoint.makes.length > 0) {
+      if (deployment !== undefined && request.endpoint.createsIds.length > 0) {
         try {
-          const { directory: known } = journey;
-          reply.answer = await rememberMade(affinity, known.team, request, deployment, reply.answer);
+          const { models: known } = context;
+          reply.answer = await rememberCreatedObjects(
+            affinity,
+            known.team,
+            request,
+            deployment,
+            reply.answer,
+          );
         } catch (error) {
           // The answer is paid for: what fails now must not take it away.
           reporter.unforeseen(receipt, error);
@@ -160,6 +166,6 @@ function invalidModels(problem: string): RouterError {
   return new RouterError('invalid_request', `models: ${problem}`, { param: 'models' });
 }
 
-function failureReply(error: RouterError): Reply {
-  return wholeReply(errorAnswer(error), error.code);
+function failureReply(error: RouterError): CallResult {
+  return wholeResult(errorAnswer(error), error.code);
 }

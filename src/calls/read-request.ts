@@ -32,7 +32,14 @@ export function readRequest(
   const request = (content: Content): ModelRequest => {
     const name = pathModel ?? content.name ?? given;
     const named = name !== undefined;
-    return { endpoint, params, query: call.query, name: name ?? call.defaultModel, named, content };
+    return {
+      endpoint,
+      params,
+      query: call.query,
+      name: name ?? call.defaultModel,
+      explicitModel: named,
+      content,
+    };
   };
   const { method, headers, signal, defaultModel, length } = call;
   if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));

@@ -19,7 +19,7 @@ const wholeKey = Symbol('whole');
 type PrivateInit = RequestInit & { [callKey]?: CallDefaults; [callerKey]?: Caller; [wholeKey]?: boolean };
 
 /** Longer than any of our own time-outs: the client's would lose the error's code. */
-const longestTimeoutMs = 2_147_483_647;
+const maxTimeoutMs = 2_147_483_647;
 
 /** Not set, and zero to the client's own retries, which are the dispatcher's to make. */
 const unsetRetries = -0;
@@ -33,7 +33,7 @@ class TeamClient extends OpenAI {
 
   constructor(options: ClientOptions & { fetch: NonNullable<ClientOptions['fetch']> }) {
     super({
-      timeout: longestTimeoutMs,
+      timeout: maxTimeoutMs,
       maxRetries: unsetRetries,
       ...options,
       apiKey: options.apiKey ?? 'team-model-router',
@@ -57,8 +57,8 @@ class TeamClient extends OpenAI {
     const given = options.fetchOptions as PrivateInit | undefined;
     const settings: CallDefaults = { ...given?.[callKey] };
     if (Number.isInteger(timeoutMs) && timeoutMs > 0) {
-      if (timeoutMs !== longestTimeoutMs) settings.timeoutMs = timeoutMs;
-      options.timeout = longestTimeoutMs;
+      if (timeoutMs !== maxTimeoutMs) settings.timeoutMs = timeoutMs;
+      options.timeout = maxTimeoutMs;
     }
     if (!Object.is(numRetries, unsetRetries)) settings.numRetries = numRetries;
     const init: PrivateInit = { ...given, [callKey]: settings };
@@ -73,7 +73,7 @@ class TeamClient extends OpenAI {
     const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
     // A time-out that `prepareOptions` did not take is one that the client refuses.
-    const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === longestTimeoutMs;
+    const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === maxTimeoutMs;
     if (!own || !isPlainCall(options)) return super.buildRequest(options, retry);
     const { path, body, signal } = options;
     const req = {
@@ -84,7 +84,7 @@ class TeamClient extends OpenAI {
       body: JSON.stringify(body),
       ...(signal == null ? {} : { signal }),
     };
-    return { req, url: teamBaseUrl + path, timeout: longestTimeoutMs };
+    return { req, url: teamBaseUrl + path, timeout: maxTimeoutMs };
   }
 
   /** The dispatcher keeps the time, and without a stream there is nothing to cut off but the call itself. */

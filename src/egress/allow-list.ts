@@ -3,7 +3,7 @@ import { RouterError } from '../errors.ts';
 import { blockList, unmap } from './address.ts';
 
 /** One exception that the operator makes. */
-interface Entry {
+interface AllowedTarget {
   /** Whether plain http will do. */
   http: boolean;
   /** Absent: every port. */
@@ -14,7 +14,7 @@ interface Entry {
 }
 
 /** Where a connection is to go. */
-export interface Destination {
+export interface ConnectTarget {
   scheme: 'http' | 'https';
   /** A name in lower case without a trailing dot, or an IP address without brackets. */
   host: string;
@@ -23,7 +23,7 @@ export interface Destination {
 
 /** The operator's exceptions: `host`, `*.suffix`, `host:port`, a CIDR, `CIDR:port`, each with `http://` in front if plain http will do. */
 export class AllowList {
-  readonly #entries: readonly Entry[];
+  readonly #entries: readonly AllowedTarget[];
 
   /** @throws RouterError `invalid_request` that names the entry at fault */
   constructor(allow: readonly string[], allowShared: readonly string[]) {
@@ -34,31 +34,31 @@ export class AllowList {
   }
 
   /** Whether the host itself is named, so that it is trusted whatever its name resolves to. */
-  allowsHost(destination: Destination): boolean {
+  allowsHost(destination: ConnectTarget): boolean {
     return this.#entries.some((entry) => fits(entry, destination) && matchesHost(entry, destination.host));
   }
 
   /** Whether an address lies in a block that is allowed for this scheme and port. */
-  allowsAddress(destination: Destination, address: string): boolean {
+  allowsAddress(destination: ConnectTarget, address: string): boolean {
     return this.#entries.some((entry) => fits(entry, destination) && matchesAddress(entry, address));
   }
 
   /** Whether some block is allowed for this scheme and port, so that it is for the address to decide. */
-  mayAllow(destination: Destination): boolean {
+  mayAllow(destination: ConnectTarget): boolean {
     return this.#entries.some((entry) => entry.addresses !== undefined && fits(entry, destination));
   }
 }
 
-function fits(entry: Entry, { scheme, port }: Destination): boolean {
+function fits(entry: AllowedTarget, { scheme, port }: ConnectTarget): boolean {
   return (scheme === 'https' || entry.http) && (entry.port === undefined || entry.port === port);
 }
 
-function matchesHost(entry: Entry, host: string): boolean {
+function matchesHost(entry: AllowedTarget, host: string): boolean {
   if (entry.host === undefined) return matchesAddress(entry, host);
   return entry.host.startsWith('.') ? host.endsWith(entry.host) && host !== entry.host : host === entry.host;
 }
 
-function matchesAddress(entry: Entry, address: string): boolean {
+function matchesAddress(entry: AllowedTarget, address: string): boolean {
   const plain = unmap(address);
   const family = isIP(plain);
   if (entry.addresses === undefined || family === 0 || plain.includes('%')) return false;
@@ -75,21 +75,21 @@ export function entryProblem(text: string): string | undefined {
   }
 }
 
-function parseEntries(entries: readonly string[], param: string): Entry[] {
+function parseEntries(entries: readonly string[], param: string): AllowedTarget[] {
   return entries.map((text, index) => parseEntry(text, `${param}[${index}]`));
 }
 
-function parseEntry(text: string, param: string): Entry {
+function parseEntry(text: string, param: string): AllowedTarget {
   const match = /^(https?:\/\/)?(.+)$/i.exec(text.trim().toLowerCase());
   const http = match?.[1] === 'http://';
   const { host, port } = splitPort(match?.[2] ?? '');
   if (port !== undefined && (port < 1 || port > 65_535))
-    throw refusal(param, 'has a port that does not exist');
+    throw invalidField(param, 'has a port that does not exist');
   const [address = '', prefix] = host.split('/');
   if (isIP(address) !== 0) {
     const bits = isIP(address) === 4 ? 32 : 128;
     if (prefix !== undefined && !(/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits)) {
-      throw refusal(param, 'is not a CIDR block');
+      throw invalidField(param, 'is not a CIDR block');
     }
     return { http, port, addresses: blockList([host]) };
   }
@@ -100,9 +100,9 @@ function parseEntry(text: string, param: string): Entry {
   ) {
     const forms =
       'a host, *.suffix, host:port, a CIDR block or CIDR:port, with http:// in front if plain http will do';
-    throw refusal(param, `must be ${forms}; it is ${JSON.stringify(text.slice(0, 256))}`);
+    throw invalidField(param, `must be ${forms}; it is ${JSON.stringify(text.slice(0, 256))}`);
   }
-  if (host.startsWith('.')) throw refusal(param, 'must be written *.suffix');
+  if (host.startsWith('.')) throw invalidField(param, 'must be written *.suffix');
   return { http, port, host: name };
 }
 
@@ -119,6 +119,6 @@ function portOf(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-function refusal(param: string, message: string): RouterError {
+function invalidField(param: string, message: string): RouterError {
   return new RouterError('invalid_request', `${param} ${message}`, { param });
 }

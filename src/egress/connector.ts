@@ -3,7 +3,7 @@ import { isIP, type Socket } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { buildConnector, errors } from 'undici';
 import { RouterError } from '../errors.ts';
-import type { Destination } from './allow-list.ts';
+import type { ConnectTarget } from './allow-list.ts';
 import { dialAddresses } from './dial-addresses.ts';
 import type { LookupNames } from './dns/names.ts';
 import type { EgressPolicy } from './guard.ts';
@@ -44,7 +44,7 @@ export type GuardedConnector = (
  * Creates a connector for one origin that judges where it goes three times: an IP literal before it is dialled (it never
  * reaches a look-up), every address of a DNS answer, and the address that the socket ended up with. TLS begins after that.
  */
-export function guardedConnector(destination: Destination, options: ConnectorOptions): GuardedConnector {
+export function guardedConnector(destination: ConnectTarget, options: ConnectorOptions): GuardedConnector {
   const {
     policy,
     ca,

@@ -34,8 +34,9 @@ export function decoded<Response extends Encoded>(response: Response, limit: num
   if (given === undefined) return response;
   const names = [given].flat().join(',').toLowerCase().split(',');
   const encodings = names.map((name) => name.trim()).filter((name) => !unpackedNames.has(name));
-  if (encodings.length > maxEncodings) throw refusal('packed too many times');
-  if (encodings.some((name) => unsupported.has(name))) throw refusal('in an encoding that was not asked for');
+  if (encodings.length > maxEncodings) throw unreadableAnswer('packed too many times');
+  if (encodings.some((name) => unsupported.has(name)))
+    throw unreadableAnswer('in an encoding that was not asked for');
   const made = encodings.toReversed().map((name) => decoders.get(name));
   if (made.length === 0 || made.includes(undefined)) return response;
   const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
@@ -66,12 +67,12 @@ function capped(limit: number): Transform {
   return new Transform({
     transform(chunk: Uint8Array, _, done) {
       size += chunk.byteLength;
-      if (size > limit) done(refusal(`with more than ${limit} bytes once unpacked`));
+      if (size > limit) done(unreadableAnswer(`with more than ${limit} bytes once unpacked`));
       else done(null, chunk);
     },
   });
 }
 
-function refusal(how: string): RouterError {
+function unreadableAnswer(how: string): RouterError {
   return new RouterError('provider_unreachable', `The provider answered ${how}.`);
 }

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { isPublic } from './address.ts';
-import { AllowList, type Destination } from './allow-list.ts';
+import { AllowList, type ConnectTarget } from './allow-list.ts';
 
 export interface PolicyOptions {
   /** Exceptions on top, for the operator's shared deployments alone. */
@@ -31,7 +31,7 @@ export class EgressPolicy {
     return reason === undefined ? undefined : `${reason}; ${exceptions}`;
   }
 
-  #refusal(destination: Destination): string | undefined {
+  #refusal(destination: ConnectTarget): string | undefined {
     if (this.#allow.allowsHost(destination)) return undefined;
     const named = isIP(destination.host) === 0;
     if (named && isLocalName(destination.host)) return 'names this host itself, which is not allowed';
@@ -42,7 +42,7 @@ export class EgressPolicy {
   }
 
   /** Whether a connection may be made to `address`, which is what the host of `destination` is, or resolves to. */
-  allowsAddress(destination: Destination, address: string): boolean {
+  allowsAddress(destination: ConnectTarget, address: string): boolean {
     if (this.#allow.allowsHost(destination) || this.#allow.allowsAddress(destination, address)) return true;
     return destination.scheme === 'https' && this.#ports.includes(destination.port) && isPublic(address);
   }
@@ -54,7 +54,7 @@ export function compilePolicy(allow: readonly string[], options: PolicyOptions =
 }
 
 /** What a URL connects to. `new URL` has made one spelling of all those that an IPv4 address has. */
-export function destinationOf(url: URL): Destination | undefined {
+export function destinationOf(url: URL): ConnectTarget | undefined {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
   const scheme = url.protocol === 'http:' ? 'http' : 'https';
   const host = url.hostname

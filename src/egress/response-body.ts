@@ -1,14 +1,14 @@
 import { JoinedChunks } from './joined-chunks.ts';
 
 /** What holds the flow of a body back, and what ends it. */
-export interface Valve {
+export interface FlowControl {
   pause(): void;
   resume(): void;
   abort(reason: Error): void;
 }
 
 /** What a body begins with. */
-export interface Beginning {
+export interface BufferedPrefix {
   chunks: Buffer[];
   size: number;
   /** Whether that is all of it. */
@@ -24,7 +24,7 @@ const restMs = 1_000;
 
 /** Buffers the body of a provider's answer. A consumer that does not take it holds the provider back. */
 export class ResponseBody implements AsyncIterable<Buffer> {
-  readonly #valve: Valve;
+  readonly #valve: FlowControl;
   readonly #chunks = new JoinedChunks();
   #size = 0;
   /** Bytes above which the provider is held back. */
@@ -40,7 +40,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   /** Bytes that are still read only to be dropped. */
   #restLeft: number | undefined;
 
-  constructor(valve: Valve) {
+  constructor(valve: FlowControl) {
     this.#valve = valve;
   }
 
@@ -104,12 +104,12 @@ export class ResponseBody implements AsyncIterable<Buffer> {
    *
    * @throws what broke it off
    */
-  upTo(limit: number): Beginning | Promise<Beginning> {
+  upTo(limit: number): BufferedPrefix | Promise<BufferedPrefix> {
     if (!this.#finished || this.#error !== undefined) return this.#upTo(limit);
     return this.#takeAll(this.#size <= limit);
   }
 
-  async #upTo(limit: number): Promise<Beginning> {
+  async #upTo(limit: number): Promise<BufferedPrefix> {
     this.#mark = Math.max(limit + 1, highWaterMark);
     while (!this.#finished && this.#size <= limit) {
       // Asked for before, because the rest may arrive while the provider is let go on.
@@ -123,7 +123,7 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   }
 
   /** @param complete whether that is all of the body */
-  #takeAll(complete: boolean): Beginning {
+  #takeAll(complete: boolean): BufferedPrefix {
     const beginning = { chunks: this.#chunks.takeAll(), size: this.#size, complete };
     this.#flow();
     return beginning;

@@ -3,11 +3,11 @@ import type { Dispatcher } from 'undici';
 import { RouterError } from '../errors.ts';
 import { Connections } from './connections.ts';
 import { type ConnectorOptions, denied } from './connector.ts';
-import { type CancelSignal, Exchange, type TransportResponse } from './exchange.ts';
 import { type ConnectionLimits, connectionSlots, makeNames } from './limits.ts';
+import { type CancelSignal, ResponseHandler, type TransportResponse } from './response-handler.ts';
 import type { SlotWaiter, TeamKey, TeamSlots } from './team-slots.ts';
 
-export type { CancelSignal, TransportResponse } from './exchange.ts';
+export type { CancelSignal, TransportResponse } from './response-handler.ts';
 
 export interface TransportOptions extends ConnectorOptions, ConnectionLimits {
   /** Counts the requests in flight. Default: this transport's own. */
@@ -42,7 +42,7 @@ export interface TransportRequest {
 }
 
 /** Origins judged already, by what is known of them without DNS. */
-const rememberedOrigins = 1000;
+const maxAllowedOrigins = 1000;
 
 const maxDecodedBytes = 67_108_864;
 
@@ -80,7 +80,7 @@ export class Transport {
     }
     headers['accept-encoding'] = 'identity';
     if (Array.isArray(body)) headers['content-length'] = String(sizeOf(body));
-    const exchange = new Exchange(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
+    const exchange = new ResponseHandler(signal, this.#options.maxDecodedBytes ?? maxDecodedBytes);
     if (signal?.aborted) return exchange.response;
     const options: Dispatcher.DispatchOptions = {
       origin,
@@ -104,7 +104,7 @@ export class Transport {
   }
 
   /** The request holds a slot, which is given back when its exchange ends. */
-  #send(origin: string, options: Dispatcher.DispatchOptions, exchange: Exchange, team: TeamKey): void {
+  #send(origin: string, options: Dispatcher.DispatchOptions, exchange: ResponseHandler, team: TeamKey): void {
     const connection = this.#connections.take(origin, team);
     exchange.begins(
       (error) => void connection.close(error),
@@ -116,7 +116,7 @@ export class Transport {
   #wait(
     origin: string,
     options: Dispatcher.DispatchOptions,
-    exchange: Exchange,
+    exchange: ResponseHandler,
     team: TeamKey,
     queue: QueueListener | undefined,
   ): void {
@@ -141,7 +141,7 @@ export class Transport {
   #check(origin: string): void {
     if (this.#allowedOrigins.has(origin)) return;
     if (this.#options.policy.checkUrl(new URL(origin)) !== undefined) throw denied();
-    if (this.#allowedOrigins.size >= rememberedOrigins) this.#allowedOrigins.clear();
+    if (this.#allowedOrigins.size >= maxAllowedOrigins) this.#allowedOrigins.clear();
     this.#allowedOrigins.add(origin);
   }
 }

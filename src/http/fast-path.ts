@@ -3,7 +3,7 @@ import type { Answer } from '../calls/answer.ts';
 import type { Call } from '../calls/call.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { type Credential, permitted } from './auth/permissions.ts';
-import type { NodeBindings, Shortcut } from './messages/bindings.ts';
+import type { FastPath, NodeBindings } from './messages/bindings.ts';
 import { checkCallBody, checkIncomingNotTaken, readIncoming } from './messages/body.ts';
 import { reply } from './messages/reply.ts';
 import { type HeaderReader, NodeHeaders } from './messages/request-headers.ts';
@@ -16,7 +16,7 @@ import {
   reserveUntilClosed,
 } from './routes/calls.ts';
 
-export interface ShortcutOptions extends BodyBounds {
+export interface FastPathOptions extends BodyBounds {
   /** What the gateway's paths stand under. */
   basePath: string | undefined;
   credentialOf: (headers: HeaderReader) => Credential | Promise<Credential>;
@@ -24,18 +24,18 @@ export interface ShortcutOptions extends BodyBounds {
 }
 
 /** Bytes of a body from which on the way there is no part of what a call costs. */
-const longestBody = 1_048_576;
+const maxBodyBytes = 1_048_576;
 /** Milliseconds that the rest of a body may take whose call is answered. */
-const longestRestMs = 500;
+const maxRestMs = 500;
 
 /**
  * The way of nearly every call: a POST of JSON to a path without parameters, in Node, by a key. A standard request and
  * response, and the search for a route, would be a tenth of what such a call costs. It is answered as any other; whatever
  * is not plainly one of these goes through Hono.
  */
-export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions): Shortcut {
+export function createFastPath(router: TeamModelRouter, options: FastPathOptions): FastPath {
   const { bodyLimit, stalls, credentialOf, failed } = options;
-  const limit = Math.min(bodyLimit, longestBody);
+  const limit = Math.min(bodyLimit, maxBodyBytes);
   const paths = fixedPaths(options.basePath ?? '');
 
   const call = async (
@@ -80,7 +80,7 @@ export function makeShortcut(router: TeamModelRouter, options: ShortcutOptions):
     const path = incoming.method === 'POST' ? paths.get(incoming.url) : undefined;
     if (path === undefined) return undefined;
     const headers = new NodeHeaders(incoming);
-    if (!isOrdinary(headers, limit)) return undefined;
+    if (!isFastPathRequest(headers, limit)) return undefined;
     return call(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
   };
 }
@@ -98,7 +98,7 @@ function fixedPaths(basePath: string): ReadonlyMap<string | undefined, string> {
 }
 
 /** Short JSON, for a host that a URL can be made of. */
-function isOrdinary(headers: HeaderReader, limit: number): boolean {
+function isFastPathRequest(headers: HeaderReader, limit: number): boolean {
   const length = headers.get('content-length');
   return (
     headers.get('content-type') === 'application/json' &&
@@ -113,7 +113,7 @@ function endLater(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const end = () => {
     if (!incoming.complete) incoming.socket.destroySoon();
   };
-  const endSoon = () => setTimeout(end, longestRestMs).unref();
+  const endSoon = () => setTimeout(end, maxRestMs).unref();
   // Behind the answers to requests that were sent before it, which must not be cut.
   if (outgoing.closed) endSoon();
   else outgoing.once('close', endSoon);

@@ -4,15 +4,15 @@ import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
 import { matchEndpoint, refusedCall } from '../calls/endpoints/match.ts';
 import { RouterError } from '../errors.ts';
-import { Log, outline } from '../logger.ts';
+import { describeError, Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
-import { keyHolder, sessionHolder } from './auth/authenticate.ts';
+import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
 import { type Credential, type Permission, permitted } from './auth/permissions.ts';
 import { RefusalLog } from './auth/refusal-log.ts';
-import { makeShortcut } from './fast-path.ts';
+import { createFastPath } from './fast-path.ts';
 import { failure, jsonAnswer } from './messages/answers.ts';
-import { giveShortcut, type NodeBindings } from './messages/bindings.ts';
+import { attachFastPath, type NodeBindings } from './messages/bindings.ts';
 import { identify, reply } from './messages/reply.ts';
 import { headersOf } from './messages/request-headers.ts';
 import { StallWatch } from './messages/stall-watch.ts';
@@ -22,8 +22,8 @@ import { liveness, livenessPaths, readiness, readinessPath } from './routes/heal
 import { absentRoute, movingOver } from './routes/litellm-names.ts';
 import { manage } from './routes/manage.ts';
 import { openApiDocument } from './routes/openapi.ts';
-import { managementRoutes, methodsOf, openApiEntry, surface } from './routes/route-table.ts';
-import { RememberingRouter } from './static-route-cache.ts';
+import { managementRoutes, methodsOf, openApiEntry, routeTable } from './routes/route-table.ts';
+import { StaticRouteCache } from './static-route-cache.ts';
 
 /** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
@@ -54,20 +54,22 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     readGatewayOptions(options);
   const stalls = new StallWatch(bodyIdleMs);
   const log = new Log(logger);
-  const credentialOf = keyHolder(router, masterKey);
-  const session = authenticate === undefined ? undefined : sessionHolder(authenticate, masterKey, log);
-  const listed = methodsOf(openapi ? [...surface, openApiEntry] : surface);
+  const credentialOf = createKeyAuthenticator(router, masterKey);
+  const session =
+    authenticate === undefined ? undefined : createSessionAuthenticator(authenticate, masterKey, log);
+  const listed = methodsOf(openapi ? [...routeTable, openApiEntry] : routeTable);
   const allowed = (path: string) => [...new Set([...listed(path), ...callMethods(path)])];
   const ready = readiness(router);
   const managed = manage(router, stalls);
-  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new RememberingRouter() });
+  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new StaticRouteCache() });
   const refusals = new RefusalLog(log);
   const failed = (error: unknown, bindings?: NodeBindings): Answer => {
     refusals.note(error, bindings);
     const foreseen = RouterError.isInstance(error) || isLeaving(error);
     const answer = failure(error);
     const requestId = identify(answer.headers);
-    if (!foreseen) log.write('error', { requestId, error: outline(error) }, 'request could not be handled');
+    if (!foreseen)
+      log.write('error', { requestId, error: describeError(error) }, 'request could not be handled');
     return answer;
   };
   app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
@@ -141,7 +143,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   );
   // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
   if (session === undefined && options.cors === undefined)
-    giveShortcut(app.fetch, makeShortcut(router, { basePath, bodyLimit, stalls, credentialOf, failed }));
+    attachFastPath(app.fetch, createFastPath(router, { basePath, bodyLimit, stalls, credentialOf, failed }));
   return app;
 }
 
@@ -169,7 +171,7 @@ function noRoute(method: string, path: string): RouterError {
   const topic = absentRoute(path);
   const hint =
     topic === undefined ? '' : ` LiteLLM's route for ${topic} is not served here. See ${movingOver}.`;
-  return new RouterError('not_found', `There is no ${shown(method, path)}.${hint}`);
+  return new RouterError('not_found', `There is no ${quoted(method, path)}.${hint}`);
 }
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
@@ -177,11 +179,11 @@ function unknownRoute(method: string, path: string, allowed: (path: string) => s
   if (refused !== undefined) throw refused;
   const allow = allowed(path).join(', ');
   if (allow === '') throw noRoute(method, path);
-  const message = `There is no ${shown(method, path)}. This path takes ${allow}.`;
+  const message = `There is no ${quoted(method, path)}. This path takes ${allow}.`;
   const answered = failure(new RouterError('method_not_allowed', message));
   return { ...answered, headers: { ...answered.headers, allow } };
 }
 
-function shown(method: string, path: string): string {
+function quoted(method: string, path: string): string {
   return `${method.slice(0, 32)} ${path.slice(0, 256)}`;
 }

@@ -5,7 +5,7 @@ import { TrieRouter } from 'hono/router/trie-router';
  * Hono's router for any pattern, that looks up a path without parameters once: a call spends more on the search among
  * all routes than on its key. What is remembered are routes, and so as many as there are.
  */
-export class RememberingRouter<Handler> implements Router<Handler> {
+export class StaticRouteCache<Handler> implements Router<Handler> {
   readonly name = 'RememberingRouter';
   readonly #trie = new TrieRouter<Handler>();
   readonly #fixed = new Set<string>();

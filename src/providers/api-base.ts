@@ -46,17 +46,17 @@ const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+)/models$
 export function readApiBase(text: string): ApiBase {
   // URL drops some of these characters silently, and reads a backslash as a slash.
   if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
-    throw refusal('must be an address that begins with https:// or http://');
+    throw invalidField('must be an address that begins with https:// or http://');
   }
   if (/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(text)) {
-    throw refusal('must not have invisible characters. Copy the address again');
+    throw invalidField('must not have invisible characters. Copy the address again');
   }
-  if (/["'`>,;]$/.test(text)) throw refusal('must be the address alone. Remove what is after it');
+  if (/["'`>,;]$/.test(text)) throw invalidField('must be the address alone. Remove what is after it');
   const url = new URL(text);
   if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
-    throw refusal('must not hold credentials; send them in api_key');
+    throw invalidField('must not hold credentials; send them in api_key');
   }
-  if (text.includes('#')) throw refusal('must not have a fragment');
+  if (text.includes('#')) throw invalidField('must not have a fragment');
   const apiVersion = readQuery(text, url);
   const path = withoutSlashes(url.pathname);
   const base = withoutSlashes(path.replace(pastedCalls, ''));
@@ -67,7 +67,7 @@ export function readApiBase(text: string): ApiBase {
 function readQuery(text: string, { search }: URL): Pick<ApiBase, 'apiVersion'> {
   if (!text.includes('?')) return {};
   const version = /^\?api-version=([0-9a-z-]{1,32})$/i.exec(search)?.[1];
-  if (version === undefined) throw refusal('must not have a query but api-version');
+  if (version === undefined) throw invalidField('must not have a query but api-version');
   return { apiVersion: version };
 }
 
@@ -81,7 +81,7 @@ function withoutSlashes(path: string): string {
   return path.slice(0, end);
 }
 
-function refusal(what: string): RouterError {
+function invalidField(what: string): RouterError {
   return new RouterError('invalid_request', `litellm_params.api_base ${what}.`, {
     param: 'litellm_params.api_base',
   });

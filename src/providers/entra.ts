@@ -79,15 +79,15 @@ export function checkCredentials(
 ): void {
   for (const field of ['azure_ad_token', 'client_secret']) {
     if (target.protocol === 'openai' && secrets.has(field))
-      throw refusal(field, 'serves Azure deployments only.');
+      throw invalidField(field, 'serves Azure deployments only.');
   }
   if (!secrets.has('client_secret')) return;
   for (const field of ['tenant_id', 'client_id'] as const) {
-    if (params[field] === undefined) throw refusal(field, 'is needed with client_secret.');
+    if (params[field] === undefined) throw invalidField(field, 'is needed with client_secret.');
   }
 }
 
-function refusal(field: string, what: string): RouterError {
+function invalidField(field: string, what: string): RouterError {
   const param = `litellm_params.${field}`;
   return new RouterError('invalid_request', `${param} ${what}`, { param });
 }

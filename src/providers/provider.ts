@@ -118,13 +118,13 @@ export function readModel({ model, custom_llm_provider: stated }: TargetParams):
   stated: boolean;
 } {
   if (stated !== undefined && !knownProviders.has(stated)) {
-    throw refusal('custom_llm_provider', `names no known provider. ${providerHint(stated)}`);
+    throw invalidField('custom_llm_provider', `names no known provider. ${providerHint(stated)}`);
   }
   const slash = model.indexOf('/');
   const prefix = slash === -1 ? '' : model.slice(0, slash);
   const prefixed = stated === undefined ? knownProviders.has(prefix) : prefix === stated;
   const name = prefixed ? model.slice(slash + 1) : model;
-  if (name.trim() === '' || !name.isWellFormed()) throw refusal('model', 'must name a model.');
+  if (name.trim() === '' || !name.isWellFormed()) throw invalidField('model', 'must name a model.');
   return {
     provider: stated ?? (prefixed ? prefix : 'openai'),
     model: name,
@@ -135,7 +135,7 @@ export function readModel({ model, custom_llm_provider: stated }: TargetParams):
 /** A key of a provider that is not known here would go to OpenAI, none of whose own models has a slash in its name. */
 function unknownPrefix(model: string): RouterError {
   const hint = providerHint(model.slice(0, model.indexOf('/')));
-  return refusal('model', `names no known provider before its "/", and there is no api_base. ${hint}`);
+  return invalidField('model', `names no known provider before its "/", and there is no api_base. ${hint}`);
 }
 
 function providerHint(name: string): string {
@@ -152,7 +152,7 @@ function publicBase(provider: string): string {
 
 function azureDeployment(params: TargetParams, name: string, given: ApiBase): ProviderTarget {
   const model = name.startsWith('azure/') ? name.slice('azure/'.length) : name;
-  if (!isSegment(model)) throw refusal('model', 'must name an Azure deployment.');
+  if (!isSegment(model)) throw invalidField('model', 'must name an Azure deployment.');
   checkDeployment(given, model);
   const version = versionOf(params, given);
   if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(given, version) };
@@ -172,7 +172,7 @@ function checkDeployment({ path, pastedCall, apiVersion }: ApiBase, model: strin
   if (!pastedCall && apiVersion === undefined) return;
   const segment = /\/openai\/deployments\/([^/]+)$/i.exec(path)?.[1];
   if (segment === undefined || segment === model || segment === encodeURIComponent(model)) return;
-  throw refusal(
+  throw invalidField(
     'model',
     'must be the deployment that api_base names. Write the same name in both, or shorten api_base.',
   );
@@ -186,7 +186,7 @@ function versionOf({ api_version: stated }: TargetParams, given: ApiBase): Targe
   if (common === undefined)
     return typeof stated === 'object' ? { ...stated, default: apiVersion } : apiVersion;
   if (common.toLowerCase() === apiVersion.toLowerCase()) return stated;
-  throw refusal('api_version', 'must be the version that api_base names. Send one of the two.');
+  throw invalidField('api_version', 'must be the version that api_base names. Send one of the two.');
 }
 
 /**
@@ -217,10 +217,10 @@ function passedQuery(route: Route, query: URLSearchParams): URLSearchParams {
 }
 
 function needsBase(provider: string): RouterError {
-  return refusal('api_base', `is needed for ${provider}, which has no public address.`);
+  return invalidField('api_base', `is needed for ${provider}, which has no public address.`);
 }
 
-function refusal(field: string, what: string): RouterError {
+function invalidField(field: string, what: string): RouterError {
   const param = `litellm_params.${field}`;
   return new RouterError('invalid_request', `${param} ${what}`, { param });
 }

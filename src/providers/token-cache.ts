@@ -7,7 +7,7 @@ export interface Grant {
   seconds: number;
 }
 
-interface Entry extends Grant {
+interface CachedToken extends Grant {
   /** From here on a new one is asked for, while this one still serves. */
   renewAt: number;
   endsAt: number;
@@ -16,7 +16,7 @@ interface Entry extends Grant {
 }
 
 const maxTokens = 10_000;
-const longestSeconds = 86_400;
+const maxSeconds = 86_400;
 /** How long before its end a token is renewed, unless it is short-lived. */
 const renewMs = 300_000;
 /** Between two tries where one failed: an authority that is asked on every call would lock the account. */
@@ -27,10 +27,10 @@ const pauseMs = 10_000;
  * nobody gets a token that another secret was exchanged for.
  */
 export class TokenCache {
-  readonly #tokens = new LRUCache<string, Entry>({ max: maxTokens });
+  readonly #tokens = new LRUCache<string, CachedToken>({ max: maxTokens });
   readonly #rejected = new LRUCache<string, true>({ max: maxTokens });
   readonly #refused = new LRUCache<string, { error: RouterError; until: number }>({ max: maxTokens });
-  readonly #asking = new Map<string, Promise<Entry>>();
+  readonly #asking = new Map<string, Promise<CachedToken>>();
   readonly #now: () => number;
 
   /** @param now milliseconds, monotonic */
@@ -58,7 +58,7 @@ export class TokenCache {
     return true;
   }
 
-  async #ask(key: string, ask: () => Promise<Grant>): Promise<Entry> {
+  async #ask(key: string, ask: () => Promise<Grant>): Promise<CachedToken> {
     const running = this.#asking.get(key);
     if (running !== undefined) return running;
     const refused = this.#refused.get(key);
@@ -68,11 +68,11 @@ export class TokenCache {
     return asking;
   }
 
-  async #renew(key: string, ask: () => Promise<Grant>): Promise<Entry> {
+  async #renew(key: string, ask: () => Promise<Grant>): Promise<CachedToken> {
     try {
       const { token, seconds } = await ask();
       const now = this.#now();
-      const lifeMs = Math.min(seconds, longestSeconds) * 1000;
+      const lifeMs = Math.min(seconds, maxSeconds) * 1000;
       const entry = {
         token,
         seconds,

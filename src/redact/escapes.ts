@@ -11,7 +11,7 @@ const closeBrace = 0x7d;
 const [lowerU, upperU, lowerX] = [0x75, 0x55, 0x78];
 
 /** Bytes that the longest escape has, once its own parts are decoded: a name of HTML. */
-export const longestEscape = 18;
+export const maxEscapeBytes = 18;
 
 /** Of HTML's names those for ASCII. Every other name is for a character beyond it. */
 const namesOfAscii = `
@@ -95,10 +95,10 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
         escaped[length] = runWasEscaped ? 2 : 1;
         openRun = -1;
         runWasEscaped = false;
-        checkedTo = length + longestEscape;
+        checkedTo = length + maxEscapeBytes;
       }
       length++;
-      if (value === percent || value === ampersand) checkedTo = length + longestEscape;
+      if (value === percent || value === ampersand) checkedTo = length + maxEscapeBytes;
       else if (length > checkedTo) break;
       const size = escapeSize(bytes, escaped, length);
       if (size === 0) break;
@@ -140,7 +140,7 @@ function areHex(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 function entitySize(bytes: Uint8Array, length: number): number {
-  for (let size = 3; size <= longestEscape && size <= length; size++) {
+  for (let size = 3; size <= maxEscapeBytes && size <= length; size++) {
     const byte = bytes[length - size] ?? 0;
     if (byte === ampersand) return size;
     if (!isNamePart(byte) && byte !== numberSign) return 0;

@@ -1,14 +1,14 @@
 import { hexDigit } from './escapes.ts';
 
 /** A window of letters and digits: no encoder escapes them, except one that escapes everything. */
-const shortestWindow = 6;
-const longestWindow = 10;
+const minWindow = 6;
+const maxWindow = 10;
 /** Encoders wrap lines after 60 characters or more, so a line break cuts at most one of two windows this close together. */
 const reach = 40;
 /** After so many places that only look like a secret, reading on costs more than the search itself. */
-const mostCandidates = 8;
+const maxCandidates = 8;
 /** Bytes that one character takes at most, three levels of escapes deep. */
-const longestForm = 16;
+const maxFormBytes = 16;
 
 const [percent, ampersand, backslash, zero] = [0x25, 0x26, 0x5c, 0x30];
 
@@ -39,12 +39,12 @@ export class Prefilter {
       anchors.push(...own);
       for (const { window, at } of windows ?? []) reach = Math.max(reach, at + window.length);
     }
-    return new Prefilter(anchors, reach * longestForm);
+    return new Prefilter(anchors, reach * maxFormBytes);
   }
 
   private constructor(anchors: readonly string[], reach: number) {
     this.reach = reach;
-    this.#length = anchors.reduce((least, { length }) => Math.min(least, length), longestWindow);
+    this.#length = anchors.reduce((least, { length }) => Math.min(least, length), maxWindow);
     let size = 2048;
     while (size < 65_536 && size < 256 * anchors.length) size *= 2;
     this.#shifts = new Uint8Array(size).fill(this.#length - 1);
@@ -68,7 +68,7 @@ export class Prefilter {
         at += shift;
         continue;
       }
-      if (++candidates > mostCandidates || this.#isAnchor(bytes, at)) return true;
+      if (++candidates > maxCandidates || this.#isAnchor(bytes, at)) return true;
       at++;
     }
     return hasEscapedLetters(bytes);
@@ -92,7 +92,7 @@ interface Window {
 
 /** One of them is in every text that holds the secret without escaping its letters and digits. */
 function anchorsOf([first = '', second = '']: readonly string[]): string[] | undefined {
-  const hex = Buffer.from(first).toString('hex').slice(0, longestWindow);
+  const hex = Buffer.from(first).toString('hex').slice(0, maxWindow);
   const anchors = [first, hex, hex.toUpperCase()];
   for (const window of [first, second]) {
     for (const before of [0, 1, 2]) {
@@ -108,14 +108,14 @@ function windowsOf(secret: string): Window[] | undefined {
   const found: Window[] = [];
   for (const { 0: run, index } of secret.matchAll(/[A-Za-z0-9]{6,}/g)) {
     // A run that is long enough for two gives two.
-    const half = run.length >= 2 * shortestWindow ? Math.min(longestWindow, run.length >> 1) : run.length;
-    for (let at = 0; at + shortestWindow <= run.length; at += half)
-      found.push({ window: run.slice(at, at + Math.min(half, longestWindow)), at: index + at });
+    const half = run.length >= 2 * minWindow ? Math.min(maxWindow, run.length >> 1) : run.length;
+    for (let at = 0; at + minWindow <= run.length; at += half)
+      found.push({ window: run.slice(at, at + Math.min(half, maxWindow)), at: index + at });
   }
-  const windows = found.filter(({ window }) => window.length >= shortestWindow);
+  const windows = found.filter(({ window }) => window.length >= minWindow);
   for (const [index, first] of windows.entries()) {
     const second = windows[index + 1];
-    if (second !== undefined && second.at + longestWindow - first.at <= reach) return [first, second];
+    if (second !== undefined && second.at + maxWindow - first.at <= reach) return [first, second];
   }
   return undefined;
 }
@@ -126,7 +126,7 @@ function base64Anchor(window: string, before: number): string | undefined {
   const decided = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + window.length) * 8) / 6));
   const runs = decided.split(/[+/]/).sort((left, right) => right.length - left.length);
   const longest = runs[0] ?? '';
-  return longest.length >= shortestWindow ? longest : undefined;
+  return longest.length >= minWindow ? longest : undefined;
 }
 
 /** Whether a letter, a digit or the beginning of another escape is written as an escape. */

@@ -1,7 +1,7 @@
 import { CoveredStream, covered, maxHeldBytes } from './covered-stream.ts';
 import { redactCredentials } from './credential-patterns.ts';
 import { Prefilter } from './prefilter.ts';
-import { type Scan, SecretMatcher, shortest } from './secret-matcher.ts';
+import { minSecretBytes, type Scan, SecretMatcher } from './secret-matcher.ts';
 
 /** What must not be shown. */
 export interface Secret {
@@ -13,13 +13,13 @@ export interface Secret {
 }
 
 /** Bytes that are looked through in one go. */
-const longestAtOnce = 65_536;
+const maxBytesAtOnce = 65_536;
 /** The same of an error: few are long, so the code that looks through them is seldom optimised yet. Each takes a whole turn. */
 const errorSlice = 16_384;
 /** Up to here a search is too short to be put off. */
 const shortSearch = 8_192;
 
-type TurnFor = (bytes: number) => Promise<void> | undefined;
+type TickFor = (bytes: number) => Promise<void> | undefined;
 
 /** Replaces one deployment's secrets in what its provider says. Made once, and what it looks with when it is first used. */
 export class Redactor {
@@ -51,18 +51,18 @@ export class Redactor {
   }
 
   /** The same as `bytes`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
-  bytesInTurns(bytes: Buffer, complete: boolean, turnFor: TurnFor): Buffer | Promise<Buffer> {
+  bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TickFor): Buffer | Promise<Buffer> {
     if (bytes.length <= shortSearch) return this.bytes(bytes, complete);
     return this.#bytesInSlices(bytes, complete, turnFor);
   }
 
-  async #bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TurnFor): Promise<Buffer> {
+  async #bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TickFor): Promise<Buffer> {
     const matcher = this.#all();
     const scan: Scan = { marks: undefined, openFrom: 0 };
     for (let end = 0; end < bytes.length; ) {
       end = Math.min(end + errorSlice, bytes.length);
       const start = scan.openFrom;
-      await turnFor(Math.max(end - start, longestAtOnce));
+      await turnFor(Math.max(end - start, maxBytesAtOnce));
       const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
       if (marks !== undefined) {
         scan.marks ??= new Uint8Array(bytes.length);
@@ -76,7 +76,7 @@ export class Redactor {
 
   /** The same for an event of a covered stream that tells of an error. In a long one the covered secrets are all. */
   event(bytes: Buffer): Buffer {
-    return bytes.length > longestAtOnce ? withoutCredentials(bytes) : this.bytes(bytes);
+    return bytes.length > maxBytesAtOnce ? withoutCredentials(bytes) : this.bytes(bytes);
   }
 
   #redacted(bytes: Buffer, { marks, openFrom }: Scan, complete: boolean): Buffer {
@@ -90,16 +90,16 @@ export class Redactor {
   }
 
   /** The same as `cover`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
-  coverInTurns(bytes: Buffer, turnFor: TurnFor): Buffer | Promise<Buffer> {
+  coverInSlices(bytes: Buffer, turnFor: TickFor): Buffer | Promise<Buffer> {
     if (bytes.length <= shortSearch) return this.cover(bytes);
     return this.#mayHold(bytes) ? this.#coverInSlices(bytes, turnFor) : bytes;
   }
 
-  async #coverInSlices(bytes: Buffer, turnFor: TurnFor): Promise<Buffer> {
+  async #coverInSlices(bytes: Buffer, turnFor: TickFor): Promise<Buffer> {
     const stream = this.stream(false);
     const out: Uint8Array[] = [];
-    for (let at = 0; at < bytes.length; at += longestAtOnce) {
-      const slice = bytes.subarray(at, at + longestAtOnce);
+    for (let at = 0; at < bytes.length; at += maxBytesAtOnce) {
+      const slice = bytes.subarray(at, at + maxBytesAtOnce);
       await turnFor(slice.length);
       stream.push(slice, out);
     }
@@ -184,7 +184,7 @@ const plainTypes: ReadonlySet<string> = new Set(['application/json', 'text/event
 
 /** Whether a header's value could hold a secret at all. */
 function saysAnything(value = ''): boolean {
-  return value.length >= shortest && !plainTypes.has(value);
+  return value.length >= minSecretBytes && !plainTypes.has(value);
 }
 
 function withoutCredentials(bytes: Buffer): Buffer {

@@ -1,9 +1,9 @@
 import { Automaton } from './automaton.ts';
 import { type DecodedRun, forEachEncodedRun } from './encoded-runs.ts';
-import { decodeEscapes, longestEscape, type Unescaped } from './escapes.ts';
+import { decodeEscapes, maxEscapeBytes, type Unescaped } from './escapes.ts';
 
 /** Shorter values are not looked for, because they are parts of ordinary words. */
-export const shortest = 6;
+export const minSecretBytes = 6;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: what is not ASCII is meant
 const notAscii = /[^\x00-\x7f]/;
@@ -40,7 +40,7 @@ export class SecretMatcher {
   constructor(secrets: readonly string[]) {
     const patterns: Uint8Array[] = [];
     for (const [index, secret] of secrets.entries()) {
-      if (secret.length < shortest) continue;
+      if (secret.length < minSecretBytes) continue;
       for (const pattern of patternsOf(secret)) {
         patterns.push(pattern);
         this.#secretOf.push(index);
@@ -122,7 +122,7 @@ function patternsOf(secret: string): Uint8Array[] {
   patterns.push(bytes);
   if (notAscii.test(secret)) patterns.push(...notAsciiForms(secret, bytes));
   const distinct = new Map(patterns.map((pattern) => [Buffer.from(pattern).toString('latin1'), pattern]));
-  return [...distinct.values()].filter((pattern) => pattern.length >= shortest);
+  return [...distinct.values()].filter((pattern) => pattern.length >= minSecretBytes);
 }
 
 /** Where few characters are ASCII, the forms without escapes have too little in them to be looked for. */
@@ -139,7 +139,7 @@ function notAsciiForms(secret: string, bytes: Buffer): Buffer[] {
 
 /** The first of the last bytes that may begin an escape; the length if none does. */
 function firstOpener({ bytes, length, escaped }: Unescaped): number {
-  for (let at = Math.max(0, length - longestEscape); at < length; at++) {
+  for (let at = Math.max(0, length - maxEscapeBytes); at < length; at++) {
     const byte = bytes[at];
     if (byte === 0x25 || byte === 0x26) return at;
     if (escaped[at] !== 0 && (byte === 0x75 || byte === 0x55 || byte === 0x78)) return at;

@@ -153,14 +153,14 @@ const placeholders = [
   /^(sk|sk-proj|sk-ant)-?$/i,
 ];
 
-const longestPlaceholder = 128;
+const maxPlaceholderLength = 128;
 
 function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
   if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked;
   if (/^([A-Z][A-Z0-9]*_)*(API_KEY|AD_TOKEN|AUTH_TOKEN|ACCESS_TOKEN|CLIENT_SECRET)$/.test(text)) {
     return `is the name of a variable. Paste the ${noun} itself.`;
   }
-  return text.length <= longestPlaceholder && placeholders.some((pattern) => pattern.test(text))
+  return text.length <= maxPlaceholderLength && placeholders.some((pattern) => pattern.test(text))
     ? `is a placeholder. Paste the ${noun} itself.`
     : undefined;
 }

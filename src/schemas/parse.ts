@@ -3,7 +3,7 @@ import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
 import { inWords } from './issue-words.ts';
 
-const longestPath = 256;
+const maxPathLength = 256;
 /** A hostile body may have any number of unknown fields, and each costs a comparison with all that are known. */
 const lookedAt = 32;
 /** Problems that one message has. */
@@ -164,7 +164,7 @@ function hiddenFields(value: unknown): Problem[] {
   if (typeof value !== 'object' || value === null) return [];
   const holders = [
     [value, ''],
-    ...Object.entries(value).map(([key, inner]) => [inner, `${key.slice(0, longestPath)}.`] as const),
+    ...Object.entries(value).map(([key, inner]) => [inner, `${key.slice(0, maxPathLength)}.`] as const),
   ] as const;
   return holders.flatMap(([holder, path]) => {
     if (typeof holder !== 'object' || holder === null || !Object.hasOwn(holder, '__proto__')) return [];
@@ -178,7 +178,7 @@ function pathOf(path: readonly PropertyKey[]): string {
     text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
   }
   // A name of the caller's own can be as long as the body.
-  return text.slice(0, longestPath);
+  return text.slice(0, maxPathLength);
 }
 
 interface Shaped {

@@ -27,7 +27,7 @@ const tagBytes = 16;
 export function seal(ring: KeyRing, plaintext: string, context: SealContext): string {
   const keyId = ring.primaryId;
   const key = ring.get(keyId);
-  if (key === undefined) throw unreadable();
+  if (key === undefined) throw credentialUnreadable();
   const salt = randomBytes(saltBytes);
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv(algorithm, deriveKey(key, salt), iv, { authTagLength: tagBytes });
@@ -42,22 +42,23 @@ export function seal(ring: KeyRing, plaintext: string, context: SealContext): st
  *
  * @throws RouterError `credential_unreadable`
  */
-export function open(ring: KeyRing, token: string, context: SealContext): string {
+export function unseal(ring: KeyRing, token: string, context: SealContext): string {
   const [version, keyId, ...encoded] = token.split('.');
   const [salt, iv, ciphertext, tag] = encoded.map(decodePart);
   const key = keyId === undefined ? undefined : ring.get(keyId);
   if (version !== scheme || keyId === undefined || key === undefined || encoded.length !== 4)
-    throw unreadable();
-  if (salt?.length !== saltBytes || iv?.length !== ivBytes || ciphertext === undefined) throw unreadable();
+    throw credentialUnreadable();
+  if (salt?.length !== saltBytes || iv?.length !== ivBytes || ciphertext === undefined)
+    throw credentialUnreadable();
   // Node 20 to 24 accept a tag of 4 bytes otherwise, which is guessed in no time.
-  if (tag?.length !== tagBytes) throw unreadable();
+  if (tag?.length !== tagBytes) throw credentialUnreadable();
   try {
     const decipher = createDecipheriv(algorithm, deriveKey(key, salt), iv, { authTagLength: tagBytes });
     decipher.setAAD(additionalData(keyId, context));
     decipher.setAuthTag(tag);
     return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8');
   } catch {
-    throw unreadable();
+    throw credentialUnreadable();
   }
 }
 
@@ -84,7 +85,7 @@ function decodePart(text: string): Buffer | undefined {
   return bytes.toString('base64url') === text ? bytes : undefined;
 }
 
-function unreadable(): RouterError {
+function credentialUnreadable(): RouterError {
   return new RouterError(
     'credential_unreadable',
     'A stored secret does not open; it has to be entered again.',

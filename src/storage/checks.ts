@@ -1,18 +1,18 @@
 import { RouterError } from '../errors.ts';
 
-const longestKey = 4096;
+const maxKeyBytes = 4096;
 const defaultLimit = 100;
-const largestLimit = 1000;
+const maxLimit = 1000;
 
 // A lone surrogate and any other become the same U+FFFD in UTF-8, so two keys would meet in one row.
 const unfit = /[\p{Cc}\p{Cs}]/u;
 
 /** Throws `invalid_request` unless the port's rule for keys holds. */
 export function checkKey(key: string): void {
-  if (key.length === 0 || key.length > longestKey || unfit.test(key)) {
+  if (key.length === 0 || key.length > maxKeyBytes || unfit.test(key)) {
     throw new RouterError(
       'invalid_request',
-      `A storage key is 1 to ${longestKey} characters of well-formed text without control characters.`,
+      `A storage key is 1 to ${maxKeyBytes} characters of well-formed text without control characters.`,
       { param: 'key' },
     );
   }
@@ -28,7 +28,7 @@ export function pageLimit(limit: number = defaultLimit): number {
   if (!Number.isInteger(limit) || limit < 1) {
     throw new RouterError('invalid_request', 'limit must be a whole number above 0.', { param: 'limit' });
   }
-  return Math.min(limit, largestLimit);
+  return Math.min(limit, maxLimit);
 }
 
 /** The instant in whole milliseconds since 1970. */

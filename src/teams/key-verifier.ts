@@ -3,8 +3,8 @@ import { RouterError } from '../errors.ts';
 import type { KeyType } from '../schemas/bodies.ts';
 import type { Storage, StorageEvent } from '../storage/storage.ts';
 import { hashKey, isExpired, isKey } from './management/edit-key.ts';
-import { readPointer } from './records/id-index.ts';
-import type { Snapshots, TeamSnapshot } from './records/snapshot-cache.ts';
+import { readIdEntry } from './records/id-index.ts';
+import type { SnapshotCache, TeamSnapshot } from './records/snapshot-cache.ts';
 import { keyPointerKey } from './records/team-record.ts';
 
 /** Who a key speaks for, and what it may do. */
@@ -24,8 +24,8 @@ export interface KeyVerifierOptions {
   now: () => number;
 }
 
-const rememberedKeys = 100_000;
-const rememberedUnknown = 10_000;
+const maxKeys = 100_000;
+const maxUnknownKeys = 10_000;
 
 /**
  * Verifies team keys. The team's snapshot decides; what is kept here is only which team's to look at, so that a
@@ -33,15 +33,15 @@ const rememberedUnknown = 10_000;
  */
 export class KeyVerifier {
   readonly #storage: Storage;
-  readonly #snapshots: Snapshots;
+  readonly #snapshots: SnapshotCache;
   readonly #options: KeyVerifierOptions;
   /** The team by the key's hash; a key never changes its team. */
-  readonly #teams = new LRUCache<string, string>({ max: rememberedKeys });
+  readonly #teams = new LRUCache<string, string>({ max: maxKeys });
   /** Hashes that no team has, with the time at which that was read. */
-  readonly #unknown = new LRUCache<string, number>({ max: rememberedUnknown });
+  readonly #unknown = new LRUCache<string, number>({ max: maxUnknownKeys });
   readonly #loading = new Map<string, Promise<string | undefined>>();
 
-  constructor(storage: Storage, snapshots: Snapshots, options: KeyVerifierOptions) {
+  constructor(storage: Storage, snapshots: SnapshotCache, options: KeyVerifierOptions) {
     this.#storage = storage;
     this.#snapshots = snapshots;
     this.#options = options;
@@ -64,7 +64,7 @@ export class KeyVerifier {
   }
 
   /** Takes note of what others changed. */
-  notice(event: StorageEvent): void {
+  onStorageEvent(event: StorageEvent): void {
     if (!('key' in event)) this.#unknown.clear();
     else if (event.key.startsWith(keyPointerKey(''))) {
       this.#unknown.delete(event.key.slice(keyPointerKey('').length));
@@ -81,7 +81,7 @@ export class KeyVerifier {
     this.#teams.set(token, teamId);
     if (snapshot?.keys.has(token)) return this.#judge(token, teamId, snapshot);
     // Made elsewhere a moment ago, perhaps: the snapshot may be older than the pointer.
-    this.#snapshots.expire(teamId);
+    this.#snapshots.markStale(teamId);
     return this.#judge(token, teamId, await this.#snapshots.get(teamId));
   }
 
@@ -89,7 +89,7 @@ export class KeyVerifier {
     const running = this.#loading.get(token);
     if (running !== undefined) return running;
     const readAt = this.#options.now();
-    const load = readPointer(this.#storage, keyPointerKey(token))
+    const load = readIdEntry(this.#storage, keyPointerKey(token))
       .then((teamId) => {
         if (typeof teamId === 'string') return teamId;
         this.#unknown.set(token, readAt);

@@ -6,7 +6,7 @@ import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } f
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { Affinity } from '../../src/calls/affinity/affinity-store.ts';
+import { AffinityStore } from '../../src/calls/affinity/affinity-store.ts';
 import { type AccountsProvider, accountsProvider } from '../fixtures/accounts-provider.ts';
 import { followUp } from '../fixtures/conversation.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
@@ -224,38 +224,38 @@ describe('the memory of a team', () => {
 
   it('is bounded, whatever is put into it', async () => {
     open(memoryStorage());
-    const affinity = new Affinity(storage, { ...ttl, affinityPages: 4 });
+    const affinity = new AffinityStore(storage, { ...ttl, affinityPages: 4 });
     const objects = Array.from({ length: 1_000 }, (_, index) => `resp_${index}`);
-    await affinity.record('acme', objects.slice(0, 500), 'a');
-    await affinity.record('acme', objects.slice(500), 'b');
+    await affinity.remember('acme', objects.slice(0, 500), 'a');
+    await affinity.remember('acme', objects.slice(500), 'b');
     const { entries } = await storage.list('affinity/');
     expect(entries).toHaveLength(4);
     for (const { value = '' } of entries) expect(JSON.parse(value).entries).toHaveLength(64);
-    const elsewhere = new Affinity(storage, { ...ttl, affinityPages: 4 });
-    expect(await elsewhere.find('acme', ['resp_999'])).toBe('b');
-    expect(await elsewhere.find('acme', ['resp_0'])).toBeUndefined();
+    const elsewhere = new AffinityStore(storage, { ...ttl, affinityPages: 4 });
+    expect(await elsewhere.lookup('acme', ['resp_999'])).toBe('b');
+    expect(await elsewhere.lookup('acme', ['resp_0'])).toBeUndefined();
   });
 
   it('keeps teams apart, and takes any id', async () => {
     open(memoryStorage());
-    const affinity = new Affinity(storage, ttl);
+    const affinity = new AffinityStore(storage, ttl);
     const strange = ['\u0000', 'a/b', '../x', '\ud800', 'x'.repeat(512), '{"a":1}'];
-    await affinity.record('acme', strange, 'a');
-    const elsewhere = new Affinity(storage, ttl);
-    for (const id of strange) expect(await elsewhere.find('acme', [id])).toBe('a');
-    expect(await elsewhere.find('acme/', strange)).toBeUndefined();
-    expect(await elsewhere.find('other', strange)).toBeUndefined();
+    await affinity.remember('acme', strange, 'a');
+    const elsewhere = new AffinityStore(storage, ttl);
+    for (const id of strange) expect(await elsewhere.lookup('acme', [id])).toBe('a');
+    expect(await elsewhere.lookup('acme/', strange)).toBeUndefined();
+    expect(await elsewhere.lookup('other', strange)).toBeUndefined();
   });
 
   it('loses nothing when two processes write to one page', async () => {
     open(memoryStorage());
-    const [left, right] = [new Affinity(storage, ttl), new Affinity(storage, ttl)];
+    const [left, right] = [new AffinityStore(storage, ttl), new AffinityStore(storage, ttl)];
     const objects = Array.from({ length: 2_000 }, (_, index) => `file-${index}`);
     await Promise.all(
-      objects.map((id, index) => (index % 2 ? left : right).record('acme', [id], `d${index}`)),
+      objects.map((id, index) => (index % 2 ? left : right).remember('acme', [id], `d${index}`)),
     );
-    const third = new Affinity(storage, ttl);
-    const found = await Promise.all(objects.map((id) => third.find('acme', [id])));
+    const third = new AffinityStore(storage, ttl);
+    const found = await Promise.all(objects.map((id) => third.lookup('acme', [id])));
     expect(found).toEqual(objects.map((_, index) => `d${index}`));
   });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { CallSettings } from '../../src/calls/attempts/call-policy.ts';
+import { CallPolicy } from '../../src/calls/attempts/call-policy.ts';
 import { type AttemptPlan, attempt } from '../../src/calls/attempts/retry.ts';
-import { wholeReply } from '../../src/calls/response/relay.ts';
-import { Health } from '../../src/calls/routing/health.ts';
-import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import { wholeResult } from '../../src/calls/response/relay.ts';
+import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
+import { RateLimiter } from '../../src/calls/routing/rate-limits.ts';
 import { classifyAnswer } from '../../src/calls/upstream/classify-answer.ts';
 import { retryAfterMs } from '../../src/calls/upstream/passed-headers.ts';
 import { ResponseBody } from '../../src/egress/response-body.ts';
@@ -46,12 +46,12 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
       return { status, headers, body: new ResponseBody({ pause() {}, resume() {}, abort() {} }) };
     },
     receive: (_, { status, headers }) => ({
-      ...wholeReply({ status, headers: {}, body: null }),
+      ...wholeResult({ status, headers: {}, body: null }),
       retryAfterMs: retryAfterMs(headers),
       judged: classifyAnswer({ status, headers, body: Buffer.from(status < 400 ? '' : refusal) }),
     }),
-    gates: { health: new Health(now), limits: new Limits(now) },
-    settings: new CallSettings(call, settings, now, 0),
+    availability: { health: new CircuitBreaker(now), limits: new RateLimiter(now) },
+    settings: new CallPolicy(call, settings, now, 0),
     repeatable: () => true,
     random: () => random,
     now,

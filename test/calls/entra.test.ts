@@ -1,11 +1,11 @@
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Affinity } from '../../src/calls/affinity/affinity-store.ts';
+import { AffinityStore } from '../../src/calls/affinity/affinity-store.ts';
 import { Dispatcher } from '../../src/calls/dispatcher.ts';
 import { Reporter } from '../../src/calls/receipt/reporter.ts';
-import { Admission } from '../../src/calls/routing/authorize.ts';
-import { Health } from '../../src/calls/routing/health.ts';
-import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import { ModelResolver } from '../../src/calls/routing/authorize.ts';
+import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
+import { RateLimiter } from '../../src/calls/routing/rate-limits.ts';
 import { Credentials } from '../../src/calls/upstream/credentials.ts';
 import { testDeployment } from '../../src/calls/upstream/test-connection.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
@@ -15,10 +15,10 @@ import { MemoryBudget } from '../../src/memory-budget.ts';
 import { OpenWork } from '../../src/open-work.ts';
 import type { ModelBody } from '../../src/schemas/bodies.ts';
 import { KeyRing } from '../../src/secrets/keyring.ts';
-import { ModelManagement } from '../../src/teams/management/model-service.ts';
+import { ModelService } from '../../src/teams/management/model-service.ts';
 import { Deployment } from '../../src/teams/records/deployment.ts';
-import { Registry } from '../../src/teams/records/record-store.ts';
-import { Snapshots } from '../../src/teams/records/snapshot-cache.ts';
+import { RecordStore } from '../../src/teams/records/record-store.ts';
+import { SnapshotCache } from '../../src/teams/records/snapshot-cache.ts';
 import {
   chatCompletion,
   type RecordingProvider,
@@ -47,8 +47,8 @@ let clock: number;
 let lifetime: number;
 let rejected: Set<string>;
 let answerToken: (() => void) | undefined;
-let models: ModelManagement;
-let snapshots: Snapshots;
+let models: ModelService;
+let snapshots: SnapshotCache;
 let dispatcher: Dispatcher;
 let credentials: Credentials;
 let ring: KeyRing;
@@ -86,15 +86,21 @@ beforeEach(async () => {
   const storage = memoryStorage();
   ring = new KeyRing([generateEncryptionKey()]);
   const now = () => clock;
-  snapshots = new Snapshots(storage, ring, { maxStalenessMs: 5_000, serveStaleMs: 0, maxTeams: 10, now });
-  const registry = new Registry(storage, { timeoutMs: 5_000, onWrite: (teamId) => snapshots.drop(teamId) });
-  models = new ModelManagement(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });
+  snapshots = new SnapshotCache(storage, ring, { maxStalenessMs: 5_000, serveStaleMs: 0, maxTeams: 10, now });
+  const registry = new RecordStore(storage, {
+    timeoutMs: 5_000,
+    onWrite: (teamId) => snapshots.invalidate(teamId),
+  });
+  models = new ModelService(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });
   credentials = new Credentials(transports, now);
-  const affinity = new Affinity(storage, { affinityTtlMs: 60_000 });
+  const affinity = new AffinityStore(storage, { affinityTtlMs: 60_000 });
   const limits = { maxBodyBytes: 1_000_000, maxJsonBytes: 1_000_000, maxHeldBytes: 1_000_000 };
   dispatcher = new Dispatcher({
-    gates: { health: new Health(() => performance.now()), limits: new Limits(() => performance.now()) },
-    admission: new Admission(snapshots, affinity),
+    availability: {
+      health: new CircuitBreaker(() => performance.now()),
+      limits: new RateLimiter(() => performance.now()),
+    },
+    resolver: new ModelResolver(snapshots, affinity),
     reporter: new Reporter(undefined, new Log(undefined)),
     work: new OpenWork(),
     transports,

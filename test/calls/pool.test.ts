@@ -1,19 +1,19 @@
 import { expect, it } from 'vitest';
-import { Health } from '../../src/calls/routing/health.ts';
-import { choose } from '../../src/calls/routing/load-balancer.ts';
-import { Limits } from '../../src/calls/routing/rate-limits.ts';
+import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
+import { selectDeployment } from '../../src/calls/routing/load-balancer.ts';
+import { RateLimiter } from '../../src/calls/routing/rate-limits.ts';
 import type { Deployment } from '../../src/teams/records/deployment.ts';
 
 const deployment = (id: string, params: { order?: number; weight?: number } = {}) =>
   ({ id, teamId: 'acme', params }) as unknown as Deployment;
 
-const gates = { health: new Health(() => 0), limits: new Limits(() => 0) };
+const availability = { health: new CircuitBreaker(() => 0), limits: new RateLimiter(() => 0) };
 
 /** How often each is chosen over evenly spread random numbers. */
 function shares(pool: Deployment[], tried: string[] = []): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let step = 0; step < 1_000; step++) {
-    const id = choose(pool, new Set(tried), gates, () => step / 1_000, 'acme')?.id ?? 'none';
+    const id = selectDeployment(pool, new Set(tried), availability, () => step / 1_000, 'acme')?.id ?? 'none';
     counts[id] = (counts[id] ?? 0) + 1;
   }
   return counts;
@@ -42,7 +42,7 @@ it('20 000 choices are spread as the weights say', () => {
   const random = seeded(20_000);
   const counts: Record<string, number> = {};
   for (let choice = 0; choice < 20_000; choice++) {
-    const id = choose(pool, new Set(), gates, random, 'acme')?.id ?? 'none';
+    const id = selectDeployment(pool, new Set(), availability, random, 'acme')?.id ?? 'none';
     counts[id] = (counts[id] ?? 0) + 1;
   }
   const chiSquared = Object.entries(weights).reduce((sum, [id, weight]) => {
@@ -55,25 +55,25 @@ it('20 000 choices are spread as the weights say', () => {
 
 it('a deployment that cools down is passed over, gets one probe when its time is over, and then its share', () => {
   let now = 0;
-  const health = new Health(() => now);
-  const own = { health, limits: new Limits(() => now) };
+  const health = new CircuitBreaker(() => now);
+  const own = { health, limits: new RateLimiter(() => now) };
   const pool = [deployment('a'), deployment('b')];
   const random = seeded(1);
   const chosen = () => {
-    const id = choose(pool, new Set(), own, random, 'acme')?.id ?? 'none';
-    health.begin({ id, teamId: 'acme' }, 'acme');
+    const id = selectDeployment(pool, new Set(), own, random, 'acme')?.id ?? 'none';
+    health.tryAcquire({ id, teamId: 'acme' }, 'acme');
     return id;
   };
   const subject = { id: 'a', teamId: 'acme' };
   const failure = { reason: 'failed', throttled: false, alone: false, unprovoked: false };
-  health.failed(subject, 'acme', failure, { allowedFails: 1, cooldownMs: 1_000 });
+  health.recordFailure(subject, 'acme', failure, { allowedFails: 1, cooldownMs: 1_000 });
   const cooling = Array.from({ length: 1_000 }, chosen);
   expect(new Set(cooling)).toEqual(new Set(['b']));
   now = 1_000;
   const probing = Array.from({ length: 1_000 }, chosen);
   expect(probing.filter((id) => id === 'a')).toHaveLength(1);
-  health.alive(subject, 'acme');
-  health.succeeded(subject, 'acme');
+  health.recordResponse(subject, 'acme');
+  health.recordSuccess(subject, 'acme');
   const healthy = Array.from({ length: 1_000 }, chosen);
   expect(healthy.filter((id) => id === 'a').length).toBeGreaterThan(400);
 });

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import type OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Health } from '../../src/calls/routing/health.ts';
+import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
 import {
   answerAsOpenAI,
   type RecordedRequest,
@@ -230,42 +230,42 @@ describe('the probe of a deployment that cools down', () => {
 
   it('was lost for as long as its caller held it', () => {
     let now = 0;
-    const health = new Health(() => now);
-    health.failed(own, 'acme', failure, policy);
+    const health = new CircuitBreaker(() => now);
+    health.recordFailure(own, 'acme', failure, policy);
     now = 1_000;
-    expect(health.admits(own, 'acme', false, true)).toBe(true);
-    health.begin(own, 'acme');
-    expect(health.admits(own, 'acme', false, true)).toBe(false);
+    expect(health.canRequest(own, 'acme', false, true)).toBe(true);
+    health.tryAcquire(own, 'acme');
+    expect(health.canRequest(own, 'acme', false, true)).toBe(false);
     now = 6_000;
-    expect(health.admits(own, 'acme', false, true)).toBe(true);
+    expect(health.canRequest(own, 'acme', false, true)).toBe(true);
   });
 
   it("of a shared one is each team's own, so that no team can hold it", () => {
     let now = 0;
-    const health = new Health(() => now);
-    for (const team of ['acme', 'globex']) health.failed(shared, team, failure, policy);
-    expect(health.admits(shared, 'initech', false, true)).toBe(false);
+    const health = new CircuitBreaker(() => now);
+    for (const team of ['acme', 'globex']) health.recordFailure(shared, team, failure, policy);
+    expect(health.canRequest(shared, 'initech', false, true)).toBe(false);
     now = 1_000;
-    health.begin(shared, 'acme');
-    expect(health.admits(shared, 'acme', false, true)).toBe(false);
-    expect(health.admits(shared, 'initech', false, true)).toBe(true);
+    health.tryAcquire(shared, 'acme');
+    expect(health.canRequest(shared, 'acme', false, true)).toBe(false);
+    expect(health.canRequest(shared, 'initech', false, true)).toBe(true);
     // A single team that goes on to fail does not hold the others off again.
-    health.failed(shared, 'acme', failure, policy);
-    expect(health.admits(shared, 'initech', false, true)).toBe(true);
-    health.begin(shared, 'initech');
-    health.alive(shared, 'initech');
-    health.succeeded(shared, 'initech');
-    expect(health.admits(shared, 'globex', false, true)).toBe(true);
-    expect(health.admits(shared, 'acme', false, true)).toBe(false);
+    health.recordFailure(shared, 'acme', failure, policy);
+    expect(health.canRequest(shared, 'initech', false, true)).toBe(true);
+    health.tryAcquire(shared, 'initech');
+    health.recordResponse(shared, 'initech');
+    health.recordSuccess(shared, 'initech');
+    expect(health.canRequest(shared, 'globex', false, true)).toBe(true);
+    expect(health.canRequest(shared, 'acme', false, true)).toBe(false);
   });
 
   it('does not forget which team is held off when others succeed', () => {
     const now = 0;
-    const health = new Health(() => now);
-    health.failed(shared, 'acme', failure, policy);
-    health.succeeded(shared, 'globex');
-    expect(health.admits(shared, 'acme', false, false)).toBe(false);
-    expect(health.waitFor(shared, 'acme')).toBe(1_000);
-    expect(health.waitFor(shared, 'globex')).toBe(0);
+    const health = new CircuitBreaker(() => now);
+    health.recordFailure(shared, 'acme', failure, policy);
+    health.recordSuccess(shared, 'globex');
+    expect(health.canRequest(shared, 'acme', false, false)).toBe(false);
+    expect(health.retryAfterMs(shared, 'acme')).toBe(1_000);
+    expect(health.retryAfterMs(shared, 'globex')).toBe(0);
   });
 });

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { EventWatch } from '../../src/calls/response/sse-guard.ts';
+import { SseGuard } from '../../src/calls/response/sse-guard.ts';
 import { readBroken } from '../fixtures/broken-text.ts';
 
 let answer: (response: ServerResponse) => void = () => {};
@@ -85,7 +85,7 @@ describe('a stream of events', () => {
   it('passes each event on as soon as it is whole, unchanged and in order (1 000 chunkings)', () => {
     fc.assert(
       fc.property(chunked, (chunks) => {
-        const watch = new EventWatch((events) => events);
+        const watch = new SseGuard((events) => events);
         const passed: Uint8Array[] = [];
         let written = '';
         for (const chunk of chunks) {
@@ -120,7 +120,7 @@ describe('a stream of events', () => {
     ['many comments', Array.from({ length: 40 }, () => ': still here\n\n')],
     ['a long event', [`data: {"x":"${'x'.repeat(40_000)}"}\n\n`]],
   ])('is whole though %s followed its end', (_, following) => {
-    const watch = new EventWatch((events) => events);
+    const watch = new SseGuard((events) => events);
     watch.push(Buffer.from('data: {"choices":[{"finish_reason":"stop"}]}\n\n'), []);
     for (const event of following) watch.push(Buffer.from(event), []);
     expect(watch.end([])).toBeUndefined();
@@ -137,7 +137,7 @@ describe('a stream of events', () => {
   });
 
   it('holds an event of many small pieces without copying them over and over', () => {
-    const watch = new EventWatch((events) => events);
+    const watch = new SseGuard((events) => events);
     const passed: Uint8Array[] = [];
     for (let piece = 0; piece < 300_000; piece++) watch.push(Buffer.from('abc'), passed);
     watch.push(Buffer.from('\n\ndata: [DONE]\n\n'), passed);

@@ -1,7 +1,7 @@
 import type { ModelView } from 'team-model-router';
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { surface } from '../../src/http/routes/route-table.ts';
+import { routeTable } from '../../src/http/routes/route-table.ts';
 import {
   everything,
   type GatewayFixture,
@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 const filled = (path: string) => path.replace('{model}', 'alpha').replace(/\{\w+\}/g, 'id-1');
-const takesBody = surface.filter(({ method }) => method === 'POST' || method === 'PATCH');
+const takesBody = routeTable.filter(({ method }) => method === 'POST' || method === 'PATCH');
 const managed = takesBody.filter(({ permission }) => permission !== 'calls');
 const calls = takesBody.filter(({ permission }) => permission === 'calls');
 const lineOf = ({ method, path }: { method: string; path: string }) => [`${method} ${filled(path)}`] as const;
@@ -226,7 +226,7 @@ describe.each(calls.map(lineOf))('%s', (line) => {
   });
 });
 
-describe.each(surface.filter(({ query }) => query !== undefined).map(lineOf))('%s', (line) => {
+describe.each(routeTable.filter(({ query }) => query !== undefined).map(lineOf))('%s', (line) => {
   it('refuses a query that it does not know, or that stands twice', async () => {
     for (const [query, param] of [
       ['not_a_field=1', 'not_a_field'],
@@ -337,7 +337,7 @@ describe('names that would break out of a header', () => {
 });
 
 describe('routes', () => {
-  const paths = [...new Set(surface.map(({ path }) => filled(path)))];
+  const paths = [...new Set(routeTable.map(({ path }) => filled(path)))];
 
   it.each([
     '/',

@@ -1,7 +1,7 @@
 import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
 import type { Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { surface } from '../../src/http/routes/route-table.ts';
+import { routeTable } from '../../src/http/routes/route-table.ts';
 import {
   copyOf,
   everything,
@@ -317,7 +317,7 @@ async function ask(gateway: Gateway, row: Row, credential: Credential): Promise<
 describe('the matrix', () => {
   it('has a row for every route of the gateway, and no other', () => {
     const rows = [...managementRows, ...callRows].map(({ line }) => line).sort();
-    expect(rows).toEqual(surface.map(({ method, path }) => `${method} ${path}`).sort());
+    expect(rows).toEqual(routeTable.map(({ method, path }) => `${method} ${path}`).sort());
   });
 
   it.each(managementRows)('$line', async (row) => {

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { keyIdOf, open, type SealContext, seal } from '../../src/secrets/envelope.ts';
+import { keyIdOf, type SealContext, seal, unseal } from '../../src/secrets/envelope.ts';
 import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
 
 const ring = new KeyRing([generateEncryptionKey('primary')]);
@@ -21,7 +21,7 @@ const contexts: fc.Arbitrary<SealContext> = fc.record({
 });
 
 const refused = (token: string, context: SealContext) => {
-  expect(() => open(ring, token, context)).toThrow(
+  expect(() => unseal(ring, token, context)).toThrow(
     expect.objectContaining({ code: 'credential_unreadable' }),
   );
 };
@@ -32,7 +32,7 @@ describe('a sealed secret', () => {
       fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), contexts, (secret, context) => {
         const token = seal(ring, secret, context);
         expect(token).toMatch(/^tmr1\.primary(\.[\w-]*){4}$/);
-        expect(open(ring, token, { ...context })).toBe(secret);
+        expect(unseal(ring, token, { ...context })).toBe(secret);
       }),
       { numRuns: 300 },
     );
@@ -120,7 +120,7 @@ describe('a sealed secret', () => {
       tenantId: null,
       clientId: null,
     };
-    expect(open(fixed, KNOWN_TOKEN, context)).toBe('sk-known-answer');
+    expect(unseal(fixed, KNOWN_TOKEN, context)).toBe('sk-known-answer');
   });
 
   it('opens under a ring in which its key is no longer primary', () => {
@@ -128,7 +128,7 @@ describe('a sealed secret', () => {
     const context = fc.sample(contexts, 1)[0] as SealContext;
     const token = seal(new KeyRing([old]), 'secret', context);
     const rotated = new KeyRing([generateEncryptionKey('new'), old]);
-    expect(open(rotated, token, context)).toBe('secret');
+    expect(unseal(rotated, token, context)).toBe('secret');
     expect(keyIdOf(token)).toBe('old');
     expect(keyIdOf(seal(rotated, 'secret', context))).toBe('new');
     refused(token, context);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ChangeWatch, type Subscription } from '../../src/storage/support/change-subscription.ts';
+import { ChangeSubscription, type Subscription } from '../../src/storage/support/change-subscription.ts';
 
 const fails = (): never => {
   throw new Error('the driver throws at once');
@@ -22,7 +22,7 @@ it.each(Object.entries(subscribers))(
     const again = new Promise<void>((resolve) => {
       triedAgain = resolve;
     });
-    const watch = new ChangeWatch(
+    const watch = new ChangeSubscription(
       () => {
         attempts += 1;
         if (attempts === 3) triedAgain();

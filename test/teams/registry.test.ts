@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { Registry } from '../../src/teams/records/record-store.ts';
+import { RecordStore } from '../../src/teams/records/record-store.ts';
 import { newRecord, type TeamRecord } from '../../src/teams/records/team-record.ts';
 
 const lost = () => new RouterError('storage_unavailable', 'The connection was lost.');
@@ -21,8 +21,8 @@ const remove = () => ({ record: undefined, result: 'gone' });
 let inner: Storage;
 /** Does what is asked, or not, and answers, or not; each put and delete takes the next. */
 let faults: ('lost before' | 'lost after' | (() => Promise<void>))[];
-let registry: Registry;
-let other: Registry;
+let registry: RecordStore;
+let other: RecordStore;
 
 beforeEach(() => {
   inner = memoryStorage();
@@ -41,8 +41,8 @@ beforeEach(() => {
     put: (...given) => faulty(() => inner.put(...given)),
     delete: (...given) => faulty(() => inner.delete(...given)),
   };
-  registry = new Registry(storage, { timeoutMs, onWrite: () => {} });
-  other = new Registry(inner, { timeoutMs, onWrite: () => {} });
+  registry = new RecordStore(storage, { timeoutMs, onWrite: () => {} });
+  other = new RecordStore(inner, { timeoutMs, onWrite: () => {} });
 });
 
 const stored = async () => (await other.read('acme'))?.metadata.count;
@@ -100,7 +100,7 @@ it('ends with the deadline when the storage hangs, and so does what waits behind
         options?.signal?.addEventListener('abort', () => reject(lost()));
       }),
   };
-  registry = new Registry(hanging, { timeoutMs, onWrite: () => {} });
+  registry = new RecordStore(hanging, { timeoutMs, onWrite: () => {} });
   const first = registry.change('acme', count());
   await new Promise(setImmediate);
   const behind = registry.change('acme', count());

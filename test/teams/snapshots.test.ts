@@ -3,7 +3,7 @@ import { RouterError } from '../../src/errors.ts';
 import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { Snapshots } from '../../src/teams/records/snapshot-cache.ts';
+import { SnapshotCache } from '../../src/teams/records/snapshot-cache.ts';
 import { encode, newRecord, recordKey } from '../../src/teams/records/team-record.ts';
 
 let now: number;
@@ -11,7 +11,7 @@ let reads: number;
 let broken: boolean;
 let hanging: boolean;
 let inner: Storage;
-let snapshots: Snapshots;
+let snapshots: SnapshotCache;
 
 beforeEach(async () => {
   now = 0;
@@ -29,7 +29,7 @@ beforeEach(async () => {
     },
   };
   const ring = new KeyRing([generateEncryptionKey()]);
-  snapshots = new Snapshots(storage, ring, {
+  snapshots = new SnapshotCache(storage, ring, {
     maxStalenessMs: 1_000,
     serveStaleMs: 5_000,
     maxTeams: 10,
@@ -59,7 +59,7 @@ it('no id of a team is the shared deployments, not even an empty one', async () 
   await inner.put(recordKey(null), encode(shared), null);
   expect((await snapshots.get(null))?.teamId).toBeNull();
   for (const teamId of ['', 'shared', 'Symbol(shared)']) expect(await snapshots.get(teamId)).toBeUndefined();
-  snapshots.notice({ key: recordKey('') });
+  snapshots.onStorageEvent({ key: recordKey('') });
   expect(snapshots.get(null)).not.toBeInstanceOf(Promise);
 });
 
@@ -89,20 +89,20 @@ it('refreshes behind the back of its caller from half of its age on', async () =
 it('reads anew after a write of its own, and after news of another', async () => {
   await blocked();
   await write(true);
-  snapshots.drop('acme');
+  snapshots.invalidate('acme');
   expect(await blocked()).toBe(true);
   await write(false);
-  snapshots.notice({ key: recordKey('acme') });
+  snapshots.onStorageEvent({ key: recordKey('acme') });
   expect(await blocked()).toBe(false);
   await write(true);
-  snapshots.notice({ reset: true });
+  snapshots.onStorageEvent({ reset: true });
   expect(await blocked()).toBe(true);
 });
 
 it('does not keep what a read that began before the write brings back', async () => {
   const late = snapshots.get('acme');
   await write(true);
-  snapshots.drop('acme');
+  snapshots.invalidate('acme');
   await late;
   expect(await blocked()).toBe(true);
 });
@@ -125,7 +125,7 @@ it('serves a team through an outage though there is no record of shared deployme
   broken = true;
   now = 4_999;
   expect(await snapshots.get(null)).toBeUndefined();
-  expect(snapshots.outOfReach).toBe(true);
+  expect(snapshots.storageUnreachable).toBe(true);
   now = 5_000;
   await expect(snapshots.get(null)).rejects.toMatchObject({ code: 'storage_unavailable' });
 });

@@ -1,4 +1,4 @@
-import type { CancelSignal } from '../../egress/exchange.ts';
+import type { CancelSignal } from '../../egress/response-handler.ts';
 import { RouterError, type RouterErrorCode } from '../../errors.ts';
 
 /** What is used of a caller's `AbortSignal`: a real one is one. */

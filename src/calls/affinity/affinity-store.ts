@@ -3,19 +3,19 @@ import { LRUCache } from 'lru-cache';
 import type { Storage, Version } from '../../storage/storage.ts';
 
 /** Which deployment's account an object lives in, and until when that is remembered, in seconds since 1970. */
-type Entry = [id: string, deploymentId: string, endsAt: number];
+type ObjectEntry = [id: string, deploymentId: string, endsAt: number];
 
 interface Page {
   version: Version | null;
-  entries: Map<string, Entry>;
+  entries: Map<string, ObjectEntry>;
 }
 
 /** A team's memory has 2048 pages of this many entries, and so no more than 131 072 objects. */
 const entriesOfPage = 64;
 const pagesInMemory = 4096;
-const mostTries = 8;
+const maxTries = 8;
 /** An answer waits no longer for its record than this. */
-const longestWaitMs = 1000;
+const maxWaitMs = 1000;
 
 export interface AffinityOptions {
   /** Milliseconds for which an object is remembered after it was last spoken of. */
@@ -30,7 +30,7 @@ export interface AffinityOptions {
  * bounded without being counted, and the oldest of a full page goes. A record is a hint and no more: it can only choose
  * among deployments that the caller has.
  */
-export class Affinity {
+export class AffinityStore {
   readonly #storage: Storage;
   readonly #ttlMs: number;
   readonly #pageCount: number;
@@ -48,7 +48,7 @@ export class Affinity {
    *
    * @throws RouterError `storage_unavailable`: to guess would be to say that the object does not exist
    */
-  find(teamId: string, objects: readonly string[]): string | undefined | Promise<string | undefined> {
+  lookup(teamId: string, objects: readonly string[]): string | undefined | Promise<string | undefined> {
     for (const object of objects) {
       const { key, id } = this.#place(teamId, object);
       const known = this.#use(teamId, object, this.#pages.get(key)?.entries.get(id));
@@ -70,7 +70,7 @@ export class Affinity {
    * Remembers where these objects live, and resolves when every process can know, or when that takes too long: an answer
    * that is paid for is not held back for it, nor lost.
    */
-  async record(teamId: string, objects: readonly string[], deploymentId: string): Promise<void> {
+  async remember(teamId: string, objects: readonly string[], deploymentId: string): Promise<void> {
     const writes = objects.flatMap((object) => {
       const { key, id } = this.#place(teamId, object);
       const known = this.#pages.get(key)?.entries.get(id);
@@ -80,16 +80,16 @@ export class Affinity {
     if (writes.length === 0) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, longestWaitMs);
+      timer = setTimeout(resolve, maxWaitMs);
     });
     await Promise.race([Promise.all(writes), late]);
     clearTimeout(timer);
   }
 
-  #use(teamId: string, object: string, entry: Entry | undefined): string | undefined {
+  #use(teamId: string, object: string, entry: ObjectEntry | undefined): string | undefined {
     if (entry === undefined || entry[2] * 1000 <= Date.now()) return undefined;
     // What is still spoken of is remembered on.
-    if (!this.#isYoung(entry)) void this.record(teamId, [object], entry[1]);
+    if (!this.#isYoung(entry)) void this.remember(teamId, [object], entry[1]);
     return entry[1];
   }
 
@@ -102,7 +102,7 @@ export class Affinity {
     return { key: `affinity/${encodeURIComponent(teamId)}/${page}`, id: hash.toString('base64url', 4, 22) };
   }
 
-  #isYoung([, , endsAt]: Entry): boolean {
+  #isYoung([, , endsAt]: ObjectEntry): boolean {
     return endsAt * 1000 - Date.now() > this.#ttlMs / 2;
   }
 
@@ -111,7 +111,7 @@ export class Affinity {
   }
 
   /** Writes to one page stand in line: they would only conflict. */
-  #queue(key: string, entry: Entry): Promise<void> {
+  #queue(key: string, entry: ObjectEntry): Promise<void> {
     const write = (this.#writing.get(key) ?? Promise.resolve())
       .catch(() => {})
       .then(() => this.#write(key, entry));
@@ -123,9 +123,9 @@ export class Affinity {
     return write;
   }
 
-  async #write(key: string, entry: Entry): Promise<void> {
-    let page = this.#pages.get(key) ?? { version: null, entries: new Map<string, Entry>() };
-    for (let tries = 0; tries < mostTries; tries++) {
+  async #write(key: string, entry: ObjectEntry): Promise<void> {
+    let page = this.#pages.get(key) ?? { version: null, entries: new Map<string, ObjectEntry>() };
+    for (let tries = 0; tries < maxTries; tries++) {
       const entries = withEntry(page.entries, entry);
       // Known here, whatever becomes of the write.
       this.#pages.set(key, { version: page.version, entries });
@@ -147,24 +147,24 @@ export class Affinity {
     const page =
       typeof stored === 'object'
         ? { version: stored.version, entries: decode(stored.value) }
-        : { version: null, entries: new Map<string, Entry>() };
+        : { version: null, entries: new Map<string, ObjectEntry>() };
     this.#pages.set(key, page);
     return page;
   }
 }
 
-function withEntry(entries: ReadonlyMap<string, Entry>, entry: Entry): Map<string, Entry> {
+function withEntry(entries: ReadonlyMap<string, ObjectEntry>, entry: ObjectEntry): Map<string, ObjectEntry> {
   const now = Date.now() / 1000;
   const kept = [...entries.values()].filter(([id, , endsAt]) => id !== entry[0] && endsAt > now);
   return new Map([...kept.slice(1 - entriesOfPage), entry].map((each) => [each[0], each]));
 }
 
-function encode(entries: ReadonlyMap<string, Entry>): string {
+function encode(entries: ReadonlyMap<string, ObjectEntry>): string {
   return JSON.stringify({ format: 1, entries: [...entries.values()] });
 }
 
 /** A page that cannot be read is an empty one: it only holds hints. */
-function decode(text: string): Map<string, Entry> {
+function decode(text: string): Map<string, ObjectEntry> {
   try {
     const { format, entries } = JSON.parse(text) as { format?: unknown; entries?: unknown };
     if (format !== 1 || !Array.isArray(entries)) return new Map();
@@ -174,7 +174,7 @@ function decode(text: string): Map<string, Entry> {
   }
 }
 
-function isEntry(value: unknown): value is Entry {
+function isEntry(value: unknown): value is ObjectEntry {
   if (!Array.isArray(value)) return false;
   const [id, deploymentId, endsAt] = value as unknown[];
   return typeof id === 'string' && typeof deploymentId === 'string' && typeof endsAt === 'number';

@@ -3,9 +3,9 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
 import { type Answer, asBuffer, wholeOf } from '../answer.ts';
 import type { ModelRequest } from '../call.ts';
-import { madeIn } from '../json/object-ids.ts';
+import { createdIds } from '../json/object-ids.ts';
 import { type SseEvent, SseParser } from '../upstream/sse-parser.ts';
-import type { Affinity } from './affinity-store.ts';
+import type { AffinityStore } from './affinity-store.ts';
 
 /** Bytes of a stream in which an event that names a created object is looked for. */
 const maxSearchedBytes = 1_048_576;
@@ -16,26 +16,26 @@ const maxBeginningBytes = 65_536;
  * Records which deployment created the objects that an answer names, before the caller learns their ids: a call that
  * speaks of one may arrive at any process at once. Only where the deployment has siblings that such a call could go to.
  */
-export async function rememberMade(
-  affinity: Affinity,
+export async function rememberCreatedObjects(
+  affinity: AffinityStore,
   team: TeamSnapshot | undefined,
   request: ModelRequest,
   deployment: Deployment,
   answer: Answer,
 ): Promise<Answer> {
   const { body, headers } = answer;
-  const { makes } = request.endpoint;
+  const { createsIds } = request.endpoint;
   const siblings = team?.pools.get(deployment.publicName)?.length ?? 0;
   const { teamId } = deployment;
-  if (makes.length === 0 || siblings < 2 || teamId === null || body === null) return answer;
+  if (createsIds.length === 0 || siblings < 2 || teamId === null || body === null) return answer;
   if (answer.status >= 300 || !request.content.keeps()) return answer;
-  const record = (ids: string[]) => affinity.record(teamId, ids, deployment.id);
+  const record = (ids: string[]) => affinity.remember(teamId, ids, deployment.id);
   if (body instanceof Uint8Array) {
-    await record(madeIn(parsedOrId(asBuffer(body).toString('utf8')), makes));
+    await record(createdIds(parsedOrId(asBuffer(body).toString('utf8')), createsIds));
     return answer;
   }
   const events = headers['content-type']?.startsWith('text/event-stream') ?? false;
-  const search = events ? new EventSearch(makes) : new BeginningSearch(makes);
+  const search = events ? new EventSearch(createsIds) : new BeginningSearch(createsIds);
   return { ...answer, body: new RecordedBody(body, search, record) };
 }
 
@@ -111,13 +111,13 @@ const none: Buffer = Buffer.alloc(0);
 
 /** Finds the first event that names a created object. */
 class EventSearch implements IdSearch {
-  readonly #makes: readonly string[];
+  readonly #createsIds: readonly string[];
   readonly #parser = new SseParser(maxSearchedBytes);
   #searched = 0;
   over = false;
 
-  constructor(makes: readonly string[]) {
-    this.#makes = makes;
+  constructor(createsIds: readonly string[]) {
+    this.#createsIds = createsIds;
   }
 
   push(chunk: Buffer): Buffer | Found {
@@ -125,12 +125,12 @@ class EventSearch implements IdSearch {
     let ids: string[] = [];
     this.#parser.push(chunk, (event: SseEvent) => {
       start = event.start;
-      ids = event.data === undefined ? [] : madeIn(parsedOrId(event.data), this.#makes);
+      ids = event.data === undefined ? [] : createdIds(parsedOrId(event.data), this.#createsIds);
       return ids.length > 0;
     });
     // An event that is too long to be held is passed on before it ends.
     const unfinished = ids.length === 0 && start === 0 ? this.#parser.unfinishedLine(maxBeginningBytes) : '';
-    if (unfinished.length === maxBeginningBytes) ids = madeIn(firstId(unfinished), this.#makes);
+    if (unfinished.length === maxBeginningBytes) ids = createdIds(firstId(unfinished), this.#createsIds);
     this.#searched += chunk.length;
     this.over = ids.length > 0 || this.#searched > maxSearchedBytes;
     if (ids.length === 0) return chunk;
@@ -144,13 +144,13 @@ class EventSearch implements IdSearch {
 
 /** Finds the id with which a JSON text begins that is too long to be parsed. */
 class BeginningSearch implements IdSearch {
-  readonly #makes: readonly string[];
+  readonly #createsIds: readonly string[];
   readonly #held = new JoinedChunks();
   #size = 0;
   over = false;
 
-  constructor(makes: readonly string[]) {
-    this.#makes = makes;
+  constructor(createsIds: readonly string[]) {
+    this.#createsIds = createsIds;
   }
 
   push(chunk: Buffer): Buffer | Found {
@@ -162,7 +162,7 @@ class BeginningSearch implements IdSearch {
   end(): Found {
     this.over = true;
     const after = wholeOf(this.#held.takeAll());
-    const ids = madeIn(parsedOrId(after.toString('utf8', 0, maxBeginningBytes)), this.#makes);
+    const ids = createdIds(parsedOrId(after.toString('utf8', 0, maxBeginningBytes)), this.#createsIds);
     return { ids, before: none, after };
   }
 }

@@ -4,16 +4,16 @@ import { type CallSignal, endOf } from '../abort/call-signal.ts';
 import { Cancel } from '../abort/cancel.ts';
 import { discard } from '../answer.ts';
 import type { AttemptRecord } from '../receipt/receipt.ts';
-import type { End, Reply } from '../response/relay.ts';
-import type { Gates } from '../routing/load-balancer.ts';
+import type { BodyEnd, CallResult } from '../response/relay.ts';
+import type { Availability } from '../routing/load-balancer.ts';
 import type { HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { faultOf } from '../upstream/provider-message.ts';
-import type { CallSettings } from './call-policy.ts';
+import type { CallPolicy } from './call-policy.ts';
 
 /** How an attempt ended: the provider answered, or could not be asked. */
 export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
-  | { reply: Reply }
+  | { reply: CallResult }
   | { error: RouterError }
 );
 
@@ -21,8 +21,8 @@ export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
 export interface AttemptWatcher {
   /** The caller's team; `null` for the operator. */
   readonly teamId: string | null;
-  readonly gates: Gates;
-  readonly settings: CallSettings;
+  readonly availability: Availability;
+  readonly settings: CallPolicy;
   readonly signal: CallSignal | undefined;
   now: () => number;
   send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse>;
@@ -31,11 +31,11 @@ export interface AttemptWatcher {
     deployment: Deployment,
     response: SignedResponse,
     cancel: Cancel,
-    ended: (end: End) => void,
-  ): Reply | Promise<Reply>;
+    ended: (end: BodyEnd) => void,
+  ): CallResult | Promise<CallResult>;
   attempted(record: AttemptRecord): void;
   /** The body of an answer that was still to come has ended. */
-  ended(end: End, status: number): void;
+  ended(end: BodyEnd, status: number): void;
 }
 
 /**
@@ -57,8 +57,8 @@ export class Attempt {
     this.#inPool = inPool;
     this.#watcher = watcher;
     this.#cancel = new Cancel(watcher.signal);
-    this.#free = watcher.gates.limits.take(deployment, watcher.teamId);
-    watcher.gates.health.begin(deployment, watcher.teamId);
+    this.#free = watcher.availability.limits.acquire(deployment, watcher.teamId);
+    watcher.availability.health.tryAcquire(deployment, watcher.teamId);
     this.#startedAt = watcher.now();
   }
 
@@ -67,7 +67,7 @@ export class Attempt {
     const deployment = this.#deployment;
     const cancel = this.#cancel;
     let response: SignedResponse | undefined;
-    let reply: Reply | undefined;
+    let reply: CallResult | undefined;
     try {
       cancel.within(() => this.#watcher.settings.limitOf(deployment), tooLate);
       response = await this.#watcher.send(deployment, cancel);
@@ -99,7 +99,7 @@ export class Attempt {
     }
   }
 
-  readonly #ended = (end: End): void => {
+  readonly #ended = (end: BodyEnd): void => {
     this.#release();
     if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
@@ -121,22 +121,22 @@ export class Attempt {
   }
 
   /** A rejected key cools a deployment only where a sibling can serve instead. */
-  #signalOf({ judged }: Reply): HealthSignal {
+  #signalOf({ judged }: CallResult): HealthSignal {
     if (judged === undefined) return 'success';
     return judged.meaning === 'key_rejected' && !this.#inPool ? 'responsive' : judged.signal;
   }
 
   #settle(signal: HealthSignal, reason: string, retryAfterMs?: number, unprovoked = false): void {
-    const { gates, settings, teamId } = this.#watcher;
-    const { health } = gates;
+    const { availability, settings, teamId } = this.#watcher;
+    const { health } = availability;
     const deployment = this.#deployment;
-    if (signal === 'success') health.succeeded(deployment, teamId);
-    else if (signal === 'responsive') health.alive(deployment, teamId);
-    else if (signal === 'ignored') health.released(deployment, teamId);
+    if (signal === 'success') health.recordSuccess(deployment, teamId);
+    else if (signal === 'responsive') health.recordResponse(deployment, teamId);
+    else if (signal === 'ignored') health.release(deployment, teamId);
     else {
       const throttled = signal === 'throttled';
       const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
-      health.failed(deployment, teamId, failure, settings.cooldownOf(deployment));
+      health.recordFailure(deployment, teamId, failure, settings.cooldownOf(deployment));
     }
   }
 }

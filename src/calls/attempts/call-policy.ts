@@ -5,15 +5,15 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSettings } from '../../teams/records/snapshot-cache.ts';
 import type { AttemptLimit } from '../abort/cancel.ts';
 import type { Call } from '../call.ts';
-import type { CooldownPolicy } from '../routing/circuit-breaker.ts';
+import type { CooldownPolicy } from '../routing/circuit.ts';
 
 const defaults = { retries: 2, timeoutMs: 600_000, allowedFails: 3, cooldownMs: 5_000 } as const;
-const longestTimeoutMs = 86_400_000;
-const mostFallbacks = 10;
+const maxTimeoutMs = 86_400_000;
+const maxFallbacks = 10;
 const none: readonly string[] = [];
 
 /** What holds for one call: its own options and headers first, then the deployment's, the team's, the defaults. */
-export class CallSettings {
+export class CallPolicy {
   readonly #call: Call;
   readonly #team: TeamSettings | undefined;
   readonly #retries: number | undefined;
@@ -77,8 +77,8 @@ export class CallSettings {
     const left = Math.max(1, whole - (this.#now() - this.#startedAt));
     const callers = this.#timeoutMs !== undefined && left < own;
     return {
-      milliseconds: Math.min(own, left, longestTimeoutMs),
-      left: Math.min(left, longestTimeoutMs),
+      milliseconds: Math.min(own, left, maxTimeoutMs),
+      left: Math.min(left, maxTimeoutMs),
       callers,
     };
   }
@@ -104,10 +104,10 @@ function checkFallbacks(given: unknown): void {
   if (given === undefined) return;
   const names =
     Array.isArray(given) &&
-    given.length <= mostFallbacks &&
+    given.length <= maxFallbacks &&
     given.every((name) => typeof name === 'string' && isFallbackName(name));
   if (names) return;
-  const message = `fallbacks: must be at most ${mostFallbacks} model names, no patterns`;
+  const message = `fallbacks: must be at most ${maxFallbacks} model names, no patterns`;
   throw new RouterError('invalid_request', message, { param: 'fallbacks' });
 }
 
@@ -115,7 +115,7 @@ function headerNumber(call: Call, name: string, unit: number): number | undefine
   const text = call.headers.get(name);
   if (text === null) return undefined;
   const value = Number(text);
-  const most = unit > 1 ? maxTimeoutSeconds : longestTimeoutMs;
+  const most = unit > 1 ? maxTimeoutSeconds : maxTimeoutMs;
   const isOne = text.trim() !== '' && value >= 0 && (unit > 1 || Number.isInteger(value));
   if (isOne && value <= most) return value * unit;
   const problem =

@@ -1,15 +1,15 @@
 import { isUnavailable, RouterError } from '../../errors.ts';
-import type { ReceiptDraft } from '../receipt/receipt.ts';
+import type { ReceiptBuilder } from '../receipt/receipt.ts';
 import type { Outcome } from './attempt.ts';
 import { type AttemptPlan, attempt } from './retry.ts';
 
 /** However the fallbacks are chained, a call goes on to no more than these. */
-const mostFallbacks = 10;
+const maxFallbacks = 10;
 
 /** Attempts at a model, and then at its fallbacks. */
 export interface FallbackPlan extends AttemptPlan {
   readonly mayFallBack: boolean;
-  readonly receipt: ReceiptDraft;
+  readonly receipt: ReceiptBuilder;
 }
 
 /**
@@ -23,15 +23,15 @@ export async function fallBack(plan: FallbackPlan, first: Outcome, own: string):
   const seen = new Set([own]);
   const waiting = [...settings.fallbacksOf(own, true)];
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    if (seen.size > mostFallbacks || settings.expired || !plan.mayFallBack) break;
+    if (seen.size > maxFallbacks || settings.expired || !plan.mayFallBack) break;
     if (seen.has(name)) continue;
     seen.add(name);
     try {
       const { outcome } = await attempt(plan, name);
-      receipt.fellBackTo(name);
-      if (!goesOn(outcome)) return outcome;
+      receipt.addFallback(name);
+      if (!isRetryable(outcome)) return outcome;
     } catch (error) {
-      if (!isPassedOver(error)) throw error;
+      if (!isSkipped(error)) throw error;
     }
     waiting.push(...settings.fallbacksOf(name, false));
   }
@@ -39,12 +39,12 @@ export async function fallBack(plan: FallbackPlan, first: Outcome, own: string):
 }
 
 /** Whether another model may do better. */
-export function goesOn({ decision }: Outcome): boolean {
+export function isRetryable({ decision }: Outcome): boolean {
   return decision === 'retry' || decision === 'retry-other';
 }
 
 /** A name that is gone, and a storage that cannot be reached, take nothing away from the first answer. */
-function isPassedOver(error: unknown): boolean {
+function isSkipped(error: unknown): boolean {
   if (isUnavailable(error)) return true;
   return (
     RouterError.isInstance(error) && (error.code === 'model_not_found' || error.code === 'stateful_on_shared')

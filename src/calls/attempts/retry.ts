@@ -1,5 +1,5 @@
 import { isUnavailable } from '../../errors.ts';
-import { choose, exhausted, untriedOf } from '../routing/load-balancer.ts';
+import { poolExhaustedError, selectDeployment, untriedDeployments } from '../routing/load-balancer.ts';
 import type { Pool } from '../routing/resolve.ts';
 import { Attempt, type AttemptWatcher, type Outcome } from './attempt.ts';
 
@@ -14,9 +14,9 @@ export interface AttemptPlan extends AttemptWatcher {
 }
 
 const none: ReadonlySet<string> = new Set();
-const mostRetries = 20;
+const maxRetries = 20;
 const firstBackoffMs = 500;
-const longestBackoffMs = 8_000;
+const maxBackoffMs = 8_000;
 /** A provider's `retry-after` is honoured up to here: it must not park the caller. */
 const retryAfterClampMs = 10_000;
 
@@ -45,7 +45,7 @@ export async function attempt(
       return answered;
     }
     const { deployments, publicName: name } = pool;
-    const deployment = choose(deployments, tried, plan.gates, plan.random, plan.teamId);
+    const deployment = selectDeployment(deployments, tried, plan.availability, plan.random, plan.teamId);
     if (deployment !== undefined) {
       // The caller may have left while the call was read: an abort that has been is not heard of again.
       plan.signal?.throwIfAborted();
@@ -55,15 +55,18 @@ export async function attempt(
     const last = outcome?.deployment;
     if (outcome === undefined || last === undefined)
       return {
-        outcome: { decision: 'retry-other', error: exhausted(deployments, plan.gates, plan.teamId) },
+        outcome: {
+          decision: 'retry-other',
+          error: poolExhaustedError(deployments, plan.availability, plan.teamId),
+        },
         name,
       };
     answered = { outcome, name };
     const { decision } = outcome;
-    const enough = turn >= mostRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
+    const enough = turn >= maxRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
     if (decision === 'success' || decision === 'fail' || enough) return answered;
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
-    if (untriedOf(deployments, tried, plan.gates, plan.teamId).length > 0) {
+    if (untriedDeployments(deployments, tried, plan.availability, plan.teamId).length > 0) {
       plan.settings.countRetry(last);
       continue;
     }
@@ -78,7 +81,7 @@ export async function attempt(
 
 /** Exponential, with full jitter; what the provider asks for is the least, up to a clamp. */
 function pauseBefore(turn: number, outcome: Outcome, random: () => number): number {
-  const backoff = random() * Math.min(firstBackoffMs * 2 ** turn, longestBackoffMs);
+  const backoff = random() * Math.min(firstBackoffMs * 2 ** turn, maxBackoffMs);
   const asked = 'reply' in outcome ? (outcome.reply.retryAfterMs ?? 0) : 0;
   return Math.max(backoff, Math.min(asked, retryAfterClampMs));
 }

@@ -1,8 +1,8 @@
 import type { MemoryReservation } from '../../memory-budget.ts';
 
 /** Bytes of the pieces that a body of unknown length is collected in: as many as there are already, within these bounds. */
-const leastPiece = 65_536;
-const largestPiece = 1_048_576;
+const minPieceBytes = 65_536;
+const maxPieceBytes = 1_048_576;
 
 /**
  * Collects the bytes of a body, and counts the memory that they take against a budget. A body whose length is known takes
@@ -75,7 +75,7 @@ export class BodyBuffer {
 
   #grow(missing: number): void {
     const known = this.#pieces.length === 0 && this.#length >= missing;
-    const wanted = Math.min(Math.max(this.#size, leastPiece), largestPiece);
+    const wanted = Math.min(Math.max(this.#size, minPieceBytes), maxPieceBytes);
     const bytes = known ? this.#length : wanted;
     if (!known) this.#reservation.hold(bytes);
     this.#pieces.push(Buffer.allocUnsafeSlow(bytes));

@@ -1,5 +1,5 @@
 import { RouterError } from '../../errors.ts';
-import { turnFor } from '../../tick-batch.ts';
+import { tickFor } from '../../tick-batch.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
 import { asBuffer } from '../answer.ts';
@@ -45,7 +45,7 @@ export class BodySource {
     this.size += next.value.byteLength;
     if (this.size > this.#maxBytes) throw bodyTooLarge(this.#maxBytes);
     if (this.#length !== undefined && this.size > this.#length) throw longerThanAnnounced();
-    await turnFor(this.#teamId, next.value.byteLength);
+    await tickFor(this.#teamId, next.value.byteLength);
     return asBuffer(next.value);
   }
 

@@ -29,17 +29,19 @@ export function statefulReason(
   deployment?: Pick<Deployment, 'target' | 'params'>,
 ): RouterError | undefined {
   if (endpoint.stateful)
-    return refusal(`${endpoint.method} ${endpoint.path} reads or leaves objects in the provider's account.`);
+    return statefulField(
+      `${endpoint.method} ${endpoint.path} reads or leaves objects in the provider's account.`,
+    );
   if (body === undefined) return undefined;
   const { bytes, scan } = body;
   if (endpoint.id === 'responses.create' && !isFalse(bytes, scan.keys.get('store')))
-    return refusal('A response without "store": false stays in the provider\'s account.', 'store');
+    return statefulField('A response without "store": false stays in the provider\'s account.', 'store');
   for (const path of scan.listed) {
     if (!isAllowed(path, deployment))
-      return refusal(`${JSON.stringify(path)} is not known to be stateless with this value.`, path);
+      return statefulField(`${JSON.stringify(path)} is not known to be stateless with this value.`, path);
   }
   return scan.unlisted
-    ? refusal('The body has too many fields that are not known to be stateless.')
+    ? statefulField('The body has too many fields that are not known to be stateless.')
     : undefined;
 }
 
@@ -56,7 +58,7 @@ export function statefulFormReason(
     const path = fieldPath(name);
     if (!isAllowed(path, deployment)) {
       const shown = path.slice(0, 64);
-      return refusal(`The form field ${JSON.stringify(shown)} is not known to be stateless.`, shown);
+      return statefulField(`The form field ${JSON.stringify(shown)} is not known to be stateless.`, shown);
     }
   }
   return undefined;
@@ -69,7 +71,7 @@ function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params
   return params.allow_fields?.some((field) => path === field || path.startsWith(`${field}.`)) ?? false;
 }
 
-function refusal(message: string, param?: string): RouterError {
+function statefulField(message: string, param?: string): RouterError {
   const details = param === undefined ? {} : { param };
   return new RouterError('stateful_on_shared', `${message} ${statelessOnly}`, details);
 }

@@ -23,7 +23,7 @@ export interface Endpoint extends Route {
   /** Where an event carries what was used; a whole answer carries it in `usage`. `undefined`: it says nothing of it. */
   usage: 'usage' | 'response.usage' | undefined;
   /** Where the answer names objects that now live in the provider's account; in an event under `response`, if it has one. */
-  makes: readonly string[];
+  createsIds: readonly string[];
 }
 
 interface Traits {
@@ -31,7 +31,7 @@ interface Traits {
   streams?: EventApi;
   answer?: 'bytes' | 'text';
   usage?: Endpoint['usage'];
-  makes?: string;
+  createsIds?: string;
 }
 
 type Row = [id: string, route: `${Endpoint['method']} /${string}`, model: Endpoint['model'], traits?: Traits];
@@ -44,7 +44,7 @@ const stateless: readonly Row[] = [
     'chat.completions.create',
     'POST /chat/completions',
     'json',
-    { streams: 'chat', usage: 'usage', makes: 'id' },
+    { streams: 'chat', usage: 'usage', createsIds: 'id' },
   ],
   ['completions.create', 'POST /completions', 'json', { streams: 'completion', usage: 'usage' }],
   ['embeddings.create', 'POST /embeddings', 'json', { usage: 'usage' }],
@@ -52,9 +52,14 @@ const stateless: readonly Row[] = [
     'responses.create',
     'POST /responses',
     'json',
-    { query: 'beta', streams: 'response', usage: 'response.usage', makes: 'id conversation' },
+    { query: 'beta', streams: 'response', usage: 'response.usage', createsIds: 'id conversation' },
   ],
-  ['responses.compact', 'POST /responses/compact', 'json', { query: 'beta', usage: 'usage', makes: 'id' }],
+  [
+    'responses.compact',
+    'POST /responses/compact',
+    'json',
+    { query: 'beta', usage: 'usage', createsIds: 'id' },
+  ],
   ['responses.inputTokens.count', 'POST /responses/input_tokens', 'json_optional', { query: 'beta' }],
   ['moderations.create', 'POST /moderations', 'json_optional'],
   ['images.generate', 'POST /images/generations', 'json_optional', { streams: 'image', usage: 'usage' }],
@@ -105,7 +110,7 @@ const stateful: readonly Row[] = [
     'none',
     { query: `${paging} include beta` },
   ],
-  ['conversations.create', 'POST /conversations', 'none', { makes: 'id' }],
+  ['conversations.create', 'POST /conversations', 'none', { createsIds: 'id' }],
   ['conversations.retrieve', 'GET /conversations/{conversation_id}', 'none'],
   ['conversations.update', 'POST /conversations/{conversation_id}', 'none'],
   ['conversations.delete', 'DELETE /conversations/{conversation_id}', 'none'],
@@ -123,22 +128,22 @@ const stateful: readonly Row[] = [
     { query: 'include' },
   ],
   ['conversations.items.delete', 'DELETE /conversations/{conversation_id}/items/{item_id}', 'none'],
-  ['files.create', 'POST /files', 'none', { makes: 'id' }],
+  ['files.create', 'POST /files', 'none', { createsIds: 'id' }],
   ['files.list', 'GET /files', 'none', { query: `${paging} purpose` }],
   ['files.retrieve', 'GET /files/{file_id}', 'none'],
   ['files.delete', 'DELETE /files/{file_id}', 'none'],
   ['files.content', 'GET /files/{file_id}/content', 'none', { answer: 'bytes' }],
-  ['uploads.create', 'POST /uploads', 'none', { makes: 'id' }],
+  ['uploads.create', 'POST /uploads', 'none', { createsIds: 'id' }],
   ['uploads.parts.create', 'POST /uploads/{upload_id}/parts', 'none'],
-  ['uploads.complete', 'POST /uploads/{upload_id}/complete', 'none', { makes: 'id file' }],
+  ['uploads.complete', 'POST /uploads/{upload_id}/complete', 'none', { createsIds: 'id file' }],
   ['uploads.cancel', 'POST /uploads/{upload_id}/cancel', 'none'],
-  ['batches.create', 'POST /batches', 'none', { makes: 'id' }],
+  ['batches.create', 'POST /batches', 'none', { createsIds: 'id' }],
   ['batches.list', 'GET /batches', 'none', { query: paging }],
-  ['batches.retrieve', 'GET /batches/{batch_id}', 'none', { makes: 'output_file_id error_file_id' }],
+  ['batches.retrieve', 'GET /batches/{batch_id}', 'none', { createsIds: 'output_file_id error_file_id' }],
   ['batches.cancel', 'POST /batches/{batch_id}/cancel', 'none'],
-  ['fineTuning.jobs.create', 'POST /fine_tuning/jobs', 'provider', { makes: 'id' }],
+  ['fineTuning.jobs.create', 'POST /fine_tuning/jobs', 'provider', { createsIds: 'id' }],
   ['fineTuning.jobs.list', 'GET /fine_tuning/jobs', 'none', { query: `${paging} metadata` }],
-  ['fineTuning.jobs.retrieve', 'GET /fine_tuning/jobs/{job_id}', 'none', { makes: 'result_files' }],
+  ['fineTuning.jobs.retrieve', 'GET /fine_tuning/jobs/{job_id}', 'none', { createsIds: 'result_files' }],
   ['fineTuning.jobs.cancel', 'POST /fine_tuning/jobs/{job_id}/cancel', 'none'],
   ['fineTuning.jobs.pause', 'POST /fine_tuning/jobs/{job_id}/pause', 'none'],
   ['fineTuning.jobs.resume', 'POST /fine_tuning/jobs/{job_id}/resume', 'none'],
@@ -149,7 +154,7 @@ const stateful: readonly Row[] = [
     'none',
     { query: paging },
   ],
-  ['vectorStores.create', 'POST /vector_stores', 'none', { makes: 'id' }],
+  ['vectorStores.create', 'POST /vector_stores', 'none', { createsIds: 'id' }],
   ['vectorStores.list', 'GET /vector_stores', 'none', { query: paging }],
   ['vectorStores.retrieve', 'GET /vector_stores/{vector_store_id}', 'none'],
   ['vectorStores.update', 'POST /vector_stores/{vector_store_id}', 'none'],
@@ -222,8 +227,8 @@ const endpointOf = (
 ): Endpoint => {
   const [method, path] = route.split(' ') as [Endpoint['method'], string];
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
-  const { query, streams, answer = 'json', usage, makes } = traits;
-  const lists = { query: query?.split(' ') ?? [], makes: makes?.split(' ') ?? [] };
+  const { query, streams, answer = 'json', usage, createsIds } = traits;
+  const lists = { query: query?.split(' ') ?? [], createsIds: createsIds?.split(' ') ?? [] };
   const modelOptional = optionalModel.has(id);
   return { id, method, path, model, modelOptional, azure, streams, answer, usage, ...lists, ...kind };
 };

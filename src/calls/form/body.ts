@@ -1,4 +1,4 @@
-import { turnFor } from '../../tick-batch.ts';
+import { tickFor } from '../../tick-batch.ts';
 import { FormScanner, type FormToken } from './multipart-scanner.ts';
 
 /** A form that is held in memory. */
@@ -41,7 +41,7 @@ export async function readLongFormModel(
   const spans = new FormSpans();
   for (let at = 0; at < body.length; at += sliceBytes) {
     const slice = body.subarray(at, at + sliceBytes);
-    await turnFor(teamId, slice.length);
+    await tickFor(teamId, slice.length);
     for (const token of scanner.feed(slice)) spans.add(token);
   }
   scanner.end();

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../../errors.ts';
-import { turnFor } from '../../tick-batch.ts';
+import { tickFor } from '../../tick-batch.ts';
 import { CallControls, metadataTags } from './call-controls.ts';
 import { BodyReader } from './reader.ts';
 import { JsonScanner } from './scanner.ts';
@@ -73,7 +73,7 @@ async function readInSlices(
   const scanner = new JsonScanner(bytes, reader);
   for (let start = 0, at = 0; start < bytes.length; start = at) {
     at = boundary(bytes, start + sliceBytes);
-    await turnFor(teamId, at - start);
+    await tickFor(teamId, at - start);
     checkUtf8(bytes, start, at);
     scanner.run(at);
   }

@@ -14,7 +14,7 @@ const keys = [
 ] as const;
 
 /** How many objects of one call are looked up. */
-const most = 8;
+const maxIds = 8;
 /** Bytes of an id with every character written as an escape. */
 const maxIdBytes = 3_074;
 
@@ -42,26 +42,26 @@ export class ReferenceList {
     if (end - start <= 2 || end - start > maxIdBytes) return;
     this.#found ??= keys.map(() => []);
     const ids = this.#found[rank];
-    if (ids === undefined || ids.length === most) return;
+    if (ids === undefined || ids.length === maxIds) return;
     const id = stringAt(bytes, start, end);
     if (id !== undefined && id !== '' && id.length <= 512 && !ids.includes(id)) ids.push(id);
   }
 
   /** Returns the most telling ids. */
   get ids(): readonly string[] {
-    return this.#found === undefined ? [] : [...new Set(this.#found.flat())].slice(0, most);
+    return this.#found === undefined ? [] : [...new Set(this.#found.flat())].slice(0, maxIds);
   }
 }
 
 /** The ids of the objects that an answer, or the first event of one, says were made. */
-export function madeIn(value: unknown, makes: readonly string[]): string[] {
+export function createdIds(value: unknown, keys: readonly string[]): string[] {
   if (typeof value !== 'object' || value === null) return [];
   const { response } = value as { response?: unknown };
   const object = (typeof response === 'object' && response !== null ? response : value) as Record<
     string,
     unknown
   >;
-  return makes.flatMap((key) => idsIn(object[key])).slice(0, 64);
+  return keys.flatMap((key) => idsIn(object[key])).slice(0, 64);
 }
 
 /** An id, a list of ids, or an object that has one. */

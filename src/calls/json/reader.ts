@@ -171,8 +171,8 @@ export class BodyReader implements JsonHandler {
       throw new RouterError('invalid_request', `A key of the body has more than ${maxKeyBytes} bytes.`);
     const key = name?.text ?? stringAt(this.#bytes, start, end);
     if (key === undefined) throw malformedBody();
-    if (this.keys.has(key)) throw refusal(`${quoted(key)} stands twice in the body.`, key);
-    if (forbiddenKeys.has(key)) throw refusal(`${key} may not be set by a call.`, key);
+    if (this.keys.has(key)) throw refusedField(`${quoted(key)} stands twice in the body.`, key);
+    if (forbiddenKeys.has(key)) throw refusedField(`${key} may not be set by a call.`, key);
     if (this.keys.size === maxMembers)
       throw new RouterError('invalid_request', `The body has more than ${maxMembers} members.`);
     if (!plain) checkSpelling(key, judgedAtTop);
@@ -226,7 +226,7 @@ export class BodyReader implements JsonHandler {
 function checkSpelling(key: string, judged: ReadonlyMap<string, string>): void {
   const meant = judged.get(foldedKey(key));
   if (meant === undefined || meant === key) return;
-  throw refusal(`${quoted(key)} must be written ${JSON.stringify(meant)}.`, key);
+  throw refusedField(`${quoted(key)} must be written ${JSON.stringify(meant)}.`, key);
 }
 
 function isEscaped(bytes: Buffer, start: number, end: number): boolean {
@@ -242,6 +242,6 @@ function quoted(key: string): string {
   return JSON.stringify(key.slice(0, 64));
 }
 
-function refusal(message: string, param: string): RouterError {
+function refusedField(message: string, param: string): RouterError {
   return new RouterError('invalid_request', message, { param: param.slice(0, 64) });
 }

@@ -61,7 +61,7 @@ export interface Receipt {
 }
 
 /** A receipt in the making. */
-export class ReceiptDraft {
+export class ReceiptBuilder {
   readonly startedAt: number;
   /** The asynchronous context that the call began in. */
   readonly context: AsyncContext | undefined;
@@ -91,26 +91,26 @@ export class ReceiptDraft {
   }
 
   /** The first name is the call's own: its pool is turned to before any fallback's. */
-  turnedTo(name: string): void {
+  setRequestedModel(name: string): void {
     this.#requestedModel ??= name;
   }
 
-  attempted(record: AttemptRecord): void {
-    this.turnedTo(record.model);
+  addAttempt(record: AttemptRecord): void {
+    this.setRequestedModel(record.model);
     this.#attempts.push(record);
     this.#elsewhereMs += record.milliseconds;
     if (record.queuedMs !== undefined) this.#queuedMs += record.queuedMs;
   }
 
-  paused(milliseconds: number): void {
+  addWait(milliseconds: number): void {
     this.#elsewhereMs += milliseconds;
   }
 
-  fellBackTo(name: string): void {
+  addFallback(name: string): void {
     this.#fallbacks.push(name);
   }
 
-  answeredBy(deployment: Deployment | undefined): void {
+  setDeployment(deployment: Deployment | undefined): void {
     this.#deployment = deployment;
   }
 
@@ -122,7 +122,7 @@ export class ReceiptDraft {
   }
 
   /** As it stands: the answer begins with the first, and ends with the last. */
-  at(status: number, code?: string, tokens?: Tokens): Receipt {
+  snapshot(status: number, code?: string, tokens?: Tokens): Receipt {
     const milliseconds = this.#now() - this.startedAt;
     this.#firstByteMs ??= milliseconds;
     const deployment = this.#deployment;

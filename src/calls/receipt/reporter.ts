@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
-import { type Log, type LogLevel, outline } from '../../logger.ts';
-import type { AsyncContext, Receipt, ReceiptDraft } from './receipt.ts';
+import { describeError, type Log, type LogLevel } from '../../logger.ts';
+import type { AsyncContext, Receipt, ReceiptBuilder } from './receipt.ts';
 
 /** The name of node's diagnostics channel on which every receipt is published. */
 export const callChannelName = 'team-model-router:call';
@@ -47,8 +47,8 @@ export class Reporter {
   }
 
   /** The caller is told of it that it happened, and no more. */
-  unforeseen({ callId }: ReceiptDraft, error: unknown): void {
-    this.#log.write('error', { callId, error: outline(error) }, 'call could not be handled');
+  unforeseen({ callId }: ReceiptBuilder, error: unknown): void {
+    this.#log.write('error', { callId, error: describeError(error) }, 'call could not be handled');
   }
 
   #tell(): void {
@@ -73,7 +73,7 @@ export class Reporter {
   }
 
   #threw(error: unknown): void {
-    this.#log.write('warn', { error: outline(error) }, 'onCall threw');
+    this.#log.write('warn', { error: describeError(error) }, 'onCall threw');
   }
 }
 

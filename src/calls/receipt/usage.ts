@@ -6,14 +6,14 @@ export interface Tokens {
 }
 
 /** `usage` lies near the end of an answer, and is small. */
-const longestUsage = 4_096;
+const maxUsageBytes = 4_096;
 
 /** The last `usage` in a text, which may be cut at its beginning; nothing else of it is read. */
 export function usageIn(text: string): Tokens | undefined {
   for (let from = text.length, looks = 0; looks < 8; looks++) {
     const at = text.lastIndexOf('"usage"', from);
     if (at === -1) return undefined;
-    const value = objectAt(text.slice(at + '"usage"'.length, at + longestUsage));
+    const value = objectAt(text.slice(at + '"usage"'.length, at + maxUsageBytes));
     if (value !== undefined) return tokensOf(value);
     from = at - 1;
   }

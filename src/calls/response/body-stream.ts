@@ -1,21 +1,21 @@
 import type { ResponseBody } from '../../egress/response-body.ts';
-import { turnFor } from '../../tick-batch.ts';
+import { tickFor } from '../../tick-batch.ts';
 import { sizeOf } from './head.ts';
 
-/** What a passage does with the chunks, and with their end. */
-export interface Course {
-  /** Puts into `out` what may be passed on now. What it throws breaks the passage off. */
-  push(chunk: Uint8Array, out: Uint8Array[]): void;
+/** What a body does with the chunks, and with their end. */
+export interface BodyTransform {
+  /** Puts into `out` what may be passed on now. What it throws breaks the body off. */
+  transform(chunk: Uint8Array, out: Uint8Array[]): void;
   /** The provider has sent all; what it puts into `out` comes last. Returns the error that the reader gets behind that. */
-  end(out: Uint8Array[]): unknown;
+  flush(out: Uint8Array[]): unknown;
   /** It broke off: returns the error that the reader gets behind `out`; `undefined` if all had come that matters. */
-  broken(error: unknown, out: Uint8Array[]): unknown;
+  onError(error: unknown, out: Uint8Array[]): unknown;
   /** Bytes that are held back, and that the next chunk may complete. */
   readonly held: number;
   /** Whether the reader has been given all that matters. */
   finished(): boolean;
   /** The reader left. Returns whether it has read all that matters, so that the rest is only read off. */
-  left(): boolean;
+  onCancel(): boolean;
 }
 
 /** Bytes that are looked through for a caller who has left, so that the provider's connection can be used again. */
@@ -25,9 +25,9 @@ const shortRest = 4_096;
  * An answer's body on its way to the reader, at the reader's pace. Not a generator: one that was never begun would not
  * hear that its reader left, and the provider would go on.
  */
-export class Passage implements AsyncIterableIterator<Uint8Array> {
+export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
-  readonly #course: Course;
+  readonly #transform: BodyTransform;
   readonly #teamId: string | null;
   readonly #ready: Uint8Array[] = [];
   readonly #head: Uint8Array[];
@@ -38,10 +38,15 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
    * @param teamId the caller's
    * @param head what has been taken of the source already
    */
-  constructor(source: ResponseBody, course: Course, teamId: string | null, head: readonly Uint8Array[] = []) {
+  constructor(
+    source: ResponseBody,
+    transform: BodyTransform,
+    teamId: string | null,
+    head: readonly Uint8Array[] = [],
+  ) {
     this.#teamId = teamId;
     this.#source = source;
-    this.#course = course;
+    this.#transform = transform;
     this.#head = [...head];
     source.whenBroken(() => {
       // Nobody waits for it: its rejection would end the process.
@@ -77,7 +82,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     this.#ready.length = 0;
     if (!this.#ended) {
       this.#ended = true;
-      if (this.#course.left()) this.#source.readOff();
+      if (this.#transform.onCancel()) this.#source.readOff();
       else this.#source.destroy();
     }
     return { done: true, value: undefined };
@@ -89,7 +94,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     const chunk = this.#head.shift() ?? source.take();
     if (chunk !== undefined) {
       try {
-        this.#course.push(chunk, this.#ready);
+        this.#transform.transform(chunk, this.#ready);
       } catch (error) {
         this.#break(error);
         source.destroy();
@@ -101,7 +106,7 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     else {
       this.#ended = true;
       try {
-        this.#fail(this.#course.end(this.#ready));
+        this.#fail(this.#transform.flush(this.#ready));
       } catch (error) {
         this.#break(error);
       }
@@ -122,22 +127,24 @@ export class Passage implements AsyncIterableIterator<Uint8Array> {
     if (this.#ended) return undefined;
     const [head] = this.#head;
     const bytes = head?.length ?? this.#source.waiting;
-    return bytes === 0 && !this.#source.over ? undefined : turnFor(this.#teamId, bytes + this.#course.held);
+    return bytes === 0 && !this.#source.over
+      ? undefined
+      : tickFor(this.#teamId, bytes + this.#transform.held);
   }
 
   /** Its caller leaves. Returns whether that changes nothing, because all that matters has come. */
   #leave(): boolean {
-    const unread = sizeOf(this.#head) + this.#source.waiting + this.#course.held;
+    const unread = sizeOf(this.#head) + this.#source.waiting + this.#transform.held;
     if (unread <= shortRest) while (!this.#ended && this.#advance());
     if (this.#ended) return true;
-    if (!this.#course.finished()) return false;
+    if (!this.#transform.finished()) return false;
     this.#ended = true;
-    return this.#course.left();
+    return this.#transform.onCancel();
   }
 
   #break(cause: unknown): void {
     this.#ended = true;
-    this.#fail(this.#course.broken(cause, this.#ready));
+    this.#fail(this.#transform.onError(cause, this.#ready));
   }
 
   /** The reader gets it behind what is ready, so that a stream that failed never looks complete. */

@@ -1,4 +1,4 @@
-import type { Reply } from './relay.ts';
+import type { CallResult } from './relay.ts';
 
 /** What clients of OpenAI try again by themselves, besides every status from 500 on. */
 const retriedStatuses: ReadonlySet<number> = new Set([408, 409, 429]);
@@ -9,7 +9,7 @@ const retriedStatuses: ReadonlySet<number> = new Set([408, 409, 429]);
  *
  * @param attempts how many attempts the call has made at providers
  */
-export function adviseAgainstRetries({ answer, judged }: Reply, attempts: number): void {
+export function adviseAgainstRetries({ answer, judged }: CallResult, attempts: number): void {
   const { status, headers } = answer;
   // `true` makes them repeat any call.
   const wouldRetry = status >= 500 || retriedStatuses.has(status) || headers['x-should-retry'] === 'true';

@@ -1,33 +1,33 @@
 import { RouterError } from '../../errors.ts';
 import type { CoveredStream } from '../../redact/covered-stream.ts';
 import { asBuffer } from '../answer.ts';
-import type { Course } from './body-stream.ts';
-import type { End } from './reply.ts';
-import type { EventWatch } from './sse-guard.ts';
+import type { BodyTransform } from './body-stream.ts';
+import type { BodyEnd } from './reply.ts';
+import type { SseGuard } from './sse-guard.ts';
 
-export interface EventCourseOptions {
-  watch: EventWatch;
+export interface EventTransformOptions {
+  watch: SseGuard;
   /** Every chunk goes through it first. */
   covered: CoveredStream;
   /** Whether a stream without its end is cut: only where this call generated it. */
   judged: boolean;
   /** The error that a caller gets for what broke the stream off. */
   failureOf: (cause: unknown) => unknown;
-  ended: (end: End) => void;
+  ended: (end: BodyEnd) => void;
   /** The stream has said that it is at its end; the connection may follow within a moment. */
   endSoon: () => void;
 }
 
 /** Relays a stream of events, and reports its end once. */
-export class EventCourse implements Course {
-  readonly #options: EventCourseOptions;
+export class EventTransform implements BodyTransform {
+  readonly #options: EventTransformOptions;
   #reported = false;
 
-  constructor(options: EventCourseOptions) {
+  constructor(options: EventTransformOptions) {
     this.#options = options;
   }
 
-  push(chunk: Uint8Array, out: Uint8Array[]): void {
+  transform(chunk: Uint8Array, out: Uint8Array[]): void {
     const { watch, covered, endSoon } = this.#options;
     const safe: Uint8Array[] = [];
     covered.push(asBuffer(chunk), safe);
@@ -37,7 +37,7 @@ export class EventCourse implements Course {
     endSoon();
   }
 
-  end(out: Uint8Array[]): unknown {
+  flush(out: Uint8Array[]): unknown {
     const { watch, covered, judged } = this.#options;
     const rest: Uint8Array[] = [];
     covered.flush(rest);
@@ -47,7 +47,7 @@ export class EventCourse implements Course {
     return error;
   }
 
-  broken(cause: unknown, out: Uint8Array[]): unknown {
+  onError(cause: unknown, out: Uint8Array[]): unknown {
     const { watch, failureOf } = this.#options;
     if (this.#reported || (watch.isComplete() && !watch.hasFailed())) {
       this.#report({});
@@ -73,13 +73,13 @@ export class EventCourse implements Course {
   }
 
   /** A reader that leaves a stream whose end it has seen has read it all. */
-  left(): boolean {
+  onCancel(): boolean {
     const finished = this.finished();
     this.#report(finished ? {} : { left: true });
     return finished;
   }
 
-  #report(end: End): void {
+  #report(end: BodyEnd): void {
     if (this.#reported) return;
     this.#reported = true;
     this.#options.ended({ ...end, tokens: this.#options.watch.tokens() });

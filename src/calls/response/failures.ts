@@ -2,12 +2,12 @@ import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Cancel } from '../abort/cancel.ts';
 
-export function shown(deployment: Deployment): string {
+export function describeProvider(deployment: Deployment): string {
   return `model ${JSON.stringify(deployment.publicName)} (deployment ${deployment.id})`;
 }
 
 export function unreachable(deployment: Deployment, how: string): RouterError {
-  return new RouterError('provider_unreachable', `The provider of ${shown(deployment)} ${how}.`);
+  return new RouterError('provider_unreachable', `The provider of ${describeProvider(deployment)} ${how}.`);
 }
 
 /** The caller's own abort goes through as it is. */
@@ -15,7 +15,10 @@ export function brokenOff(deployment: Deployment, error: unknown, cancel: Cancel
   if (cancel.aborted) return cancel.reason;
   if (RouterError.isInstance(error)) return error;
   if ((error as { code?: unknown }).code === 'UND_ERR_BODY_TIMEOUT') {
-    return new RouterError('provider_timeout', `The provider of ${shown(deployment)} stopped sending.`);
+    return new RouterError(
+      'provider_timeout',
+      `The provider of ${describeProvider(deployment)} stopped sending.`,
+    );
   }
   return unreachable(deployment, 'broke off its answer');
 }

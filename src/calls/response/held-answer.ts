@@ -1,4 +1,4 @@
-import type { Beginning, ResponseBody } from '../../egress/response-body.ts';
+import type { BufferedPrefix, ResponseBody } from '../../egress/response-body.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
 
 /** Bytes for which room is made first, where the provider does not say how many there are. */
@@ -15,7 +15,7 @@ export function readHeld(
   limit: number,
   announced: number,
   reservation: MemoryReservation | undefined,
-): Beginning | Promise<Beginning> {
+): BufferedPrefix | Promise<BufferedPrefix> {
   if (reservation === undefined) return body.upTo(limit);
   const wanted = Math.min(announced >= 0 ? announced : firstRoom, limit);
   const room = reservation.take(wanted);
@@ -31,9 +31,9 @@ async function readOn(
   body: ResponseBody,
   limit: number,
   room: number,
-  read: Promise<Beginning>,
+  read: Promise<BufferedPrefix>,
   reservation: MemoryReservation,
-): Promise<Beginning> {
+): Promise<BufferedPrefix> {
   const first = await read;
   if (first.complete || room === 0 || first.size > limit) {
     reservation.give(room - Math.min(first.size, room));

@@ -1,8 +1,8 @@
-import type { Beginning } from '../../egress/response-body.ts';
+import type { BufferedPrefix } from '../../egress/response-body.ts';
 import { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import { turnFor } from '../../tick-batch.ts';
+import { tickFor } from '../../tick-batch.ts';
 import type { Cancel } from '../abort/cancel.ts';
 import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from '../answer.ts';
 import type { Endpoint } from '../endpoints/table.ts';
@@ -19,19 +19,19 @@ import {
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { passHeaders, typesOf } from '../upstream/passed-headers.ts';
 import { hideAccount, withoutAccount } from './account-names.ts';
-import { type Course, Passage } from './body-stream.ts';
+import { type BodyTransform, RelayedBody } from './body-stream.ts';
 import { errorReply, redactorOf } from './error-reply.ts';
-import { EventCourse } from './event-stream.ts';
+import { EventTransform } from './event-stream.ts';
 import { brokenOff, unreachable } from './failures.ts';
 import { headOf, sizeOf } from './head.ts';
 import { readHeld } from './held-answer.ts';
 import { isWhole, readFailure } from './json-check.ts';
-import { type End, type Reply, wholeReply } from './reply.ts';
-import { EventWatch } from './sse-guard.ts';
+import { type BodyEnd, type CallResult, wholeResult } from './reply.ts';
+import { SseGuard } from './sse-guard.ts';
 
-export { type End, type Reply, wholeReply } from './reply.ts';
+export { type BodyEnd, type CallResult, wholeResult } from './reply.ts';
 
-export interface Reception {
+export interface UpstreamExchange {
   /** The caller's. */
   teamId: string | null;
   deployment: Deployment;
@@ -46,7 +46,7 @@ export interface Reception {
   /** What is held of the answer is counted here. */
   reservation: MemoryReservation | undefined;
   cancel: Cancel;
-  ended: (end: End) => void;
+  ended: (end: BodyEnd) => void;
 }
 
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
@@ -58,42 +58,42 @@ const errorBodyLimit = 262_144;
  *
  * @throws RouterError `provider_unreachable`, `provider_timeout` for what is no answer
  */
-export function receive(reception: Reception): Reply | Promise<Reply> {
-  const { deployment, response } = reception;
+export function readResponse(exchange: UpstreamExchange): CallResult | Promise<CallResult> {
+  const { deployment, response } = exchange;
   const { status } = response;
-  if (status >= 400 && status <= 599) return refusalReply(reception);
+  if (status >= 400 && status <= 599) return refusalReply(exchange);
   if (status >= 300 || status < 200) {
     response.body.destroy();
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
     throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
-  const passed = redactorOf(reception).coverHeaders(passHeaders(response.headers));
+  const passed = redactorOf(exchange).coverHeaders(passHeaders(response.headers));
   const headers = withoutAccount(deployment, passed);
   if (status === 204 || status === 205) {
     response.body.destroy();
     const { 'content-length': _, 'content-type': __, ...bodyless } = headers;
-    return wholeReply({ status, headers: bodyless, body: null });
+    return wholeResult({ status, headers: bodyless, body: null });
   }
   const label = labelOf(typesOf(response.headers));
-  if (!needsBytes(reception, label)) return kindReply(reception, headers, kindOf(reception, label, none), []);
+  if (!needsBytes(exchange, label)) return kindReply(exchange, headers, kindOf(exchange, label, none), []);
   const head = headOf(response.body);
   const decide = (chunks: readonly Buffer[]) =>
-    kindReply(reception, headers, kindOf(reception, label, tellingOf(chunks)), chunks);
+    kindReply(exchange, headers, kindOf(exchange, label, tellingOf(chunks)), chunks);
   if (!(head instanceof Promise)) return decide(head);
   return head.then(decide, (error: unknown) => {
-    throw brokenOff(deployment, error, reception.cancel);
+    throw brokenOff(deployment, error, exchange.cancel);
   });
 }
 
 const none: Buffer = Buffer.alloc(0);
 
 function kindReply(
-  reception: Reception,
+  exchange: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
   head: readonly Buffer[],
-): Reply | Promise<Reply> {
-  const { deployment, endpoint, response, stream } = reception;
+): CallResult | Promise<CallResult> {
+  const { deployment, endpoint, response, stream } = exchange;
   if (kind === 'page') {
     response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
@@ -101,18 +101,23 @@ function kindReply(
   if (kind === 'events') {
     if (stream === true && endpoint.method !== 'GET' && head.length === 0 && response.body.over)
       throw unreachable(deployment, 'ended its stream before it began');
-    return eventReply(reception, headers, head);
+    return eventReply(exchange, headers, head);
   }
   const announced = Number(headers['content-length'] ?? Number.NaN);
-  if (kind === 'bytes' && !(announced <= wholeBodyLimit)) return openReply(reception, headers, kind, head);
-  if (kind === 'json' && announced > reception.maxAnswerBytes) {
+  if (kind === 'bytes' && !(announced <= wholeBodyLimit)) return openReply(exchange, headers, kind, head);
+  if (kind === 'json' && announced > exchange.maxAnswerBytes) {
     response.body.destroy();
-    throw tooLong(reception);
+    throw tooLong(exchange);
   }
-  return readReply(reception, headers, kind, head);
+  return readReply(exchange, headers, kind, head);
 }
 
-async function refusalReply({ teamId, deployment, response, reservation }: Reception): Promise<Reply> {
+async function refusalReply({
+  teamId,
+  deployment,
+  response,
+  reservation,
+}: UpstreamExchange): Promise<CallResult> {
   const { bytes, complete } = await readUpTo(response.body, errorBodyLimit);
   reservation?.take(bytes.byteLength);
   return refused({ teamId, deployment, response }, response.status, bytes, complete);
@@ -120,24 +125,28 @@ async function refusalReply({ teamId, deployment, response, reservation }: Recep
 
 /** @param complete whether the bytes are all of the error */
 function refused(
-  signed: Pick<Reception, 'teamId' | 'deployment' | 'response'>,
+  signed: Pick<UpstreamExchange, 'teamId' | 'deployment' | 'response'>,
   status: number,
   bytes: Buffer,
   complete = true,
-): Reply | Promise<Reply> {
+): CallResult | Promise<CallResult> {
   const redactor = redactorOf(signed);
   const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
-  const redacted = redactor.bytesInTurns(bytes, complete, (length) => turnFor(signed.teamId, length));
+  const redacted = redactor.bytesInSlices(bytes, complete, (length) => tickFor(signed.teamId, length));
   return redacted instanceof Promise ? redacted.then(reply) : reply(redacted);
 }
 
-function eventReply(reception: Reception, headers: Record<string, string>, head: readonly Buffer[]): Reply {
-  const { deployment, response, endpoint, expectedChoices, cancel, ended, reservation } = reception;
-  const redactor = redactorOf(reception);
+function eventReply(
+  exchange: UpstreamExchange,
+  headers: Record<string, string>,
+  head: readonly Buffer[],
+): CallResult {
+  const { deployment, response, endpoint, expectedChoices, cancel, ended, reservation } = exchange;
+  const redactor = redactorOf(exchange);
   const api = endpoint.streams ?? 'chat';
   const covered = redactor.stream(true);
-  const course = new EventCourse({
-    watch: new EventWatch((events) => hideAccount(deployment, redactor.event(events)), {
+  const transform = new EventTransform({
+    watch: new SseGuard((events) => hideAccount(deployment, redactor.event(events)), {
       api,
       expectedChoices,
       reservation,
@@ -150,73 +159,73 @@ function eventReply(reception: Reception, headers: Record<string, string>, head:
   });
   // A stream may get one event more than the provider announced: the error that ends it.
   const { 'content-length': _, ...streamHeaders } = headers;
-  if (reception.stream === true) streamHeaders['content-type'] = eventStreamType(headers);
+  if (exchange.stream === true) streamHeaders['content-type'] = eventStreamType(headers);
   return open({
     status: response.status,
     headers: streamHeaders,
-    body: new Passage(response.body, course, reception.teamId, head),
+    body: new RelayedBody(response.body, transform, exchange.teamId, head),
   });
 }
 
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
 function readReply(
-  reception: Reception,
+  exchange: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
   head: readonly Buffer[],
-): Reply | Promise<Reply> {
-  const { response, reservation } = reception;
+): CallResult | Promise<CallResult> {
+  const { response, reservation } = exchange;
   const announced = Number(headers['content-length'] ?? Number.NaN);
   const read = readHeld(response.body, wholeBodyLimit, announced, reservation);
   const begun = sizeOf(head);
-  const whole = ({ chunks, size, complete }: Beginning) =>
-    readWhole(reception, headers, kind, { chunks: [...head, ...chunks], size: begun + size, complete });
+  const whole = ({ chunks, size, complete }: BufferedPrefix) =>
+    readWhole(exchange, headers, kind, { chunks: [...head, ...chunks], size: begun + size, complete });
   if (!(read instanceof Promise)) return whole(read);
   return read.then(whole, (error: unknown) => {
-    throw brokenOff(reception.deployment, error, reception.cancel);
+    throw brokenOff(exchange.deployment, error, exchange.cancel);
   });
 }
 
 function readWhole(
-  reception: Reception,
+  exchange: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
-  { chunks, size, complete }: Beginning,
-): Reply | Promise<Reply> {
-  const { response } = reception;
-  if (kind === 'json' && size > reception.maxAnswerBytes) {
+  { chunks, size, complete }: BufferedPrefix,
+): CallResult | Promise<CallResult> {
+  const { response } = exchange;
+  if (kind === 'json' && size > exchange.maxAnswerBytes) {
     response.body.destroy();
-    throw tooLong(reception);
+    throw tooLong(exchange);
   }
-  if (!complete) return openReply(reception, headers, kind, chunks);
+  if (!complete) return openReply(exchange, headers, kind, chunks);
   const bytes = wholeOf(chunks);
-  const turn = turnFor(reception.teamId, bytes.length);
-  const covered = () => coverWhole(reception, headers, kind, bytes);
+  const turn = tickFor(exchange.teamId, bytes.length);
+  const covered = () => coverWhole(exchange, headers, kind, bytes);
   return turn === undefined ? covered() : turn.then(covered);
 }
 
 function coverWhole(
-  reception: Reception,
+  exchange: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
   bytes: Buffer,
-): Reply | Promise<Reply> {
-  const covered = redactorOf(reception).coverInTurns(bytes, (length) => turnFor(reception.teamId, length));
-  const judge = (body: Buffer) => judgeWhole(reception, headers, kind, bytes, body);
+): CallResult | Promise<CallResult> {
+  const covered = redactorOf(exchange).coverInSlices(bytes, (length) => tickFor(exchange.teamId, length));
+  const judge = (body: Buffer) => judgeWhole(exchange, headers, kind, bytes, body);
   return covered instanceof Promise ? covered.then(judge) : judge(covered);
 }
 
 /** @param bytes as the provider sent them; `body` is what the caller may see */
 function judgeWhole(
-  { teamId, deployment, response, stream, endpoint }: Reception,
+  { teamId, deployment, response, stream, endpoint }: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
   bytes: Buffer,
   body: Buffer,
-): Reply | Promise<Reply> {
+): CallResult | Promise<CallResult> {
   const answer: Answer = { status: response.status, headers, body };
   const size = bytes.length;
-  if (kind !== 'json' || size === 0) return wholeReply(answer);
+  if (kind !== 'json' || size === 0) return wholeResult(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
@@ -225,57 +234,57 @@ function judgeWhole(
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
-  return wholeReply(answer, undefined, usage);
+  return wholeResult(answer, undefined, usage);
 }
 
 /** @param head what has been read of the body already */
 function openReply(
-  reception: Reception,
+  exchange: UpstreamExchange,
   headers: Record<string, string>,
   kind: Kind,
   head: readonly Buffer[],
-): Reply {
-  let left = kind === 'json' ? reception.maxAnswerBytes : Number.POSITIVE_INFINITY;
-  const covered = redactorOf(reception).stream(false);
-  const course: Course = {
+): CallResult {
+  let left = kind === 'json' ? exchange.maxAnswerBytes : Number.POSITIVE_INFINITY;
+  const covered = redactorOf(exchange).stream(false);
+  const transform: BodyTransform = {
     held: 0,
-    push(chunk, out) {
+    transform(chunk, out) {
       left -= chunk.byteLength;
-      if (left < 0) throw tooLong(reception);
+      if (left < 0) throw tooLong(exchange);
       covered.push(asBuffer(chunk), out);
     },
-    end(out) {
+    flush(out) {
       covered.flush(out);
-      reception.ended({});
+      exchange.ended({});
       return undefined;
     },
-    broken: (error) => broken(reception, error),
+    onError: (error) => broken(exchange, error),
     finished: () => false,
-    left() {
-      reception.ended({ left: true });
+    onCancel() {
+      exchange.ended({ left: true });
       return false;
     },
   };
-  const body = new Passage(reception.response.body, course, reception.teamId, head);
-  return open({ status: reception.response.status, headers, body });
+  const body = new RelayedBody(exchange.response.body, transform, exchange.teamId, head);
+  return open({ status: exchange.response.status, headers, body });
 }
 
 /** A whole answer that cannot be handed over. Asking again would be paid again, and would be answered alike. */
-function paidReply(error: RouterError): Reply {
+function paidReply(error: RouterError): CallResult {
   const judged: Classification = { meaning: 'unknown', decision: 'fail', signal: 'responsive' };
-  return { ...wholeReply(errorAnswer(error), error.code), status: error.status, judged };
+  return { ...wholeResult(errorAnswer(error), error.code), status: error.status, judged };
 }
 
-function open(answer: Answer): Reply {
-  return { ...wholeReply(answer), open: true };
+function open(answer: Answer): CallResult {
+  return { ...wholeResult(answer), open: true };
 }
 
-function tooLong({ deployment, maxAnswerBytes }: Reception): RouterError {
+function tooLong({ deployment, maxAnswerBytes }: UpstreamExchange): RouterError {
   return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
 }
 
 /** Says in the end what broke the body off. */
-function broken({ deployment, cancel, ended }: Reception, cause: unknown): unknown {
+function broken({ deployment, cancel, ended }: UpstreamExchange, cause: unknown): unknown {
   const error = brokenOff(deployment, cause, cancel);
   ended(RouterError.isInstance(error) ? { error } : { left: true });
   return error;

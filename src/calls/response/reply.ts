@@ -4,7 +4,7 @@ import type { Tokens } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
 
 /** How a body ended that was still to come when the answer began. */
-export interface End {
+export interface BodyEnd {
   /** It broke off, or was not complete. */
   error?: RouterError;
   /** The reader left. */
@@ -13,7 +13,7 @@ export interface End {
 }
 
 /** What a provider answered, read as far as it has to be before the caller may see it. */
-export interface Reply {
+export interface CallResult {
   answer: Answer;
   /** The provider's; 502 if what it sent under a 200 is a failure. */
   status: number;
@@ -30,6 +30,6 @@ export interface Reply {
 }
 
 /** An answer that is all there. */
-export function wholeReply(answer: Answer, code?: string, tokens?: Tokens): Reply {
+export function wholeResult(answer: Answer, code?: string, tokens?: Tokens): CallResult {
   return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
 }

@@ -10,11 +10,11 @@ import { StreamEnding } from './stream-ending.ts';
 const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
 
 /** An event longer than this is passed on before it is whole. */
-const longestHeld = 1_048_576;
+const maxHeldBytes = 1_048_576;
 /** What is held beyond it counts among the bytes that the team's calls hold; without room there it is passed on. */
 const freelyHeld = 65_536;
 /** An event without its end counts as one up to this length, since clients take `data: [DONE]` without a blank line. */
-const longestRest = 16_384;
+const maxRestBytes = 16_384;
 const lineFeed = 10;
 const carriageReturn = 13;
 const colon = 0x3a;
@@ -23,7 +23,7 @@ const closingBracket = 0x5d;
 const doneLength = 13;
 const empty: Buffer = Buffer.alloc(0);
 
-export interface EventWatchOptions {
+export interface SseGuardOptions {
   api?: EventApi;
   expectedChoices?: number;
   reservation?: MemoryReservation | undefined;
@@ -34,7 +34,7 @@ export interface EventWatchOptions {
  * end whether the stream was complete. No event is parsed, and what is not cut by a chunk's border is not copied.
  * Events that tell of an error go through `redact`.
  */
-export class EventWatch {
+export class SseGuard {
   #held: Buffer = empty;
   #heldSize = 0;
   /** The last byte of the chunk before. */
@@ -49,7 +49,7 @@ export class EventWatch {
   readonly #reservation: MemoryReservation | undefined;
   #reserved = 0;
 
-  constructor(redact: (events: Buffer) => Buffer, options: EventWatchOptions = {}) {
+  constructor(redact: (events: Buffer) => Buffer, options: SseGuardOptions = {}) {
     const { api = 'chat', expectedChoices = 1, reservation } = options;
     this.#redact = redact;
     this.#api = api;
@@ -118,7 +118,7 @@ export class EventWatch {
   }
 
   #hasEvents(): boolean {
-    return this.#heldSize > longestRest || this.#ending.hasEvents(this.#rest());
+    return this.#heldSize > maxRestBytes || this.#ending.hasEvents(this.#rest());
   }
 
   /** The provider has sent an error event. */
@@ -131,12 +131,12 @@ export class EventWatch {
   }
 
   #rest(): Buffer {
-    return this.#heldSize > longestRest ? empty : this.#held.subarray(0, this.#heldSize);
+    return this.#heldSize > maxRestBytes ? empty : this.#held.subarray(0, this.#heldSize);
   }
 
   #mayHold(): boolean {
     if (this.#heldSize <= freelyHeld) return true;
-    if (this.#heldSize > longestHeld) return false;
+    if (this.#heldSize > maxHeldBytes) return false;
     const lacking = this.#heldSize - this.#reserved;
     if (lacking > 0 && this.#reservation !== undefined)
       this.#reserved += this.#reservation.take(Math.max(lacking, freelyHeld));

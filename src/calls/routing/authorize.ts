@@ -1,24 +1,24 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import type { Snapshots, TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
-import type { Affinity } from '../affinity/affinity-store.ts';
+import type { SnapshotCache, TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { AffinityStore } from '../affinity/affinity-store.ts';
 import type { Call, ModelRequest } from '../call.ts';
 import { resolvePinned } from './pin.ts';
-import { type Caller, type Directory, type Pool, resolve } from './resolve.ts';
+import { type Caller, type Pool, resolve, type VisibleModels } from './resolve.ts';
 import { refuseUnread } from './unread-body.ts';
 
 /** Resolves what a call names, and admits its caller to it. What is in memory, as nearly always, nobody waits for. */
-export class Admission {
-  readonly #snapshots: Snapshots;
-  readonly #affinity: Affinity;
+export class ModelResolver {
+  readonly #snapshots: SnapshotCache;
+  readonly #affinity: AffinityStore;
 
-  constructor(snapshots: Snapshots, affinity: Affinity) {
+  constructor(snapshots: SnapshotCache, affinity: AffinityStore) {
     this.#snapshots = snapshots;
     this.#affinity = affinity;
   }
 
   /** What the caller's names are looked up in. */
-  directory({ teamId }: Caller): Directory | Promise<Directory> {
+  visibleModels({ teamId }: Caller): VisibleModels | Promise<VisibleModels> {
     const team = teamId === null ? undefined : this.#snapshots.get(teamId);
     return team instanceof Promise
       ? team.then((found) => this.#withShared(teamId, found))
@@ -29,7 +29,7 @@ export class Admission {
    * The shared deployments are read for whom they may concern: whatever they are, none of their names is a team's that
    * is allowed none, and such a team's calls go on where they cannot be read.
    */
-  #withShared(teamId: string | null, team: TeamSnapshot | undefined): Directory | Promise<Directory> {
+  #withShared(teamId: string | null, team: TeamSnapshot | undefined): VisibleModels | Promise<VisibleModels> {
     if (teamId !== null && (team === undefined || team.allowedShared.size === 0))
       return { team, shared: undefined };
     const shared = this.#snapshots.get(null);
@@ -41,9 +41,9 @@ export class Admission {
    *
    * @throws RouterError also `storage_unavailable`
    */
-  refuseUnread(directory: Directory, caller: Caller, call: Call): void {
+  refuseUnread(models: VisibleModels, caller: Caller, call: Call): void {
     try {
-      refuseUnread(directory, caller, call);
+      refuseUnread(models, caller, call);
     } catch (error) {
       this.#unlessOutOfReach(error);
     }
@@ -55,20 +55,20 @@ export class Admission {
    * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`
    */
   pool(
-    directory: Directory,
+    models: VisibleModels,
     caller: Caller,
     request: ModelRequest,
     fallback: string | undefined,
   ): Pool | Promise<Pool> {
-    if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
-    if (fallback !== undefined) return admitted(resolve(directory, caller, fallback), request);
-    const pool = this.#resolve(directory, caller, request);
+    if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (fallback !== undefined) return admitted(resolve(models, caller, fallback), request);
+    const pool = this.#resolve(models, caller, request);
     return pool instanceof Promise ? pool.then((found) => admitted(found, request)) : admitted(pool, request);
   }
 
-  #resolve(directory: Directory, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+  #resolve(models: VisibleModels, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
     try {
-      const pool = resolvePinned(this.#affinity, directory, caller, request);
+      const pool = resolvePinned(this.#affinity, models, caller, request);
       return pool instanceof Promise ? pool.catch((error) => this.#unlessOutOfReach(error)) : pool;
     } catch (error) {
       return this.#unlessOutOfReach(error);
@@ -77,7 +77,7 @@ export class Admission {
 
   #unlessOutOfReach(error: unknown): never {
     const unknown = RouterError.isInstance(error) && error.code === 'model_not_found';
-    if (!unknown || !this.#snapshots.outOfReach) throw error;
+    if (!unknown || !this.#snapshots.storageUnreachable) throw error;
     // It may have been added since, where the storage can be reached.
     const message = 'The storage cannot be reached, and this model is not known yet.';
     throw new RouterError('storage_unavailable', message);

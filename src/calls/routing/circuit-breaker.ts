@@ -1,97 +1,191 @@
-/** When a deployment cools down, and for how long. */
-export interface CooldownPolicy {
-  /** The failure in a row that cools it. */
-  allowedFails: number;
+import { LRUCache } from 'lru-cache';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import { Circuit, type CooldownPolicy, type Failure } from './circuit.ts';
+import { SharedCircuit } from './shared-circuit.ts';
+
+/** How a deployment stands: `open` while it cools down, `half-open` when one call at a time may probe it. */
+export interface DeploymentHealth {
+  state: 'closed' | 'open' | 'half-open';
+  /** Failures in a row, 0 after an answer that came whole. */
+  failures: number;
+  /** What the last failure was: `rate_limited`, `failed`, `rejected`, or the error's code. */
+  lastError?: string;
+  /** Milliseconds since 1970: when it came into this state. Absent for one that has not failed. */
+  since?: number;
+}
+
+export interface Cooldown {
+  deploymentId: string;
+  /** The only team that is held off. Absent: every team. `null`: the operator. */
+  teamId?: string | null;
+  /** What the last failure was. */
+  reason: string;
+  /** In a row. */
+  failures: number;
   cooldownMs: number;
 }
 
-/** How a deployment failed. */
-export interface Failure {
-  /** `rate_limited`, `failed`, `rejected`, or the error's code. */
-  reason: string;
-  /** The provider throttles its account: the circuit opens at the first such failure. */
-  throttled: boolean;
-  /** Milliseconds that the provider asks to wait. */
-  retryAfterMs?: number | undefined;
-  /** The deployment is the only one of its pool. Throttling does not cool it for the caller. */
-  alone: boolean;
-  /** No request causes this failure, such as a refused connection, so it counts for every team. */
-  unprovoked: boolean;
-}
+/** What is read of a deployment. */
+export type HealthSubject = Pick<Deployment, 'id' | 'teamId'>;
 
-/** A provider's `retry-after` extends a cooldown up to this many milliseconds. */
-const maxCooldownMs = 60_000;
+/** Only deployments that fail are remembered. */
+const maxCircuits = 10_000;
+/** Milliseconds after its last failure from which a success forgets a shared deployment: no team's cooldown is longer. */
+const forgetAfterMs = 60_000;
+
 /**
- * Milliseconds after which a probe no longer holds other probes off. The caller of a probe controls how long it takes, for
- * example by sending its body slowly.
+ * Circuit breakers by deployment, in this process. A team's own deployment has one. A shared deployment has one for each team
+ * that failed there, which holds off this team alone, and one for every team.
  */
-const probeLeaseMs = 5_000;
+export class CircuitBreaker {
+  readonly #now: () => number;
+  readonly #own = new LRUCache<string, Circuit>({ max: maxCircuits });
+  readonly #shared = new LRUCache<string, SharedCircuit>({ max: maxCircuits });
+  /** By shared deployment and team. */
+  readonly #ofTeam = new LRUCache<string, Circuit>({ max: maxCircuits });
+  readonly #onCooldown: (cooldown: Cooldown) => void;
 
-/** Circuit breaker: counts failures in a row, opens for a cooldown, and then admits one probe at a time. */
-export class Circuit {
-  failures = 0;
-  lastError = '';
-  /** Milliseconds since 1970 at which the circuit came into its state. */
-  since: number = Date.now();
-  /** On the monotonic clock. Absent while the circuit is closed. */
-  openUntil: number | undefined;
-  #throttled = false;
-  #probeUntil = 0;
+  /** @param onCooldown is told when a deployment begins to cool down */
+  constructor(now: () => number, onCooldown: (cooldown: Cooldown) => void = () => {}) {
+    this.#now = now;
+    this.#onCooldown = onCooldown;
+  }
 
   /**
-   * Returns whether a request may be sent now.
+   * Returns whether a call may go to a deployment now.
    *
-   * @param tried the call has already tried this deployment, so its retry may probe before the cooldown ends
-   * @param alone the call has no other deployment to go to. A circuit that a throttled request opened admits it, because
-   * the provider's own answer tells the caller more than a refusal by the router.
+   * @param teamId the caller's team; `null` for the operator
+   * @param tried the call has been there: it may be its probe before the cooldown is over
+   * @param alone the call has nowhere else to go
    */
-  canRequest(now: number, tried: boolean, alone: boolean): boolean {
-    if (this.openUntil === undefined || (alone && this.#throttled)) return true;
-    return !this.isProbing(now) && (tried || now >= this.openUntil);
+  canRequest(subject: HealthSubject, teamId: string | null, tried: boolean, alone: boolean): boolean {
+    const { id } = subject;
+    if (subject.teamId !== null) {
+      const circuit = this.#own.get(id);
+      return circuit === undefined || circuit.canRequest(this.#now(), tried, alone);
+    }
+    const shared = this.#shared.get(id);
+    if (shared === undefined) return true;
+    const now = this.#now();
+    const circuit = this.#ofTeam.get(keyOf(id, teamId));
+    if (circuit !== undefined && !circuit.canRequest(now, tried, alone)) return false;
+    if (shared.openUntil === undefined) return true;
+    // Each team has a probe of its own, so that no team can hold the only one.
+    return !(circuit?.isProbing(now) ?? false) && (tried || now >= shared.openUntil);
   }
 
-  isProbing(now: number): boolean {
-    return now < this.#probeUntil;
+  /** A call goes there: if the circuit is open this is its probe, and the only one until it is settled or takes too long. */
+  tryAcquire(subject: HealthSubject, teamId: string | null): void {
+    const circuit = this.#circuit(subject, teamId);
+    if (circuit?.openUntil !== undefined) circuit.startProbe(this.#now());
+    if (subject.teamId !== null || this.#shared.get(subject.id)?.openUntil === undefined) return;
+    const key = keyOf(subject.id, teamId);
+    const probing = circuit ?? new Circuit();
+    probing.startProbe(this.#now());
+    this.#ofTeam.set(key, probing);
   }
 
-  startProbe(now: number): void {
-    this.#probeUntil = now + probeLeaseMs;
+  /** It answers, whatever it says: the circuit closes, and only a whole answer makes the failures forgotten. */
+  recordResponse(subject: HealthSubject, teamId: string | null): void {
+    this.#circuit(subject, teamId)?.close();
+    if (subject.teamId === null) this.#shared.get(subject.id)?.close();
   }
 
-  endProbe(): void {
-    this.#probeUntil = 0;
+  recordSuccess({ id, teamId: owner }: HealthSubject, teamId: string | null): void {
+    if (owner !== null) {
+      this.#own.delete(id);
+      return;
+    }
+    const shared = this.#shared.get(id);
+    if (shared === undefined) return;
+    shared.succeed();
+    this.#ofTeam.delete(keyOf(id, teamId));
+    if (this.#now() - shared.lastFailureAt > forgetAfterMs) this.#shared.delete(id);
   }
 
-  /** The deployment answers. The failures in a row are kept until an answer came whole. */
-  close(): void {
-    if (this.openUntil !== undefined) this.since = Date.now();
-    this.openUntil = undefined;
-    this.#throttled = false;
-    this.endProbe();
+  /** Neither a failure nor a success, such as the caller's own abort. */
+  release(subject: HealthSubject, teamId: string | null): void {
+    this.#circuit(subject, teamId)?.endProbe();
   }
 
-  /** Records a failure. Returns the cooldown in milliseconds if the circuit opens with it. */
-  fail(
-    { reason, throttled, retryAfterMs = 0 }: Failure,
+  recordFailure(
+    subject: HealthSubject,
+    teamId: string | null,
+    failure: Failure,
     policy: CooldownPolicy,
-    now: number,
-  ): number | undefined {
-    const wasOpen = this.openUntil !== undefined;
-    this.failures += 1;
-    this.lastError = reason;
-    this.endProbe();
-    if (!throttled && !wasOpen && this.failures < policy.allowedFails) return undefined;
-    const cooldownMs = Math.max(policy.cooldownMs, Math.min(retryAfterMs, maxCooldownMs));
-    this.openUntil = now + cooldownMs;
-    this.#throttled = throttled;
-    if (wasOpen) return undefined;
-    this.since = Date.now();
-    return cooldownMs;
+  ): void {
+    const now = this.#now();
+    const { id } = subject;
+    if (subject.teamId !== null) this.#failedFor(this.#own, id, {}, subject, teamId, failure, policy);
+    else {
+      this.#failedFor(this.#ofTeam, keyOf(id, teamId), { teamId }, subject, teamId, failure, policy);
+      const shared = this.#shared.get(id) ?? new SharedCircuit();
+      this.#shared.set(id, shared);
+      const cooldownMs = shared.fail(teamId, failure, policy, now);
+      if (cooldownMs !== undefined) this.#tell(id, {}, failure, shared.failures, cooldownMs);
+    }
   }
 
-  /** Returns the milliseconds until a probe may be sent; 0 if a request may be sent now. */
-  waitFor(now: number): number {
-    if (this.openUntil === undefined) return 0;
-    return Math.max(this.openUntil - now, this.isProbing(now) ? 1 : 0);
+  #failedFor(
+    circuits: LRUCache<string, Circuit>,
+    key: string,
+    only: { teamId?: string | null },
+    subject: HealthSubject,
+    teamId: string | null,
+    failure: Failure,
+    policy: CooldownPolicy,
+  ): void {
+    if (failure.throttled && failure.alone) {
+      // Its answers say more than a refusal by the router, and there is no other deployment to go to.
+      this.#circuit(subject, teamId)?.close();
+      return;
+    }
+    const circuit = circuits.get(key) ?? new Circuit();
+    circuits.set(key, circuit);
+    const cooldownMs = circuit.fail(failure, policy, this.#now());
+    if (cooldownMs !== undefined) this.#tell(subject.id, only, failure, circuit.failures, cooldownMs);
   }
+
+  #tell(
+    deploymentId: string,
+    only: { teamId?: string | null },
+    { reason }: Failure,
+    failures: number,
+    cooldownMs: number,
+  ): void {
+    this.#onCooldown({ deploymentId, ...only, reason, failures, cooldownMs });
+  }
+
+  /** Milliseconds until the deployment may be probed; 0 if it may be called now. */
+  retryAfterMs(subject: HealthSubject, teamId: string | null): number {
+    const now = this.#now();
+    const own = this.#circuit(subject, teamId)?.waitFor(now) ?? 0;
+    if (subject.teamId !== null) return own;
+    return Math.max(own, this.#shared.peek(subject.id)?.waitFor(now) ?? 0);
+  }
+
+  /** The state of a team's own deployment. */
+  stateOf(id: string): DeploymentHealth {
+    const circuit = this.#own.peek(id);
+    if (circuit === undefined) return { state: 'closed', failures: 0 };
+    const { failures, lastError, since, openUntil } = circuit;
+    const open = openUntil !== undefined && this.#now() < openUntil;
+    return {
+      state: openUntil === undefined ? 'closed' : open ? 'open' : 'half-open',
+      failures,
+      lastError,
+      since,
+    };
+  }
+
+  /** The circuit that holds off this caller alone, or every caller of a team's own deployment. */
+  #circuit({ id, teamId: owner }: HealthSubject, teamId: string | null): Circuit | undefined {
+    if (owner !== null) return this.#own.get(id);
+    return this.#shared.has(id) ? this.#ofTeam.get(keyOf(id, teamId)) : undefined;
+  }
+}
+
+/** No id and no team's id holds a control character. */
+function keyOf(id: string, teamId: string | null): string {
+  return teamId === null ? id : `${id}\n${teamId}`;
 }

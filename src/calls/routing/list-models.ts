@@ -1,15 +1,15 @@
 import { RouterError } from '../../errors.ts';
 import type { Answer } from '../answer.ts';
 import type { ModelRequest } from '../call.ts';
-import { type Caller, type Directory, namesOf, type Pool, resolve } from './resolve.ts';
+import { type Caller, namesOf, type Pool, resolve, type VisibleModels } from './resolve.ts';
 
 /** Answers what no provider is asked for: which models there are, by the caller's own names. */
-export function answerLocally(request: ModelRequest, caller: Caller, directory: Directory): Answer {
-  if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+export function listModels(request: ModelRequest, caller: Caller, models: VisibleModels): Answer {
+  if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
   if (request.endpoint.id === 'models.retrieve') {
-    return json(modelObject(resolve(directory, caller, request.params.model ?? ''), caller));
+    return json(modelObject(resolve(models, caller, request.params.model ?? ''), caller));
   }
-  const pools = namesOf(directory, caller).map((name) => resolve(directory, caller, name));
+  const pools = namesOf(models, caller).map((name) => resolve(models, caller, name));
   const answer = json({ object: 'list', data: pools.map((pool) => modelObject(pool, caller)) });
   answer.headers['x-total-count'] = String(pools.length);
   return answer;

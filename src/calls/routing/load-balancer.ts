@@ -1,12 +1,12 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import type { Health } from './health.ts';
-import type { Limits } from './rate-limits.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
+import type { RateLimiter } from './rate-limits.ts';
 
 /** What keeps a deployment from being chosen. */
-export interface Gates {
-  health: Health;
-  limits: Limits;
+export interface Availability {
+  health: CircuitBreaker;
+  limits: RateLimiter;
 }
 
 /**
@@ -16,50 +16,50 @@ export interface Gates {
  * @param random uniform in [0, 1)
  * @param teamId the caller's team; `null` for the operator
  */
-export function choose(
+export function selectDeployment(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,
-  gates: Gates,
+  availability: Availability,
   random: () => number,
   teamId: string | null,
 ): Deployment | undefined {
   const [first] = deployments;
   if (deployments.length === 1 && first !== undefined)
-    return admits(gates, first, teamId, tried.has(first.id), true) ? first : undefined;
-  const untried = untriedOf(deployments, tried, gates, teamId);
+    return isAvailable(availability, first, teamId, tried.has(first.id), true) ? first : undefined;
+  const untried = untriedDeployments(deployments, tried, availability, teamId);
   if (untried.length > 0) return byWeight(lowestOrder(untried), random);
   const again = deployments.filter(
-    (deployment) => tried.has(deployment.id) && admits(gates, deployment, teamId, true),
+    (deployment) => tried.has(deployment.id) && isAvailable(availability, deployment, teamId, true),
   );
   return again.length === 0 ? undefined : byWeight(lowestOrder(again), random);
 }
 
 /** Those that a call may go on to at once. */
-export function untriedOf(
+export function untriedDeployments(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,
-  gates: Gates,
+  availability: Availability,
   teamId: string | null,
 ): Deployment[] {
   return deployments.filter(
-    (deployment) => !tried.has(deployment.id) && admits(gates, deployment, teamId, false),
+    (deployment) => !tried.has(deployment.id) && isAvailable(availability, deployment, teamId, false),
   );
 }
 
 /** Why no deployment of a pool can be chosen, and when to come back. */
-export function exhausted(
+export function poolExhaustedError(
   deployments: readonly Deployment[],
-  { health, limits }: Gates,
+  { health, limits }: Availability,
   teamId: string | null,
 ): RouterError {
   if (deployments.length === 0)
     return new RouterError('no_healthy_deployment', 'The model has no deployment.');
   const name = JSON.stringify(deployments[0]?.publicName);
   const waits = deployments.map((deployment) =>
-    Math.max(health.waitFor(deployment, teamId), limits.waitFor(deployment, teamId)),
+    Math.max(health.retryAfterMs(deployment, teamId), limits.retryAfterMs(deployment, teamId)),
   );
   const retryAfter = Math.max(1, Math.ceil(Math.min(...waits) / 1000));
-  if (deployments.some((deployment) => health.waitFor(deployment, teamId) === 0)) {
+  if (deployments.some((deployment) => health.retryAfterMs(deployment, teamId) === 0)) {
     const message = `Every deployment of model ${name} is at its limit of requests.`;
     return new RouterError('rate_limit_exceeded', message, { retryAfter });
   }
@@ -67,14 +67,14 @@ export function exhausted(
   return new RouterError('no_healthy_deployment', message, { retryAfter });
 }
 
-function admits(
-  { health, limits }: Gates,
+function isAvailable(
+  { health, limits }: Availability,
   deployment: Deployment,
   teamId: string | null,
   tried: boolean,
   alone = false,
 ): boolean {
-  return health.admits(deployment, teamId, tried, alone) && limits.waitFor(deployment, teamId) === 0;
+  return health.canRequest(deployment, teamId, tried, alone) && limits.retryAfterMs(deployment, teamId) === 0;
 }
 
 /** Default 1; 0 is chosen only when nothing else is left. */

@@ -1,7 +1,7 @@
 import { RouterError } from '../../errors.ts';
-import type { Affinity } from '../affinity/affinity-store.ts';
+import type { AffinityStore } from '../affinity/affinity-store.ts';
 import { type ModelRequest, referencesOf } from '../call.ts';
-import { type Caller, type Directory, type Pool, pinnedPool, resolve, resolveOnly } from './resolve.ts';
+import { type Caller, type Pool, pinnedPool, resolve, resolveOnly, type VisibleModels } from './resolve.ts';
 
 /**
  * The pool of a call: what its name resolves to, and of that only the deployment whose account has the objects that the
@@ -9,39 +9,39 @@ import { type Caller, type Directory, type Pool, pinnedPool, resolve, resolveOnl
  * be asked, and never where there is nothing to choose.
  */
 export function resolvePinned(
-  affinity: Affinity,
-  directory: Directory,
+  affinity: AffinityStore,
+  models: VisibleModels,
   caller: Caller,
   request: ModelRequest,
 ): Pool | Promise<Pool> {
   const { name } = request;
   const unpinned = () =>
     name === undefined
-      ? resolveOnly(directory, caller, (deployment) => request.content.stateful(deployment))
-      : resolve(directory, caller, name);
-  const named = request.named ? unpinned() : undefined;
-  const choices = named?.deployments.length ?? directory.team?.deployments.size ?? 0;
+      ? resolveOnly(models, caller, (deployment) => request.content.stateful(deployment))
+      : resolve(models, caller, name);
+  const named = request.explicitModel ? unpinned() : undefined;
+  const choices = named?.deployments.length ?? models.team?.deployments.size ?? 0;
   if (choices < 2 || caller.teamId === null || named?.deployments[0]?.teamId === null)
     return named ?? unpinned();
   const objects = referencesOf(request);
   if (objects.length === 0) return named ?? unpinned();
   const narrow = (deploymentId: string | undefined): Pool => {
-    const own = deploymentId === undefined ? undefined : ownPool(directory, caller, deploymentId);
+    const own = deploymentId === undefined ? undefined : ownPool(models, caller, deploymentId);
     const deployment = own?.deployments[0];
     if (own === undefined || deployment === undefined) return named ?? unpinned();
     return named === undefined || named.deployments.includes(deployment) ? own : named;
   };
-  const found = affinity.find(caller.teamId, objects);
+  const found = affinity.lookup(caller.teamId, objects);
   return found instanceof Promise ? found.then(narrow) : narrow(found);
 }
 
 /** The one deployment, if it is still there and the caller may use it: a record is no more than a hint. */
-function ownPool(directory: Directory, caller: Caller, deploymentId: string): Pool | undefined {
-  const deployment = directory.team?.deployments.get(deploymentId);
+function ownPool(models: VisibleModels, caller: Caller, deploymentId: string): Pool | undefined {
+  const deployment = models.team?.deployments.get(deploymentId);
   if (deployment === undefined) return undefined;
   try {
-    const { deployments } = resolve(directory, caller, deployment.publicName);
-    return deployments.includes(deployment) ? pinnedPool(directory.team, deployment) : undefined;
+    const { deployments } = resolve(models, caller, deployment.publicName);
+    return deployments.includes(deployment) ? pinnedPool(models.team, deployment) : undefined;
   } catch (error) {
     if (RouterError.isInstance(error) && error.code === 'model_not_found') return undefined;
     throw error;

@@ -12,12 +12,12 @@ interface Usage {
 }
 
 const windowMs = 60_000;
-const rememberedDeployments = 100_000;
+const maxDeployments = 100_000;
 
 /** `rpm` and `max_parallel_requests` of the deployments, counted in this process alone. */
-export class Limits {
+export class RateLimiter {
   readonly #now: () => number;
-  readonly #usages = new LRUCache<string, Usage>({ max: rememberedDeployments });
+  readonly #usages = new LRUCache<string, Usage>({ max: maxDeployments });
 
   constructor(now: () => number) {
     this.#now = now;
@@ -28,7 +28,7 @@ export class Limits {
    *
    * @param caller the caller's team; `null` for the operator
    */
-  waitFor({ id, teamId, params }: Deployment, caller: string | null): number {
+  retryAfterMs({ id, teamId, params }: Deployment, caller: string | null): number {
     const { rpm, max_parallel_requests: parallel } = params;
     if (rpm === undefined && parallel === undefined) return 0;
     const usage = this.#current(id, teamId);
@@ -46,7 +46,7 @@ export class Limits {
   }
 
   /** Counts one attempt; what it returns ends it, once. */
-  take({ id, teamId, params }: Deployment, caller: string | null): () => void {
+  acquire({ id, teamId, params }: Deployment, caller: string | null): () => void {
     if (params.rpm === undefined && params.max_parallel_requests === undefined) return nothing;
     const usage = this.#current(id, teamId);
     const share = usage.teams?.ask(caller);

@@ -20,7 +20,7 @@ export interface Pool {
 }
 
 /** What a caller's names are looked up in: its own team's snapshot, if it has one, and the shared deployments'. */
-export interface Directory {
+export interface VisibleModels {
   team: TeamSnapshot | undefined;
   shared: TeamSnapshot | undefined;
 }
@@ -34,9 +34,9 @@ const listedNames = 20;
  *
  * @throws RouterError `model_not_found`, the same for a name nobody has and for one that is another team's
  */
-export function resolve(directory: Directory, caller: Caller, name: string): Pool {
-  const pool = find(directory, caller, name);
-  if (pool === undefined || !mayUse(caller, pool.publicName)) throw modelNotFound(directory, caller, name);
+export function resolve(models: VisibleModels, caller: Caller, name: string): Pool {
+  const pool = find(models, caller, name);
+  if (pool === undefined || !mayUse(caller, pool.publicName)) throw modelNotFound(models, caller, name);
   return pool;
 }
 
@@ -46,19 +46,19 @@ export function resolve(directory: Directory, caller: Caller, name: string): Poo
  * @throws RouterError `invalid_request` that lists the caller's names if it has more than one, or none
  */
 export function resolveOnly(
-  directory: Directory,
+  models: VisibleModels,
   caller: Caller,
   refusalOf: (deployment: Deployment) => RouterError | undefined = () => undefined,
 ): Pool {
-  const all = namesOf(directory, caller);
-  const refusals = all.map((name) => sharedRefusal(directory, name, refusalOf));
+  const all = namesOf(models, caller);
+  const refusals = all.map((name) => sharedRefusal(models, name, refusalOf));
   // A shared model that cannot serve the call is no choice.
   const names = all.filter((_, index) => refusals[index] === undefined);
   const [refused] = refusals;
   if (names.length === 0 && refused !== undefined) throw refused;
   const [only] = names;
   if (names.length === 1 && only !== undefined) {
-    const pool = resolve(directory, caller, only);
+    const pool = resolve(models, caller, only);
     if (pool.deployments.length === 1) return pool;
   }
   throw new RouterError(
@@ -70,7 +70,7 @@ export function resolveOnly(
 
 /** Why no deployment of a shared name can serve; `undefined` for a team's own name. */
 function sharedRefusal(
-  { team, shared }: Directory,
+  { team, shared }: VisibleModels,
   name: string,
   refusalOf: (deployment: Deployment) => RouterError | undefined,
 ): RouterError | undefined {
@@ -83,25 +83,25 @@ function sharedRefusal(
 }
 
 /** The public names that the caller may use, its own team's first. */
-export function namesOf(directory: Directory, caller: Caller): string[] {
-  const names = new Set(directory.team?.pools.keys());
-  for (const name of directory.shared?.pools.keys() ?? []) {
-    if (isShared(directory.team, caller, name)) names.add(name);
+export function namesOf(models: VisibleModels, caller: Caller): string[] {
+  const names = new Set(models.team?.pools.keys());
+  for (const name of models.shared?.pools.keys() ?? []) {
+    if (isShared(models.team, caller, name)) names.add(name);
   }
   return [...names].filter((name) => mayUse(caller, name));
 }
 
 /** Whether there is any model that the caller may call. */
-export function mayCallAny(directory: Directory, caller: Caller): boolean {
-  const { team, shared } = directory;
+export function mayCallAny(models: VisibleModels, caller: Caller): boolean {
+  const { team, shared } = models;
   if (caller.models !== undefined)
-    return caller.models.some((name) => find(directory, caller, name)?.publicName === name);
+    return caller.models.some((name) => find(models, caller, name)?.publicName === name);
   if (team !== undefined && team.pools.size > 0) return true;
   for (const name of shared?.pools.keys() ?? []) if (isShared(team, caller, name)) return true;
   return false;
 }
 
-function find({ team, shared }: Directory, caller: Caller, name: string): Pool | undefined {
+function find({ team, shared }: VisibleModels, caller: Caller, name: string): Pool | undefined {
   const own = team?.pools.get(name);
   if (own !== undefined) return { publicName: name, deployments: own };
   const deployment = team?.deployments.get(name);
@@ -126,9 +126,9 @@ function mayUse(caller: Caller, publicName: string): boolean {
   return allows(caller.models, publicName);
 }
 
-function modelNotFound(directory: Directory, caller: Caller, name: string): RouterError {
+function modelNotFound(models: VisibleModels, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
-  const names = listing(caller, namesOf(directory, caller));
+  const names = listing(caller, namesOf(models, caller));
   const message =
     caller.teamId === null
       ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`

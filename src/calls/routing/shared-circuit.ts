@@ -1,4 +1,4 @@
-import type { CooldownPolicy, Failure } from './circuit-breaker.ts';
+import type { CooldownPolicy, Failure } from './circuit.ts';
 
 /** Teams that must have failed before a shared deployment cools down for every team. */
 const teamsToOpen = 2;

@@ -1,5 +1,5 @@
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
-import type { DeploymentHealth, Health } from './health.ts';
+import type { CircuitBreaker, DeploymentHealth } from './circuit-breaker.ts';
 
 /** How a team's own deployments stand, as this process has seen them. */
 export interface TeamHealth {
@@ -7,9 +7,13 @@ export interface TeamHealth {
 }
 
 /** A team that is not there has no deployments. */
-export function teamHealth(health: Health, team: TeamSnapshot | undefined): TeamHealth {
+export function teamHealth(health: CircuitBreaker, team: TeamSnapshot | undefined): TeamHealth {
   const deployments = [...(team?.deployments.values() ?? [])];
   return {
-    deployments: deployments.map(({ id, publicName }) => ({ id, model_name: publicName, ...health.of(id) })),
+    deployments: deployments.map(({ id, publicName }) => ({
+      id,
+      model_name: publicName,
+      ...health.stateOf(id),
+    })),
   };
 }

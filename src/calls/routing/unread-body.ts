@@ -9,7 +9,7 @@ import { checkEncoding } from '../body/content-encoding.ts';
 import type { Call } from '../call.ts';
 import { carriesModel, type Endpoint, matchEndpoint } from '../endpoints/match.ts';
 import { isForm } from '../form/content-type.ts';
-import { type Caller, type Directory, mayCallAny, resolve, resolveOnly } from './resolve.ts';
+import { type Caller, mayCallAny, resolve, resolveOnly, type VisibleModels } from './resolve.ts';
 
 /** The body of a call, read as far as it has to be before the call is understood. */
 export interface OpenedBody {
@@ -29,17 +29,17 @@ export function isUnread({ body, readBody }: Call): boolean {
  *
  * @throws RouterError `team_blocked`, `model_not_found`, `invalid_request`
  */
-export function refuseUnread(directory: Directory, caller: Caller, call: Call): void {
-  if (directory.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+export function refuseUnread(models: VisibleModels, caller: Caller, call: Call): void {
+  if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
   const match = matchEndpoint(call.method, call.path);
   if (match === undefined || 'allow' in match || match.endpoint.local) return;
   const { endpoint, pathModel } = match;
   const name = pathModel ?? (bodyDecides(endpoint, call) ? undefined : nameBeside(call));
-  if (name !== undefined) resolve(directory, caller, name);
-  else if (mayCallAny(directory, caller)) return;
+  if (name !== undefined) resolve(models, caller, name);
+  else if (mayCallAny(models, caller)) return;
   else if (carriesModel(endpoint)) {
     throw new RouterError('model_not_found', 'This caller may not call any model.', { param: 'model' });
-  } else resolveOnly(directory, caller);
+  } else resolveOnly(models, caller);
 }
 
 /** Whether the name in the body would win over the one beside it. */

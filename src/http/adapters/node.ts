@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { errorAnswer } from '../../calls/answer.ts';
 import { RouterError } from '../../errors.ts';
 import { checkArgument, parseOptions } from '../../schemas/parse.ts';
-import { type NodeBindings, shortcutOf } from '../messages/bindings.ts';
+import { fastPathOf, type NodeBindings } from '../messages/bindings.ts';
 import { reply } from '../messages/reply.ts';
 import { answerServerErrors, hostMissing, lacksHost } from '../messages/server-errors.ts';
 import { drain, OpenRequests, serverEnding } from './drain.ts';
@@ -36,7 +36,7 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
   }, listening);
   const handle: NodeListener = (incoming, outgoing, more) => {
-    const answered = shortcutOf(gateway.fetch)?.(incoming, outgoing);
+    const answered = fastPathOf(gateway.fetch)?.(incoming, outgoing);
     if (answered !== undefined) return answered;
     if (more !== undefined) (incoming as WithBindings)[moreKey] = more;
     return listener(incoming, outgoing);
@@ -65,10 +65,10 @@ type WithBindings = { [moreKey]?: Pick<NodeBindings, 'fastify' | 'draining'> | u
 
 /** The application's own Request and Response stay what they are. */
 // A request without a host, or with an empty one, is legal in HTTP/1.0.
-const listening = { overrideGlobalObjects: false, errorHandler: unreadable, hostname: 'localhost' };
+const listening = { overrideGlobalObjects: false, errorHandler: malformedRequest, hostname: 'localhost' };
 
 /** A request line or a host that no URL can be made of. */
-function unreadable(): Response {
+function malformedRequest(): Response {
   const error = new RouterError('invalid_request', 'The request cannot be read.');
   const { status, headers, body } = errorAnswer(error);
   return reply({ status, headers, body }, {}) as Response;

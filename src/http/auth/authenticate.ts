@@ -1,13 +1,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import { type Log, outline } from '../../logger.ts';
+import { describeError, type Log } from '../../logger.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { keyType, teamId } from '../../schemas/bodies.ts';
 import { callerModels, storedNames } from '../../schemas/names.ts';
 import { invalidKey } from '../../teams/key-verifier.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
 import { type HeaderReader, headersOf } from '../messages/request-headers.ts';
-import { refuseForeignPage } from './cross-site.ts';
+import { refuseCrossSite } from './cross-site.ts';
 import type { Credential } from './permissions.ts';
 import { markTold } from './refusal-log.ts';
 
@@ -38,7 +38,7 @@ const masterCredential = z.strictObject({
 });
 
 /** Finds out whom a request speaks for: by the master key, or by a team key. */
-export function keyHolder(
+export function createKeyAuthenticator(
   router: TeamModelRouter,
   masterKey: string | undefined,
 ): (headers: HeaderReader) => Credential | Promise<Credential> {
@@ -51,7 +51,7 @@ export function keyHolder(
 }
 
 /** By the master key, or by the application's own function. `answered` is what a header of the answer is so far. */
-export function sessionHolder(
+export function createSessionAuthenticator(
   authenticate: Authenticate,
   masterKey: string | undefined,
   log: Log,
@@ -64,7 +64,7 @@ export function sessionHolder(
   return (request, bindings, answered) => {
     const key = keyOf(headersOf(request, bindings));
     if (key !== undefined && isMaster(key)) return { master: true };
-    refuseForeignPage(request, answered);
+    refuseCrossSite(request, answered);
     return ask(authenticate, request, bindings, log);
   };
 }
@@ -89,7 +89,7 @@ async function ask(
   try {
     answer = await authenticate(request, { incoming, fastify });
   } catch (error) {
-    log.write('warn', { error: outline(error) }, 'authenticate threw');
+    log.write('warn', { error: describeError(error) }, 'authenticate threw');
     const refusal = invalidKey();
     markTold(refusal);
     throw refusal;

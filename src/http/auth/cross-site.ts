@@ -8,7 +8,7 @@ import { RouterError } from '../../errors.ts';
  * @see https://www.w3.org/TR/fetch-metadata/
  * @throws RouterError `permission_denied`
  */
-export function refuseForeignPage({ headers }: Request, answered: (header: string) => unknown): void {
+export function refuseCrossSite({ headers }: Request, answered: (header: string) => unknown): void {
   if (headers.get('sec-fetch-site') !== 'cross-site') return;
   const origin = answered('access-control-allow-origin');
   const invited = origin === '*' || (typeof origin === 'string' && origin === headers.get('origin'));

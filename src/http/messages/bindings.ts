@@ -29,7 +29,7 @@ export function hasEnded(outgoing: ServerResponse): boolean {
 }
 
 /** Answers one of Node's requests, or leaves it as it is: `undefined`. */
-export type Shortcut = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;
+export type FastPath = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;
 
 /** On the gateway's own `fetch`: whoever puts another one in its place is asked, and nobody passes him by. */
 const key = Symbol.for('team-model-router.shortcut');
@@ -37,14 +37,14 @@ const key = Symbol.for('team-model-router.shortcut');
 interface Mark {
   /** Whose it is: a proxy or a copy has its properties too. */
   fetch: object;
-  shortcut: Shortcut;
+  shortcut: FastPath;
 }
 
-export function giveShortcut(fetch: object, shortcut: Shortcut): void {
+export function attachFastPath(fetch: object, shortcut: FastPath): void {
   Object.defineProperty(fetch, key, { value: { fetch, shortcut } satisfies Mark });
 }
 
-export function shortcutOf(fetch: object): Shortcut | undefined {
+export function fastPathOf(fetch: object): FastPath | undefined {
   const mark = (fetch as { [key]?: Mark })[key];
   return mark?.fetch === fetch ? mark.shortcut : undefined;
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { BodyBuffer } from '../../calls/body/body-buffer.ts';
 import { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
-import { Turn } from '../../tick-batch.ts';
+import { TickBatch } from '../../tick-batch.ts';
 import type { StallWatch } from './stall-watch.ts';
 
 /** What bounds the reading of a body. */
@@ -50,7 +50,7 @@ export function askForBody(incoming: IncomingMessage): void {
 }
 
 /** Those whose bodies came in together. */
-const requests = new Turn();
+const requests = new TickBatch();
 
 /**
  * Reads the body of Node's request whole. By events, because an async iteration of the same takes four times as long.
@@ -88,7 +88,7 @@ export function receive(incoming: IncomingMessage, reading: BodyReading): Promis
       whole = true;
       watched.stop();
       const bytes = buffer.whole();
-      requests.end(() => resolve(bytes));
+      requests.schedule(() => resolve(bytes));
     };
     const onClose = () => {
       watched.stop();

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../../errors.ts';
 
-const rememberedTeams = 10_000;
+const maxTeams = 10_000;
 
 /**
  * Lets each team (`null`: the operator) through `most` times in `windowMs`.
@@ -13,7 +13,7 @@ export function limiter(
   windowMs: number,
   now: () => number = () => performance.now(),
 ): (teamId: string | null) => void {
-  const windows = new LRUCache<string, { from: number; count: number }>({ max: rememberedTeams });
+  const windows = new LRUCache<string, { from: number; count: number }>({ max: maxTeams });
   return (teamId) => {
     const key = teamId === null ? 'operator' : `team/${teamId}`;
     const current = windows.get(key);

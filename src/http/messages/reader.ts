@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 /** Milliseconds for which a reader may take nothing of an answer that waits for it. */
-const longestStallMs = 120_000;
+const maxStallMs = 120_000;
 /** Milliseconds that a client has to take the last bytes before its connection is reset, which may drop them. */
 const lastBytesMs = 250;
 
@@ -42,7 +42,7 @@ function cutOffLater(outgoing: ServerResponse, cut: () => void): () => void {
       if (outgoing.socket === null && !outgoing.destroyed) return arm();
       outgoing.destroy();
       cut();
-    }, longestStallMs);
+    }, maxStallMs);
   };
   arm();
   return () => clearTimeout(timer);
@@ -118,7 +118,7 @@ export function heldByReader(
           outgoing?.destroy();
           // What it rejects with has no reader either.
           leave().catch(() => {});
-        }, longestStallMs).unref();
+        }, maxStallMs).unref();
         return next;
       } catch (error) {
         await new Promise((resolve) => setImmediate(resolve));

@@ -9,7 +9,7 @@ import { breakOff, cutOffStalled, drained, heldByReader, isOver } from './reader
  * Bytes that are written at a time: an answer that is larger is written as its reader takes it, so that a reader that
  * takes some of it can be told from one that takes nothing.
  */
-const longestWrite = 65_536;
+const maxWriteBytes = 65_536;
 
 /** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
 const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
@@ -50,7 +50,7 @@ export function reply(
   if (outgoing.headersSent) return alreadySent;
   if (body !== null) {
     headers['content-length'] = String(body.byteLength);
-    if (body.byteLength > longestWrite) return stream(status, headers, slicesOf(body), outgoing);
+    if (body.byteLength > maxWriteBytes) return stream(status, headers, slicesOf(body), outgoing);
   }
   begin(outgoing, status, headers);
   outgoing.end(body ?? undefined);
@@ -108,7 +108,7 @@ function webAnswer(
 }
 
 async function* slicesOf(body: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < body.byteLength; at += longestWrite) yield body.subarray(at, at + longestWrite);
+  for (let at = 0; at < body.byteLength; at += maxWriteBytes) yield body.subarray(at, at + maxWriteBytes);
 }
 
 async function stream(

@@ -5,7 +5,7 @@ import { serverEnding } from '../adapters/drain.ts';
 import { jsonAnswer } from '../messages/answers.ts';
 
 /** Milliseconds for which an answer of the storage holds: anybody may ask, and must not wear it out. */
-const rememberedMs = 1000;
+const cachedMs = 1000;
 
 export const livenessPaths = ['/health/liveliness', '/health/liveness'] as const;
 export const readinessPath = '/health/readiness';
@@ -23,7 +23,7 @@ type State = 'connected' | 'refuses_writes' | 'unavailable' | 'draining';
 export function readiness(router: TeamModelRouter): (draining: boolean) => Promise<Answer> {
   let checked: { at: number; state: Promise<State> } | undefined;
   return async (ending) => {
-    if (checked === undefined || performance.now() - checked.at > rememberedMs)
+    if (checked === undefined || performance.now() - checked.at > cachedMs)
       checked = { at: performance.now(), state: stateOf(router) };
     const state = await checked.state;
     const storage = state === 'draining' ? 'connected' : state;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Answer } from '../../calls/answer.ts';
 import { RouterError } from '../../errors.ts';
 import type { TeamModelRouter } from '../../router.ts';
-import { nextTurn } from '../../tick-batch.ts';
+import { nextTick } from '../../tick-batch.ts';
 import type { Credential } from '../auth/permissions.ts';
 import { jsonAnswer } from '../messages/answers.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
@@ -78,7 +78,7 @@ async function bodyOf(
   if (route.body === undefined) return undefined;
   checkJsonUnread(raw.headers);
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
-  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTurn(teamId);
+  if (bytes !== undefined && bytes.byteLength > shortBody) await nextTick(teamId);
   const given = parseJson(bytes, raw.headers.get('content-type'));
   return readInput(route.body, given, route.readBody);
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Entry, openApiEntry, surface } from './route-table.ts';
+import { openApiEntry, type RouteEntry, routeTable } from './route-table.ts';
 
 const errorSchema = {
   type: 'object',
@@ -21,7 +21,7 @@ const errorSchema = {
 /** The gateway as an OpenAPI 3.1 document, made of the schemas that validate its requests. */
 export function openApiDocument(basePath: string | undefined): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const entry of [...surface, openApiEntry]) {
+  for (const entry of [...routeTable, openApiEntry]) {
     const path = paths[entry.path] ?? {};
     path[entry.method.toLowerCase()] = operation(entry);
     paths[entry.path] = path;
@@ -45,7 +45,7 @@ export function openApiDocument(basePath: string | undefined): Record<string, un
   };
 }
 
-function operation({ method, path, permission, summary, body, query }: Entry): Record<string, unknown> {
+function operation({ method, path, permission, summary, body, query }: RouteEntry): Record<string, unknown> {
   const call = permission === 'calls';
   return {
     summary,

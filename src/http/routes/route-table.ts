@@ -18,7 +18,7 @@ export const managementRoutes: readonly Route[] = [
 ];
 
 /** One method on one path, as it is documented. */
-export interface Entry {
+export interface RouteEntry {
   method: string;
   /** `{name}` stands for one segment. */
   path: string;
@@ -29,7 +29,7 @@ export interface Entry {
 }
 
 /** Everything that a gateway answers to. */
-export const surface: readonly Entry[] = [
+export const routeTable: readonly RouteEntry[] = [
   ...managementRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
   ...callRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
   ...livenessPaths.map((path) => ({
@@ -42,7 +42,7 @@ export const surface: readonly Entry[] = [
 ];
 
 /** What a gateway answers to beside, if it is asked for. */
-export const openApiEntry: Entry = {
+export const openApiEntry: RouteEntry = {
   method: 'GET',
   path: '/openapi.json',
   permission: 'open',
@@ -50,7 +50,7 @@ export const openApiEntry: Entry = {
 };
 
 /** Says which methods a path takes; none if there is no such path. */
-export function methodsOf(entries: readonly Entry[]): (path: string) => string[] {
+export function methodsOf(entries: readonly RouteEntry[]): (path: string) => string[] {
   const patterns = entries.map(({ path, ...entry }) => ({ ...entry, segments: path.split('/') }));
   return (path) => {
     const segments = path.split('/');

@@ -2,7 +2,7 @@ import { RouterError } from '../../errors.ts';
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from '../checks.ts';
 import type { ListedEntry, Storage, StoredValue } from '../storage.ts';
 import { checkStore, milliseconds, readOptions, text, wrongArgument } from '../support/arguments.ts';
-import { ChangeWatch } from '../support/change-subscription.ts';
+import { ChangeSubscription } from '../support/change-subscription.ts';
 import { decodeText, encodeText } from '../support/encoding.ts';
 import { ExpirySweep } from '../support/expiry-sweep.ts';
 import { endOfPrefix } from '../support/prefix.ts';
@@ -71,7 +71,7 @@ export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageO
   const sql = queriesOn(name);
   const queries = new PostgresQueries(pool, timeoutMs, postgresTableSql(options));
   const subscribe = listen.bind(undefined, pool, quoted(channel, 'table'));
-  const changes = new ChangeWatch(subscribe, { timeoutMs, heartbeatMs });
+  const changes = new ChangeSubscription(subscribe, { timeoutMs, heartbeatMs });
   const sweep = new ExpirySweep(async (after = '') => {
     const [last] = await queries.run(undefined, sql.endOfStep, [after]);
     const key = typeof last?.key === 'string' ? last.key : undefined;

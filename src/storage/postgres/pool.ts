@@ -21,7 +21,7 @@ export interface PostgresClientLike {
 export type Row = Record<string, unknown>;
 
 // What waits in the pool's queue cannot be taken out of it, so an outage must not fill it without end.
-const mostWaiting = 10_000;
+const maxWaiting = 10_000;
 
 // Without a listener a lost connection would end the process; every query that it concerns fails by itself.
 const ignore = (): void => {};
@@ -74,7 +74,7 @@ export class PostgresQueries {
   async #query(signal: AbortSignal | undefined, text: string, values: unknown[]): Promise<Row[]> {
     if (this.#closed) throw storageClosed();
     signal?.throwIfAborted();
-    if (this.#waiting >= mostWaiting) {
+    if (this.#waiting >= maxWaiting) {
       throw new RouterError(
         'storage_unavailable',
         'Too many operations wait for a connection to PostgreSQL.',
@@ -113,7 +113,7 @@ export class PostgresQueries {
 
   #failure(signal: AbortSignal | undefined, cause: unknown): unknown {
     if (signal?.aborted || RouterError.isInstance(cause)) return cause;
-    const code = codeOf(cause);
+    const code = errorCode(cause);
     const message = `PostgreSQL ${meanings[code] ?? 'cannot be used'} (${code}).`;
     return new RouterError('storage_unavailable', message, { cause });
   }
@@ -177,7 +177,7 @@ function stateOf(error: unknown): string | undefined {
   return typeof code === 'string' && code.length === 5 ? code : undefined;
 }
 
-function codeOf(error: unknown): string {
+function errorCode(error: unknown): string {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
   return String(code ?? name ?? 'unknown');
 }

@@ -40,30 +40,30 @@ export function postgresTableSql(options: PostgresTable = {}): string {
 }
 
 // An index entry has room for some 2 700 bytes, a key may have 12 288.
-const mostIndexed = 600;
+const maxIndexed = 600;
 
 /** The beginning of a key that the index keeps as it is; no half of a pair of surrogates. */
 export function indexedPart(key: string): string {
-  const part = key.slice(0, mostIndexed);
+  const part = key.slice(0, maxIndexed);
   return part.isWellFormed() ? part : part.slice(0, -1);
 }
 
 /** What stands in the column `key`: of a long key its beginning and its hash, which no other key can have. */
 export function rowKey(key: string): string {
-  if (key.length <= mostIndexed) return key;
+  if (key.length <= maxIndexed) return key;
   return `${indexedPart(key)}\u0001${createHash('sha256').update(key).digest('base64url')}`;
 }
 
 /** The long keys in full; `null` for the others. */
 export function longKey(key: string): string | null {
-  return key.length <= mostIndexed ? null : key;
+  return key.length <= maxIndexed ? null : key;
 }
 
 // What pg_notify can carry is bounded; nothing instead of the key means that anything may have changed.
-const mostNotified = 7_900;
+const maxNotified = 7_900;
 
 export function notice(key: string): string {
-  return Buffer.byteLength(key) <= mostNotified ? key : '';
+  return Buffer.byteLength(key) <= maxNotified ? key : '';
 }
 
 /** One statement each: PostgreSQL takes it whole or not at all. Time is the server's, the same for all nodes. */

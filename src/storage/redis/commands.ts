@@ -104,7 +104,7 @@ export class RedisCommands {
       );
     } catch (error) {
       if (signal?.aborted || RouterError.isInstance(error)) throw error;
-      throw codeOf(error) === 'WRONGTYPE' ? unreadableRow() : failure(error);
+      throw errorCode(error) === 'WRONGTYPE' ? unreadableRow() : failure(error);
     }
   }
 
@@ -146,13 +146,13 @@ const meanings: Record<string, string> = {
 };
 
 function failure(cause: unknown): RouterError {
-  const code = codeOf(cause);
+  const code = errorCode(cause);
   const message = `Redis ${meanings[code] ?? 'cannot be used'} (${code}).`;
   return new RouterError('storage_unavailable', message, { cause });
 }
 
 /** A reply's code is its first word; a connection's failure has a code of the system; others only their name. */
-function codeOf(error: unknown): string {
+function errorCode(error: unknown): string {
   const { code, message, name } = Object(error) as { code?: unknown; message?: unknown; name?: unknown };
   if (typeof code === 'string') return code;
   const text = String(message);

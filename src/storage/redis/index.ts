@@ -1,7 +1,11 @@
 import { checkExpiry, checkKey, checkPrefix, pageLimit, unknownCursor, unreadableRow } from '../checks.ts';
 import type { ListedEntry, Storage, StoredValue } from '../storage.ts';
 import { checkStore, milliseconds, readOptions, text, wrongArgument } from '../support/arguments.ts';
-import { ChangeWatch, type Subscription, type SubscriptionEvents } from '../support/change-subscription.ts';
+import {
+  ChangeSubscription,
+  type Subscription,
+  type SubscriptionEvents,
+} from '../support/change-subscription.ts';
 import { decodeText, encodeText } from '../support/encoding.ts';
 import { ExpirySweep, rowsPerStep } from '../support/expiry-sweep.ts';
 import { newVersion, versionLength } from '../support/version.ts';
@@ -75,7 +79,10 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
   const channel = `${root}changes`;
   const index = `${root}index`;
   const rowKey = (key: string): string => `${root}row:${key}`;
-  const changes = new ChangeWatch((events) => subscribe(client, channel, events), { timeoutMs, heartbeatMs });
+  const changes = new ChangeSubscription((events) => subscribe(client, channel, events), {
+    timeoutMs,
+    heartbeatMs,
+  });
 
   // Redis removes a row itself; its key has to leave the index.
   const sweep = new ExpirySweep(async (after) => {

@@ -104,7 +104,7 @@ export class SqliteFile {
       });
       return (await store.query(sql, ...parameters)) as SqlRow[];
     } catch (error) {
-      if (codeOf(error) === 'SQLITE_BUSY') this.#lockedAt = performance.now();
+      if (errorCode(error) === 'SQLITE_BUSY') this.#lockedAt = performance.now();
       throw RouterError.isInstance(error) ? error : failure(error);
     }
   }
@@ -129,7 +129,7 @@ export class SqliteFile {
       } catch (error) {
         await store.close().catch(() => undefined);
         // The change to WAL does not wait for the lock by itself when another process makes the same change.
-        if (codeOf(error) !== 'SQLITE_BUSY' || performance.now() >= until) throw error;
+        if (errorCode(error) !== 'SQLITE_BUSY' || performance.now() >= until) throw error;
       }
     }
   }
@@ -154,14 +154,14 @@ const meanings: Record<string, string> = {
 
 /** Without a cause: the system's own messages carry the path. */
 function failure(error: unknown): RouterError {
-  const code = codeOf(error);
+  const code = errorCode(error);
   return new RouterError(
     'storage_unavailable',
     `The SQLite file ${meanings[code] ?? 'cannot be used'} (${code}).`,
   );
 }
 
-function codeOf(error: unknown): string {
+function errorCode(error: unknown): string {
   const { code } = Object(error) as { code?: unknown };
   return typeof code === 'string' ? code : 'unknown';
 }

@@ -16,28 +16,28 @@ export interface SubscriptionEvents {
   onLost(): void;
 }
 
-export interface ChangeWatchOptions {
+export interface ChangeSubscriptionOptions {
   /** Milliseconds that connecting, and the answer to a ping, may take. */
   timeoutMs: number;
   /** Milliseconds between pings. */
   heartbeatMs: number;
 }
 
-const longestPauseMs = 5_000;
+const maxPauseMs = 5_000;
 
 /**
  * Keeps one subscription alive as long as somebody listens. Whatever happened while it was not, nobody was told: so
  * every listener gets a `reset` each time that it is there (again).
  */
-export class ChangeWatch {
+export class ChangeSubscription {
   readonly #subscribe: (events: SubscriptionEvents) => Subscription;
-  readonly #options: ChangeWatchOptions;
+  readonly #options: ChangeSubscriptionOptions;
   readonly #listeners = new Set<{ listener: (event: StorageEvent) => void }>();
   /** Ends the current subscription, or the pause before the next. */
   #wake: () => void = () => {};
   #running: { firstAttempt: Promise<void>; ended: Promise<void> } | undefined;
 
-  constructor(subscribe: (events: SubscriptionEvents) => Subscription, options: ChangeWatchOptions) {
+  constructor(subscribe: (events: SubscriptionEvents) => Subscription, options: ChangeSubscriptionOptions) {
     this.#subscribe = subscribe;
     this.#options = options;
   }
@@ -113,7 +113,7 @@ export class ChangeWatch {
 
   async #pause(failures: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const most = Math.min(50 * 2 ** failures, longestPauseMs);
+      const most = Math.min(50 * 2 ** failures, maxPauseMs);
       const timer = setTimeout(resolve, most / 2 + Math.random() * (most / 2)).unref();
       this.#wake = () => {
         clearTimeout(timer);

@@ -2,9 +2,9 @@ import { RouterError } from '../../errors.ts';
 import { type KeyBody, type KeyPatch, keyBody, keyPatch } from '../../schemas/bodies.ts';
 import { parse } from '../../schemas/parse.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { readPointer, removePointer, writePointer } from '../records/id-index.ts';
+import { readIdEntry, removeIdEntry, writeIdEntry } from '../records/id-index.ts';
 import { listRecords, pageOptions, type UnreadableTeam } from '../records/listing.ts';
-import type { Change, Registry } from '../records/record-store.ts';
+import type { Mutation, RecordStore } from '../records/record-store.ts';
 import { type KeyRecord, keyPointerKey, newRecord, type TeamRecord } from '../records/team-record.ts';
 import { type Actor, stampOf } from './actor.ts';
 import {
@@ -42,13 +42,13 @@ export interface KeyList {
 }
 
 /** The life of the API keys in a team's record. */
-export class KeyManagement {
-  readonly #registry: Registry;
+export class KeyService {
+  readonly #records: RecordStore;
   readonly #storage: Storage;
   readonly #teams: 'implicit' | 'explicit';
 
-  constructor(registry: Registry, storage: Storage, options: { teams: 'implicit' | 'explicit' }) {
-    this.#registry = registry;
+  constructor(records: RecordStore, storage: Storage, options: { teams: 'implicit' | 'explicit' }) {
+    this.#records = records;
     this.#storage = storage;
     this.#teams = options.teams;
   }
@@ -102,14 +102,14 @@ export class KeyManagement {
   }
 
   /** Changes the record for a secret that is new: its pointer is written first, and removed if the change is refused. */
-  async #changeUnder<Result>(teamId: string, token: string, change: Change<Result>): Promise<Result> {
+  async #changeUnder<Result>(teamId: string, token: string, change: Mutation<Result>): Promise<Result> {
     // Whatever dies between the two leaves a pointer to nothing.
-    await writePointer(this.#storage, keyPointerKey(token), teamId);
+    await writeIdEntry(this.#storage, keyPointerKey(token), teamId);
     try {
-      return await this.#registry.change(teamId, change);
+      return await this.#records.change(teamId, change);
     } catch (error) {
       const uncertain = RouterError.isInstance(error) && error.code === 'storage_unavailable';
-      if (!uncertain) await removePointer(this.#storage, keyPointerKey(token));
+      if (!uncertain) await removeIdEntry(this.#storage, keyPointerKey(token));
       throw error;
     }
   }
@@ -130,7 +130,7 @@ export class KeyManagement {
   async delete(given: string, id: string): Promise<{ deleted_keys: string[] }> {
     const teamId = checkTeamId(given);
     const token = tokenOf(id);
-    const ended = await this.#registry.change(teamId, (record) => {
+    const ended = await this.#records.change(teamId, (record) => {
       if (record === undefined) throw keyNotFound();
       const entry = findKey(record, token);
       const [current, key] = entry;
@@ -148,14 +148,14 @@ export class KeyManagement {
   async get(given: string, id: string): Promise<KeyView> {
     const teamId = checkTeamId(given);
     const token = tokenOf(id);
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     if (record === undefined) throw keyNotFound();
     return keyView(teamId, ...findKey(record, token));
   }
 
   async list(given: string): Promise<KeyList> {
     const teamId = checkTeamId(given);
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     if (record === undefined) throw teamNotFound(teamId);
     const keys = record.keys.map(([token, key]) => keyView(teamId, token, key));
     return { keys, total_count: keys.length };
@@ -172,16 +172,16 @@ export class KeyManagement {
   /** The team that has this key, or `undefined` if nobody has. */
   async findTeam(id: string): Promise<{ team_id: string } | undefined> {
     const token = tokenOf(id);
-    const teamId = await readPointer(this.#storage, keyPointerKey(token));
+    const teamId = await readIdEntry(this.#storage, keyPointerKey(token));
     if (teamId === undefined || teamId === null) return undefined;
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     return record !== undefined && hasKey(record, token) ? { team_id: teamId } : undefined;
   }
 
   #change(given: string, id: string, apply: (key: KeyRecord) => void): Promise<KeyView> {
     const teamId = checkTeamId(given);
     const token = tokenOf(id);
-    return this.#registry.change(teamId, (record) => {
+    return this.#records.change(teamId, (record) => {
       if (record === undefined) throw keyNotFound();
       const [current, stored] = findKey(record, token);
       const key = { ...stored };
@@ -191,7 +191,7 @@ export class KeyManagement {
   }
 
   async #forget(tokens: readonly string[]): Promise<void> {
-    for (const token of tokens) await removePointer(this.#storage, keyPointerKey(token));
+    for (const token of tokens) await removeIdEntry(this.#storage, keyPointerKey(token));
   }
 }
 

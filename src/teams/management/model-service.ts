@@ -5,9 +5,9 @@ import { allows } from '../../schemas/names.ts';
 import { parse, throwAll } from '../../schemas/parse.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { readPointer, removePointer, writePointer } from '../records/id-index.ts';
+import { readIdEntry, removeIdEntry, writeIdEntry } from '../records/id-index.ts';
 import { Readability } from '../records/readability.ts';
-import type { Registry } from '../records/record-store.ts';
+import type { RecordStore } from '../records/record-store.ts';
 import {
   type DeploymentRecord,
   findDeployment,
@@ -30,7 +30,7 @@ import { ownerProblems, paramProblems, parseModel, parseModelPatch } from './mod
 import { checkTeamId, teamNotFound } from './team-service.ts';
 import { type ModelList, type ModelView, modelList, modelView } from './views.ts';
 
-export interface ModelManagementOptions {
+export interface ModelServiceOptions {
   /** Whether the first model of an unknown team makes its record, or is refused. */
   teams: 'implicit' | 'explicit';
   /** Throws `api_base_not_allowed` for an address that calls may not go to. */
@@ -43,18 +43,18 @@ export interface PreparedDeployment {
   deployment: DeploymentRecord;
 }
 
-const longestId = 256;
+const maxIdLength = 256;
 
 /** The life of the deployments in a team's record; `teamId: null` is the record of the shared ones. */
-export class ModelManagement {
-  readonly #registry: Registry;
+export class ModelService {
+  readonly #records: RecordStore;
   readonly #storage: Storage;
   readonly #ring: KeyRing;
   readonly #readability: Readability;
-  readonly #options: ModelManagementOptions;
+  readonly #options: ModelServiceOptions;
 
-  constructor(registry: Registry, storage: Storage, ring: KeyRing, options: ModelManagementOptions) {
-    this.#registry = registry;
+  constructor(records: RecordStore, storage: Storage, ring: KeyRing, options: ModelServiceOptions) {
+    this.#records = records;
     this.#storage = storage;
     this.#ring = ring;
     this.#readability = new Readability(ring);
@@ -66,16 +66,16 @@ export class ModelManagement {
     const { name, deployment, imported } = this.#prepare(teamId, given, actor);
     if (imported) await this.#claim(deployment.id, actor);
     // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
-    await writePointer(this.#storage, modelPointerKey(deployment.id), teamId);
+    await writeIdEntry(this.#storage, modelPointerKey(deployment.id), teamId);
     try {
-      return await this.#registry.change(teamId, (existing) => {
+      return await this.#records.change(teamId, (existing) => {
         const record = existing ?? this.#implicitRecord(teamId, actor);
         if (unique) checkUnused(record, name);
         insertDeployment(record, name, deployment);
         return { record, result: this.#view(record, deployment.id) };
       });
     } catch (error) {
-      if (isCertain(error)) await removePointer(this.#storage, modelPointerKey(deployment.id));
+      if (isCertain(error)) await removeIdEntry(this.#storage, modelPointerKey(deployment.id));
       throw error;
     }
   }
@@ -105,7 +105,7 @@ export class ModelManagement {
     checkActor(actor);
     if (!isWhole(given)) {
       const { id } = parse(storedModel, given);
-      return touchable(await this.#registry.read(teamId), id, actor);
+      return touchable(await this.#records.read(teamId), id, actor);
     }
     try {
       return this.#prepare(teamId, given, actor);
@@ -130,7 +130,7 @@ export class ModelManagement {
         param: 'model_info.id',
       });
     }
-    return this.#registry.change(teamId, (existing) => {
+    return this.#records.change(teamId, (existing) => {
       const { record, name: before } = touchable(existing, id, actor);
       const name = body.model_name;
       if (name !== undefined && !mayTouch(actor, name)) throw notAllowed(name);
@@ -144,25 +144,25 @@ export class ModelManagement {
   async delete(teamId: string | null, id: string, actor?: Actor): Promise<{ message: string }> {
     checkActor(actor);
     if (teamId !== null) checkTeamId(teamId);
-    await this.#registry.change(teamId, (existing) => {
+    await this.#records.change(teamId, (existing) => {
       const { record } = touchable(existing, id, actor);
       removeDeployment(record, id);
       return { record, result: undefined };
     });
-    await removePointer(this.#storage, modelPointerKey(id));
+    await removeIdEntry(this.#storage, modelPointerKey(id));
     return { message: `Model: ${id} deleted successfully` };
   }
 
   async get(teamId: string | null, id: string): Promise<ModelView> {
     if (teamId !== null) checkTeamId(teamId);
-    const { record } = touchable(await this.#registry.read(teamId), id, undefined);
+    const { record } = touchable(await this.#records.read(teamId), id, undefined);
     return this.#view(record, id);
   }
 
   /** A team that has no record yet has no models; with `teams: 'explicit'` it is unknown. */
   async list(teamId: string | null): Promise<ModelList> {
     if (teamId !== null) checkTeamId(teamId);
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     if (record === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
     if (record === undefined) return { data: [], total_count: 0 };
@@ -179,11 +179,11 @@ export class ModelManagement {
     models?: readonly string[];
   }): Promise<ModelGroupList> {
     if (teamId !== null) checkTeamId(teamId);
-    const team = teamId === null ? undefined : await this.#registry.read(teamId);
+    const team = teamId === null ? undefined : await this.#records.read(teamId);
     if (team === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
     const needed = teamId === null || (team !== undefined && team.models.length > 0);
-    const shared = needed ? await this.#registry.read(null) : undefined;
+    const shared = needed ? await this.#records.read(null) : undefined;
     const mayUse = (name: string) => allows(models, name);
     return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
   }
@@ -191,10 +191,10 @@ export class ModelManagement {
   /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */
   async findTeam(id: string): Promise<{ team_id: string | null } | undefined> {
     // What is no text of ours has no key either.
-    if (!isText(id) || id.length > longestId) return undefined;
-    const teamId = await readPointer(this.#storage, modelPointerKey(id));
+    if (!isText(id) || id.length > maxIdLength) return undefined;
+    const teamId = await readIdEntry(this.#storage, modelPointerKey(id));
     if (teamId === undefined) return undefined;
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     return record !== undefined && findDeployment(record, id) !== undefined ? { team_id: teamId } : undefined;
   }
 
@@ -205,7 +205,7 @@ export class ModelManagement {
       throw new RouterError('invalid_request', message, { param: 'model_info.id' });
     }
     if ((await this.findTeam(id)) !== undefined) throw idTaken(id);
-    await removePointer(this.#storage, modelPointerKey(id));
+    await removeIdEntry(this.#storage, modelPointerKey(id));
   }
 
   #implicitRecord(teamId: string | null, actor: Actor | undefined): TeamRecord {

@@ -11,9 +11,9 @@ import {
 } from '../../schemas/bodies.ts';
 import { parse } from '../../schemas/parse.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { removePointer } from '../records/id-index.ts';
+import { removeIdEntry } from '../records/id-index.ts';
 import { listRecords, pageOptions, type UnreadableTeam } from '../records/listing.ts';
-import type { Registry } from '../records/record-store.ts';
+import type { RecordStore } from '../records/record-store.ts';
 import {
   keyPointerKey,
   modelPointerKey,
@@ -64,12 +64,12 @@ export function teamNotFound(teamId: string): RouterError {
 }
 
 /** The life of a team's record, without its models. */
-export class TeamManagement {
-  readonly #registry: Registry;
+export class TeamService {
+  readonly #records: RecordStore;
   readonly #storage: Storage;
 
-  constructor(registry: Registry, storage: Storage) {
-    this.#registry = registry;
+  constructor(records: RecordStore, storage: Storage) {
+    this.#records = records;
     this.#storage = storage;
   }
 
@@ -78,7 +78,7 @@ export class TeamManagement {
     const teamId = body.team_id ?? randomUUID();
     const stamp = stampOf(actor);
     const shared = await this.#sharedFor(body);
-    return this.#registry.change(teamId, (existing) => {
+    return this.#records.change(teamId, (existing) => {
       if (existing !== undefined) {
         throw new RouterError('already_exists', `There is a team ${JSON.stringify(teamId)} already.`, {
           param: 'team_id',
@@ -99,7 +99,7 @@ export class TeamManagement {
     }
     const stamp = stampOf(actor);
     const shared = await this.#sharedFor(body);
-    return this.#registry.change(teamId, (existing) => {
+    return this.#records.change(teamId, (existing) => {
       if (existing === undefined) throw teamNotFound(teamId);
       const record = apply({ ...existing, updated_at: stamp.at, updated_by: stamp.by }, body, shared);
       return { record, result: teamView(record) };
@@ -108,7 +108,7 @@ export class TeamManagement {
 
   /** The shared deployments, if fallbacks may name them. */
   async #sharedFor({ settings }: Changes): Promise<TeamRecord | undefined> {
-    return settings?.fallbacks ? this.#registry.read(null) : undefined;
+    return settings?.fallbacks ? this.#records.read(null) : undefined;
   }
 
   /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
@@ -120,7 +120,7 @@ export class TeamManagement {
     const teamId = checkTeamId(given);
     const { add, remove } = parse(allowListChange, change);
     const stamp = stampOf(actor);
-    return this.#registry.change(teamId, (existing) => {
+    return this.#records.change(teamId, (existing) => {
       if (existing === undefined) throw teamNotFound(teamId);
       const models = new Set([...existing.models, ...(add ?? [])]);
       for (const name of remove ?? []) models.delete(name);
@@ -132,20 +132,20 @@ export class TeamManagement {
   /** Its models, keys and aliases go with it, and so does a record that cannot be read. */
   async delete(given: string): Promise<{ deleted_teams: string[] }> {
     const teamId = checkTeamId(given);
-    const gone = await this.#registry
+    const gone = await this.#records
       .change<TeamRecord | undefined>(teamId, (existing) => {
         if (existing === undefined) throw teamNotFound(teamId);
         return { record: undefined, result: existing };
       })
       .catch(async (error: unknown) => {
         if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
-        await this.#registry.discard(teamId);
+        await this.#records.discard(teamId);
         return undefined;
       });
     if (gone === undefined) return { deleted_teams: [teamId] };
-    for (const token of gone.keys.flatMap(tokensOf)) await removePointer(this.#storage, keyPointerKey(token));
+    for (const token of gone.keys.flatMap(tokensOf)) await removeIdEntry(this.#storage, keyPointerKey(token));
     for (const [, pool] of gone.pools) {
-      for (const { id } of pool.deployments) await removePointer(this.#storage, modelPointerKey(id));
+      for (const { id } of pool.deployments) await removeIdEntry(this.#storage, modelPointerKey(id));
     }
     return { deleted_teams: [teamId] };
   }
@@ -166,7 +166,7 @@ export class TeamManagement {
 
   async info(given: string): Promise<TeamInfo> {
     const teamId = checkTeamId(given);
-    const record = await this.#registry.read(teamId);
+    const record = await this.#records.read(teamId);
     if (record === undefined) throw teamNotFound(teamId);
     return teamInfo(record);
   }

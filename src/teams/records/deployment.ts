@@ -2,7 +2,7 @@ import type { ProviderTarget } from '../../providers/provider.ts';
 import { Redactor } from '../../redact/redactor.ts';
 import type { ModelParams } from '../../schemas/bodies.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
-import { openAll, type Secrets, secretValues } from './sealed-secrets.ts';
+import { type Secrets, secretValues, unsealAll } from './sealed-secrets.ts';
 import type { DeploymentRecord } from './team-record.ts';
 
 /** A stored deployment, ready to be called: its secrets are opened once, on the first call, and never shown. */
@@ -35,7 +35,7 @@ export class Deployment {
     this.mode = typeof record.info.mode === 'string' ? record.info.mode : undefined;
     this.createdAt = Date.parse(record.created_at);
     const destination = { teamId, deploymentId: record.id, target: this.target, params: this.params };
-    this.#open = () => openAll(ring, destination, record.sealed);
+    this.#open = () => unsealAll(ring, destination, record.sealed);
   }
 
   /** @throws RouterError `credential_unreadable` */

@@ -4,8 +4,8 @@ import { hasMethods, parseOptions } from '../../schemas/parse.ts';
 import { keyIdOf } from '../../secrets/envelope.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import type { Storage } from '../../storage/storage.ts';
-import { nextTurn } from '../../tick-batch.ts';
-import type { Registry } from './record-store.ts';
+import { nextTick } from '../../tick-batch.ts';
+import type { RecordStore } from './record-store.ts';
 import { reseal } from './sealed-secrets.ts';
 import { Slices } from './slices.ts';
 import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './team-record.ts';
@@ -53,16 +53,16 @@ const unknownKey = '?';
 
 /** Moves all that is stored under the primary key, record by record, while others read and write. */
 export class Rotation {
-  readonly #registry: Registry;
+  readonly #records: RecordStore;
   readonly #storage: Storage;
   readonly #ring: KeyRing;
 
   readonly #check: () => void;
 
   /** @param check is called before each step; what it throws ends the rotation there */
-  constructor(registry: Registry, storage: Storage, ring: KeyRing, check: () => void = () => {}) {
+  constructor(records: RecordStore, storage: Storage, ring: KeyRing, check: () => void = () => {}) {
     this.#check = check;
-    this.#registry = registry;
+    this.#records = records;
     this.#storage = storage;
     this.#ring = ring;
   }
@@ -80,7 +80,7 @@ export class Rotation {
       progress.records += 1;
       onProgress?.({ ...progress });
       // A storage in memory would not let anybody else run meanwhile.
-      await nextTurn(null);
+      await nextTick(null);
     }
     return progress;
   }
@@ -92,7 +92,7 @@ export class Rotation {
     const count = (id: string) => counts.set(id, (counts.get(id) ?? 0) + 1);
     for await (const key of this.#keys(signal)) {
       try {
-        const record = await this.#registry.read(teamOf(key));
+        const record = await this.#records.read(teamOf(key));
         for (const token of tokensOf(record)) count(keyIdOf(token) ?? unknownKey);
       } catch (error) {
         if (!isCorrupt(error)) throw error;
@@ -111,10 +111,10 @@ export class Rotation {
     const unreadable = new Set<string>();
     for (let write = 0; write < maxWrites; write++) {
       this.#goOn(signal);
-      const record = await this.#registry.read(teamId);
+      const record = await this.#records.read(teamId);
       const renewed = record === undefined ? none : await this.#renew(record, unreadable, signal);
       if (renewed.size === 0) break;
-      progress.resealed += await this.#registry.change(teamId, (stored) => {
+      progress.resealed += await this.#records.change(teamId, (stored) => {
         const result = stored === undefined ? 0 : replaceTokens(stored, renewed);
         return { record: stored, result };
       });

@@ -1,4 +1,4 @@
-import { nextTurn } from '../../tick-batch.ts';
+import { nextTick } from '../../tick-batch.ts';
 import { decode, type TeamRecord } from './team-record.ts';
 
 /** Characters above which a record is read in a turn of the event loop of its own. */
@@ -10,6 +10,6 @@ const longRecord = 65_536;
  * @throws RouterError `corrupt_record`
  */
 export async function readRecord(text: string, teamId: string | null): Promise<TeamRecord> {
-  if (text.length > longRecord) await nextTurn(teamId);
+  if (text.length > longRecord) await nextTick(teamId);
   return decode(text, teamId);
 }

@@ -9,13 +9,13 @@ import { encode, limits, recordKey, type TeamRecord } from './team-record.ts';
  * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
  * It may change the given record in place, but throws before it changes anything. On a conflict it runs again.
  */
-export type Change<Result> = (record: TeamRecord | undefined) => {
+export type Mutation<Result> = (record: TeamRecord | undefined) => {
   record: TeamRecord | undefined;
   result: Result;
 };
 
-interface Pending {
-  apply: Change<unknown>;
+interface QueuedMutation {
+  apply: Mutation<unknown>;
   resolve(result: unknown): void;
   reject(error: unknown): void;
 }
@@ -23,8 +23,8 @@ interface Pending {
 type Settlement = () => void;
 
 /** A write that failed without an answer: it may have happened, or may yet. */
-interface Uncertain {
-  mark: string;
+interface IndeterminateWrite {
+  writeId: string;
   /** Of a delete, when the record that it would have deleted was created. */
   deletes: string | undefined;
   settlements: Settlement[];
@@ -36,9 +36,9 @@ const maxPending = 10_000;
 const maxBatch = 100;
 /** Failed puts of one write after which the storage is said to refuse it. It can be read between them. */
 const maxRefusals = 3;
-const rememberedWriters = 32;
+const maxWriters = 32;
 
-export interface RegistryOptions {
+export interface RecordStoreOptions {
   /** Milliseconds that a change may wait for answers of the storage. */
   timeoutMs: number;
   /** Is told of each team whose record was written, before the write is acknowledged. */
@@ -49,15 +49,15 @@ export interface RegistryOptions {
  * Every write to a team's record. The changes of one team queue in this process and go out together, many in
  * one conditional put: what is acknowledged is stored, and what fails changes nothing.
  */
-export class Registry {
+export class RecordStore {
   readonly #storage: Storage;
-  readonly #options: RegistryOptions;
-  readonly #queues = new Map<string | null, Pending[]>();
+  readonly #options: RecordStoreOptions;
+  readonly #queues = new Map<string | null, QueuedMutation[]>();
   /** Marks this process's writes in the records. */
   readonly #writer = randomBytes(8).toString('base64url');
   #writes = 0;
 
-  constructor(storage: Storage, options: RegistryOptions) {
+  constructor(storage: Storage, options: RecordStoreOptions) {
     this.#storage = storage;
     this.#options = options;
   }
@@ -69,9 +69,9 @@ export class Registry {
   }
 
   /** @throws RouterError what the change throws; `conflict`, `storage_unavailable`, `corrupt_record`. */
-  change<Result>(teamId: string | null, apply: Change<Result>): Promise<Result> {
+  change<Result>(teamId: string | null, apply: Mutation<Result>): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
-      const pending: Pending = { apply, resolve: resolve as (result: unknown) => void, reject };
+      const pending: QueuedMutation = { apply, resolve: resolve as (result: unknown) => void, reject };
       const queue = this.#queues.get(teamId);
       if (queue === undefined) {
         this.#queues.set(teamId, [pending]);
@@ -110,7 +110,11 @@ export class Registry {
     this.#queues.delete(teamId);
   }
 
-  async #settle(teamId: string | null, batch: readonly Pending[], queue: Pending[]): Promise<void> {
+  async #settle(
+    teamId: string | null,
+    batch: readonly QueuedMutation[],
+    queue: QueuedMutation[],
+  ): Promise<void> {
     try {
       for (const settle of await this.#write(teamId, batch)) settle();
     } catch (error) {
@@ -125,9 +129,9 @@ export class Registry {
     }
   }
 
-  async #write(teamId: string | null, batch: readonly Pending[]): Promise<Settlement[]> {
+  async #write(teamId: string | null, batch: readonly QueuedMutation[]): Promise<Settlement[]> {
     const key = recordKey(teamId);
-    const uncertain: Uncertain[] = [];
+    const uncertain: IndeterminateWrite[] = [];
     let refusals = 0;
     let signal = AbortSignal.timeout(this.#options.timeoutMs);
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
@@ -135,7 +139,7 @@ export class Registry {
       const stored = await this.#storage.get(key, { signal });
       const current = stored === undefined || stored === 'unchanged' ? undefined : stored;
       const before = current === undefined ? undefined : await readRecord(current.value, teamId);
-      const done = uncertain.find((write) => happened(write, before));
+      const done = uncertain.find((write) => wasApplied(write, before));
       if (done !== undefined) {
         this.#options.onWrite(teamId);
         return done.settlements;
@@ -154,7 +158,7 @@ export class Registry {
         signal = AbortSignal.timeout(this.#options.timeoutMs);
       } catch (error) {
         if (signal.aborted || ++refusals >= maxRefusals) throw error;
-        uncertain.push({ mark, deletes: record === undefined ? deletes : undefined, settlements });
+        uncertain.push({ writeId: mark, deletes: record === undefined ? deletes : undefined, settlements });
       }
     }
     throw new RouterError('conflict', 'The team was changed by others again and again; try again later.');
@@ -165,7 +169,7 @@ export class Registry {
     const mark = `${this.#writer}.${++this.#writes}`;
     if (record === undefined) return mark;
     const ofOthers = record.writes.filter((other) => !other.startsWith(`${this.#writer}.`));
-    record.writes = [...ofOthers.slice(1 - rememberedWriters), mark];
+    record.writes = [...ofOthers.slice(1 - maxWriters), mark];
     return mark;
   }
 
@@ -202,13 +206,13 @@ function encodeWithin(record: TeamRecord, before: string | undefined): string {
 }
 
 /** Whether the record that is there now shows that the write happened. */
-function happened({ mark, deletes }: Uncertain, record: TeamRecord | undefined): boolean {
+function wasApplied({ writeId: mark, deletes }: IndeterminateWrite, record: TeamRecord | undefined): boolean {
   if (deletes === undefined) return record?.writes.includes(mark) ?? false;
   // A team that was made anew since then must not be deleted a second time.
   return record?.created_at !== deletes;
 }
 
-function applyAll(before: TeamRecord | undefined, batch: readonly Pending[]) {
+function applyAll(before: TeamRecord | undefined, batch: readonly QueuedMutation[]) {
   let record = before;
   let changed = false;
   const settlements: Settlement[] = [];

@@ -2,7 +2,7 @@ import type { ProviderTarget } from '../../providers/provider.ts';
 import { mask } from '../../redact/mask.ts';
 import type { Secret } from '../../redact/redactor.ts';
 import type { ModelParams } from '../../schemas/bodies.ts';
-import { open, type SealContext, seal } from '../../secrets/envelope.ts';
+import { type SealContext, seal, unseal } from '../../secrets/envelope.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import type { DeploymentRecord } from './team-record.ts';
 
@@ -22,7 +22,7 @@ export interface Secrets {
 }
 
 /** What an opened secret is bound to: sealed for one destination, it opens for no other. */
-export interface Destination {
+export interface SecretBinding {
   teamId: string | null;
   deploymentId: string;
   target: Pick<ProviderTarget, 'provider' | 'base'>;
@@ -50,7 +50,7 @@ export function secretValues({ headers, ...fields }: Secrets, shared: boolean): 
   return [...keys, ...others];
 }
 
-export function contextOf(destination: Destination, field: string): SealContext {
+export function contextOf(destination: SecretBinding, field: string): SealContext {
   const { teamId, deploymentId, target, params } = destination;
   return {
     teamId,
@@ -80,7 +80,7 @@ export function splitSecrets(given: ModelParams): { params: ModelParams; secrets
 
 export function sealAll(
   ring: KeyRing,
-  destination: Destination,
+  destination: SecretBinding,
   secrets: ReadonlyMap<string, string>,
 ): Pick<DeploymentRecord, 'sealed' | 'masks'> {
   const fields = [...secrets];
@@ -91,14 +91,14 @@ export function sealAll(
 }
 
 /** @throws RouterError `credential_unreadable` if any of them does not open for this destination. */
-export function openAll(
+export function unsealAll(
   ring: KeyRing,
-  destination: Destination,
+  destination: SecretBinding,
   sealed: DeploymentRecord['sealed'],
 ): Secrets {
   const secrets: Secrets = { headers: [] };
   for (const [field, token] of sealed) {
-    const value = open(ring, token, contextOf(destination, field));
+    const value = unseal(ring, token, contextOf(destination, field));
     if (field.startsWith(headerField)) secrets.headers.push([field.slice(headerField.length), value]);
     else if (isSecretField(field)) secrets[field] = value;
   }
@@ -113,9 +113,9 @@ export function reseal(
   field: string,
   token: string,
 ): string | undefined {
-  const context = contextOf({ teamId, deploymentId: id, target, params } as Destination, field);
+  const context = contextOf({ teamId, deploymentId: id, target, params } as SecretBinding, field);
   try {
-    return seal(ring, open(ring, token, context), context);
+    return seal(ring, unseal(ring, token, context), context);
   } catch {
     return undefined;
   }

@@ -1,4 +1,4 @@
-import { nextTurn } from '../../tick-batch.ts';
+import { nextTick } from '../../tick-batch.ts';
 
 /** Milliseconds that one piece of long work may take before the event loop gets a turn. */
 const sliceMs = 8;
@@ -20,7 +20,7 @@ export class Slices {
 
   /** Lets the event loop turn once and begins the next slice. */
   async pass(): Promise<void> {
-    await nextTurn(this.#teamId);
+    await nextTick(this.#teamId);
     this.#startedAt = performance.now();
   }
 }

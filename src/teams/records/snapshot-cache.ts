@@ -39,7 +39,7 @@ export interface SnapshotOptions {
   now: () => number;
 }
 
-interface Entry {
+interface CachedSnapshot {
   /** `undefined`: there is no such team. */
   snapshot: TeamSnapshot | undefined;
   version: Version | undefined;
@@ -59,13 +59,13 @@ const sharedId = Symbol('shared');
 type SnapshotId = string | typeof sharedId;
 
 /** Compiled team snapshots in memory, by the team's id: single flight, LRU, bounded age. */
-export class Snapshots {
+export class SnapshotCache {
   readonly #storage: Storage;
   readonly #ring: KeyRing;
   readonly #options: SnapshotOptions;
-  readonly #known: LRUCache<SnapshotId, Entry>;
-  readonly #unknown: LRUCache<SnapshotId, Entry>;
-  readonly #loading = new Map<SnapshotId, Promise<Entry>>();
+  readonly #known: LRUCache<SnapshotId, CachedSnapshot>;
+  readonly #unknown: LRUCache<SnapshotId, CachedSnapshot>;
+  readonly #loading = new Map<SnapshotId, Promise<CachedSnapshot>>();
   /** Those that are about to be refreshed. */
   readonly #due = new Set<SnapshotId>();
   #outOfReach = false;
@@ -105,7 +105,7 @@ export class Snapshots {
   }
 
   /** Forgets a team whose record this process has just written. */
-  drop(teamId: string | null): void {
+  invalidate(teamId: string | null): void {
     const id = teamId ?? sharedId;
     this.#known.delete(id);
     this.#unknown.delete(id);
@@ -113,15 +113,15 @@ export class Snapshots {
   }
 
   /** Has a team's record read again before its snapshot is used. */
-  expire(teamId: string | null): void {
+  markStale(teamId: string | null): void {
     this.#expire(teamId ?? sharedId);
   }
 
   /** Takes note of what others changed. */
-  notice(event: StorageEvent): void {
+  onStorageEvent(event: StorageEvent): void {
     if ('key' in event) {
       const teamId = teamOfRecord(event.key);
-      if (teamId !== undefined) this.expire(teamId);
+      if (teamId !== undefined) this.markStale(teamId);
       return;
     }
     for (const ids of [this.#known, this.#unknown, this.#loading]) {
@@ -136,11 +136,11 @@ export class Snapshots {
   }
 
   /** What is known, without its counting as use. */
-  #peek(id: SnapshotId): Entry | undefined {
+  #peek(id: SnapshotId): CachedSnapshot | undefined {
     return this.#known.peek(id) ?? this.#unknown.peek(id);
   }
 
-  async #fresh(teamId: string | null, entry: Entry | undefined): Promise<TeamSnapshot | undefined> {
+  async #fresh(teamId: string | null, entry: CachedSnapshot | undefined): Promise<TeamSnapshot | undefined> {
     const load = this.#load(teamId, entry);
     try {
       // Only the first calls of an outage wait for the deadline to learn of it.
@@ -153,19 +153,19 @@ export class Snapshots {
   }
 
   /** Whether the last read failed: what was made since the one before is not known. */
-  get outOfReach(): boolean {
+  get storageUnreachable(): boolean {
     return this.#outOfReach;
   }
 
   /** Whether an entry is young enough to serve while the storage cannot be reached. */
-  #mayServe(teamId: string | null, entry: Entry | undefined): boolean {
+  #mayServe(teamId: string | null, entry: CachedSnapshot | undefined): boolean {
     // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
     if (entry === undefined || (entry.snapshot === undefined && teamId !== null)) return false;
     const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
     return this.#options.now() - entry.readAt < limit;
   }
 
-  #load(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+  #load(teamId: string | null, entry: CachedSnapshot | undefined): Promise<CachedSnapshot> {
     const id = teamId ?? sharedId;
     const running = this.#loading.get(id);
     if (running !== undefined) return running;
@@ -182,7 +182,7 @@ export class Snapshots {
     return load;
   }
 
-  async #read(teamId: string | null, entry: Entry | undefined): Promise<Entry> {
+  async #read(teamId: string | null, entry: CachedSnapshot | undefined): Promise<CachedSnapshot> {
     const key = recordKey(teamId);
     const readAt = this.#options.now();
     const unless = entry?.version;
@@ -204,7 +204,7 @@ export class Snapshots {
     }
   }
 
-  #keep(id: SnapshotId, entry: Entry): void {
+  #keep(id: SnapshotId, entry: CachedSnapshot): void {
     const [cache, other] = entry.snapshot ? [this.#known, this.#unknown] : [this.#unknown, this.#known];
     cache.set(id, entry);
     other.delete(id);

@@ -159,18 +159,18 @@ export function decode(text: string, teamId: string | null): TeamRecord {
   try {
     value = JSON.parse(text);
   } catch {
-    throw unreadable('The record is not JSON.');
+    throw corruptRecord('The record is not JSON.');
   }
   const stored = (value as { format?: unknown } | null)?.format;
   if (typeof stored === 'number' && stored > format)
-    throw unreadable(`The record has format ${stored}; this version reads up to ${format}.`);
+    throw corruptRecord(`The record has format ${stored}; this version reads up to ${format}.`);
   const result = teamRecord.safeParse(value);
-  if (!result.success) throw unreadable('The record does not have the form of one.');
-  if (result.data.team_id !== teamId) throw unreadable('The record lies under the key of another team.');
+  if (!result.success) throw corruptRecord('The record does not have the form of one.');
+  if (result.data.team_id !== teamId) throw corruptRecord('The record lies under the key of another team.');
   return result.data;
 }
 
-function unreadable(hint: string): RouterError {
+function corruptRecord(hint: string): RouterError {
   const message = 'What is stored cannot be read. Ask the operator of this service.';
   return new RouterError('corrupt_record', message, { hint });
 }

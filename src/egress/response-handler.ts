@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { RouterError } from '../errors.ts';
-import { Turn } from '../tick-batch.ts';
+import { TickBatch } from '../tick-batch.ts';
 import { decoded } from './decoding.ts';
 import { ResponseBody } from './response-body.ts';
 
@@ -24,7 +24,7 @@ type Controller = Dispatcher.DispatchController;
 /** How many headers one answer may have: a provider sends some twenty. */
 const maxHeaders = 256;
 /** Those that came in together. */
-const responses = new Turn();
+const responses = new TickBatch();
 /** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
 const maxInformational = 16;
 
@@ -32,7 +32,7 @@ const maxInformational = 16;
  * One request on its connection: undici tells it what the provider sends. `undici.request` does the same with a stream of
  * Node's, which costs more.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class ResponseHandler implements Dispatcher.DispatchHandler {
   readonly response: Promise<TransportResponse>;
   readonly #signal: CancelSignal | undefined;
   readonly #maxDecodedBytes: number;
@@ -93,7 +93,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const body = new ResponseBody(controller);
     const response = decoded({ status, headers, body }, this.#maxDecodedBytes);
     this.#body = body;
-    responses.end(() => this.#resolve(response));
+    responses.schedule(() => this.#resolve(response));
   }
 
   onResponseData(_: Controller, chunk: Buffer): void {
