@@ -1,0 +1,188 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Words that prose of this project does not use, with their inflected forms. */
+const bannedWords: readonly RegExp[] = [
+  /\b(?:come|comes|coming|came) in\b/gi,
+  /\b(?:go|goes|going|gone|went) on\b/gi,
+  /\b(?:stand|stands|standing|stood)\b/gi,
+  /\b(?:lie|lies|lying|lain)\b/gi,
+  /\btold of\b/gi,
+  /\b(?:hear|hears|hearing|heard) of\b/gi,
+  /\banew\b/gi,
+  /\bbeside\b/gi,
+  /\bof (?:its|his|her|their) own\b/gi,
+  /\bat once\b/gi,
+  /\ball the same\b/gi,
+  /\b(?:is|are) none\b/gi,
+  /\bby whatever door\b/gi,
+  /\bshall\b/gi,
+  /\bon (?:its|their|the) way\b/gi,
+  /\bnearly every one\b/gi,
+  /\bways? out\b/gi,
+  /\blook-ups?\b/gi,
+  /\btime-outs?\b/gi,
+  /\b(?:nobody|whoever|somebody)\b/gi,
+];
+
+/** Highest count per folder or file. A ceiling may only fall; a place that is not listed must have none. */
+const ceilings: Readonly<Record<string, number>> = {
+  '.changeset': 39,
+  'CONTRIBUTING.md': 3,
+  'README.md': 11,
+  'SECURITY.md': 22,
+  docs: 75,
+  'src/calls/abort': 3,
+  'src/calls/affinity': 6,
+  'src/calls/answer.ts': 3,
+  'src/calls/attempts': 14,
+  'src/calls/body': 11,
+  'src/calls/call-context.ts': 1,
+  'src/calls/call.ts': 7,
+  'src/calls/dispatcher.ts': 3,
+  'src/calls/endpoints': 3,
+  'src/calls/form': 1,
+  'src/calls/json': 11,
+  'src/calls/receipt': 13,
+  'src/calls/response': 17,
+  'src/calls/routing': 11,
+  'src/calls/upstream': 11,
+  'src/cli': 9,
+  'src/client': 17,
+  'src/egress': 47,
+  'src/http': 68,
+  'src/logger.ts': 2,
+  'src/memory-budget.ts': 2,
+  'src/options.ts': 8,
+  'src/providers': 9,
+  'src/redact': 19,
+  'src/router.ts': 2,
+  'src/schemas': 10,
+  'src/secrets': 3,
+  'src/services.ts': 1,
+  'src/storage': 36,
+  'src/teams': 36,
+  'src/tick-batch.ts': 4,
+  test: 27,
+  'test/calls': 56,
+  'test/cli': 5,
+  'test/egress': 21,
+  'test/examples': 1,
+  'test/hostile': 2,
+  'test/http': 45,
+  'test/providers': 1,
+  'test/redact': 3,
+  'test/secrets': 2,
+  'test/storage': 10,
+  'test/teams': 6,
+};
+
+/** Returns the comments and the string literals of a TypeScript file. */
+function proseOf(path: string): string[] {
+  const source = parse(path);
+  const prose: string[] = [];
+  let withoutLiterals = source.text;
+  const visit = (node: ts.Node): void => {
+    const isTemplatePart = ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node);
+    if (ts.isStringLiteralLike(node) || isTemplatePart) prose.push(node.text);
+    if (ts.isLiteralExpression(node) || ts.isLiteralTypeNode(node) || isTemplatePart) {
+      const [start, end] = [node.getStart(source), node.getEnd()];
+      withoutLiterals =
+        withoutLiterals.slice(0, start) + ' '.repeat(end - start) + withoutLiterals.slice(end);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  const comments = withoutLiterals.match(/\/\*[\s\S]*?\*\/|(?:[ \t]*\/\/.*\n)+/g) ?? [];
+  return [...prose, ...comments.map(commentText)];
+}
+
+function parse(path: string): ts.SourceFile {
+  return ts.createSourceFile(path, readFileSync(join(root, path), 'utf8'), ts.ScriptTarget.Latest);
+}
+
+/** Joins the lines of a comment, so that a phrase is found across a line break. */
+function commentText(comment: string): string {
+  return comment.replace(/^\s*(?:\/\*\*?|\*\/?|\/\/)/gm, ' ');
+}
+
+/** Returns the names that a file gives to its suites and tests. */
+function testNamesOf(path: string): string[] {
+  const source = parse(path);
+  const names: string[] = [];
+  const visit = (node: ts.Node): void => {
+    const [name] = ts.isCallExpression(node) ? node.arguments : [];
+    if (ts.isCallExpression(node) && /^(?:describe|it|test)\b/.test(node.expression.getText(source)))
+      names.push(name?.getText(source) ?? '');
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return names;
+}
+
+function bannedIn(texts: readonly string[]): string[] {
+  return texts
+    .map((text) => text.replace(/\s+/g, ' '))
+    .flatMap((text) =>
+      bannedWords.flatMap((word) =>
+        [...text.matchAll(word)].map(
+          ({ index }) => `... ${text.slice(Math.max(0, index - 40), index + 40).trim()} ...`,
+        ),
+      ),
+    );
+}
+
+function filesBelow(folder: string, extension: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(extension))
+    .map((file) => `${folder}/${file}`);
+}
+
+/** Returns the place that has a ceiling: a folder, a folder of `src/calls`, or a file outside of any. */
+function placeOf(file: string): string {
+  const parts = file.split('/').slice(0, file.startsWith('src/calls/') ? 3 : 2);
+  const isFolder = parts.join('/') !== file;
+  if (isFolder) return parts.join('/');
+  return file.startsWith('src/') ? file : (parts.at(-2) ?? file);
+}
+
+const findings = new Map<string, string[]>();
+
+function collect(files: readonly string[], textsOf: (file: string) => string[]): void {
+  for (const file of files) {
+    const place = placeOf(file);
+    const found = bannedIn(textsOf(file)).map((excerpt) => `${file}: ${excerpt}`);
+    findings.set(place, [...(findings.get(place) ?? []), ...found]);
+  }
+}
+
+collect(filesBelow('src', '.ts'), proseOf);
+collect(filesBelow('test', '.test.ts'), testNamesOf);
+collect(
+  [
+    ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md'],
+    ...filesBelow('docs', '.md'),
+    ...filesBelow('.changeset', '.md'),
+  ],
+  (file) => [readFileSync(join(root, file), 'utf8')],
+);
+
+describe('Prose', () => {
+  it.each([...findings])('%s uses no more banned words than its ceiling', (place, found) => {
+    expect(found.slice(ceilings[place] ?? 0), found.join('\n')).toEqual([]);
+  });
+
+  it('finds a phrase in a comment across a line break, and one in a string literal', () => {
+    expect(bannedIn([commentText('/**\n * Refuses the call at\n * once. */')])).toHaveLength(1);
+    expect(bannedIn(['There is none.', 'Understands and relies.'])).toHaveLength(1);
+  });
+
+  it('has no ceiling for a place that does not exist', () => {
+    expect(Object.keys(ceilings).filter((place) => !findings.has(place))).toEqual([]);
+  });
+});
