@@ -11,6 +11,7 @@ import { scanBody } from '../../src/calls/json/body.ts';
 import { callControlNames } from '../../src/calls/json/call-controls.ts';
 import { writeBody } from '../../src/calls/json/writer.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { runs } from '../fixtures/runs.ts';
 
 let provider: RecordingProvider;
 let router: TeamModelRouter;
@@ -183,6 +184,6 @@ it('what is cut out of a body leaves the rest as it was written', () => {
         expect(JSON.parse(Buffer.concat([written].flat()).toString())).toEqual(expected);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   );
 });

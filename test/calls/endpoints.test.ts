@@ -7,6 +7,7 @@ import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { statefulReason } from '../../src/calls/body/stateful.ts';
 import { endpoints, matchEndpoint } from '../../src/calls/endpoints/match.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
 
@@ -170,7 +171,7 @@ test('whatever the path, what is bound to a parameter is one segment that does n
         expect(segments.join('/').split('/').length).toBeGreaterThanOrEqual(spelled);
       },
     ),
-    { numRuns: 5_000 },
+    { numRuns: runs(5_000) },
   );
 });
 

@@ -5,6 +5,7 @@ import { readFormModel } from '../../src/calls/form/body.ts';
 import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
 import { forbiddenKeys } from '../../src/calls/json/body.ts';
 import { RouterError } from '../../src/errors.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const boundary = '----form-boundary-7MA4YWxkTrZu0gW';
 const contentType = `multipart/form-data; boundary=${boundary}`;
@@ -90,7 +91,7 @@ test('the model is the one that the standard parser finds', async () => {
       const body = encode([...before, field, ...after]);
       expect(readFormModel(body, contentType).model).toBe((await standard(body)).get('model'));
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 
@@ -103,7 +104,7 @@ test('only the bytes of the model are changed', async () => {
       expect(Buffer.compare(replaced, expected)).toBe(0);
       expect((await standard(replaced)).get('model')).toBe(next);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 
@@ -121,7 +122,7 @@ test('a form without a model gets one, and nothing else changes', async () => {
         ['model', next],
       ]);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

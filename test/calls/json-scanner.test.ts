@@ -4,6 +4,7 @@ import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { readJsonBody, scanBody, sliceBytes } from '../../src/calls/json/body.ts';
 import { type JsonHandler, JsonScanner, maxJsonDepth } from '../../src/calls/json/scanner.ts';
 import { RouterError } from '../../src/errors.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const chat = sharedShape('chat.completions.create');
 
@@ -83,7 +84,7 @@ describe('JsonScanner', () => {
         const events = withoutPlaces(eventsOf(Buffer.from(text), []));
         expect(events).toEqual(eventsIn(JSON.parse(text), true));
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     );
   });
 
@@ -94,7 +95,7 @@ describe('JsonScanner', () => {
         const limits = stops.map((stop) => stop % (bytes.length + 1)).sort((left, right) => left - right);
         expect(eventsOf(bytes, limits)).toEqual(eventsOf(bytes, []));
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     );
   });
 
@@ -126,7 +127,7 @@ describe('JsonScanner', () => {
         if (valid) expect(accepted).toBe(true);
         else if (judged) expect(accepted).toBe(false);
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
 import { RouterError } from '../../src/errors.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const responses = sharedShape('responses.create');
 
@@ -68,7 +69,7 @@ describe('a name that decides something, in another case', () => {
           expect(error?.param).not.toBeNull();
         },
       ),
-      { numRuns: 1_000 },
+      { numRuns: runs(1_000) },
     );
   });
 

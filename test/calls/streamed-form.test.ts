@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readFormModel, written } from '../../src/calls/form/body.ts';
 import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
 import { sendJson } from '../fixtures/recording-provider.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const boundary = 'a-boundary';
 const contentType = `multipart/form-data; boundary=${boundary}`;
@@ -73,7 +74,7 @@ test('a form reads the same wherever its bytes are cut', () => {
         expect(streamed.equals(whole.replace('theirs'))).toBe(true);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 

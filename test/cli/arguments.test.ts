@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readArguments, UsageError, usage } from '../../src/cli/arguments.ts';
 import { describeFailure } from '../../src/cli/failure.ts';
+import { runs } from '../fixtures/runs.ts';
 
 describe('the command line', () => {
   it('has defaults that reach nobody else', () => {
@@ -139,7 +140,7 @@ describe('the command line', () => {
           expect(line).not.toMatch(/[\r\n]/);
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     );
   });
 });

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
+import { runs } from '../fixtures/runs.ts';
 
 /** What a provider may write; `null`: it lets a turn of the event loop pass. */
 const pieces = [
@@ -134,7 +135,7 @@ it('whatever a provider writes, and however it ends the connection, no error esc
         expect(uncaught).toEqual([]);
       },
     ),
-    { numRuns: 400, endOnFailure: true },
+    { numRuns: runs(400), endOnFailure: true },
   );
   await way.close();
   for (let count = 0; count < 20; count++) await turn();

@@ -3,6 +3,7 @@ import { describe, expect, it, test } from 'vitest';
 import { isPublic } from '../../src/egress/address.ts';
 import { compilePolicy, destinationOf } from '../../src/egress/guard.ts';
 import { specialAddresses } from '../../src/egress/special-addresses.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const policy = compilePolicy([]);
 
@@ -97,7 +98,7 @@ test('an address and its mapped form are judged alike', () => {
     fc.property(fc.ipV4(), (address) => {
       expect(isPublic(`::ffff:${address}`)).toBe(isPublic(address));
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   );
 });
 
@@ -118,7 +119,7 @@ test('every spelling of an IPv4 address has the verdict of its plain form', () =
         expect(policy.checkUrl(url) === undefined).toBe(isPublic([a, b, c, d].join('.')));
       }
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   );
 });
 

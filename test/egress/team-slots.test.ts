@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type SlotLimits, type SlotWaiter, type TeamKey, TeamSlots } from '../../src/egress/team-slots.ts';
 import { RouterError } from '../../src/errors.ts';
+import { runs } from '../fixtures/runs.ts';
 
 function slots(limits: Partial<SlotLimits>): TeamSlots {
   return new TeamSlots({
@@ -137,6 +138,6 @@ it('whatever happens: no bound is passed, no free slot is kept from a team that 
       }
       expect([pool.held, pool.teams]).toEqual([0, 0]);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

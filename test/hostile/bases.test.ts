@@ -2,6 +2,7 @@ import { createServer, isIP, type Server } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type RouterOptions, TeamModelRouter } from 'team-model-router';
 import { afterAll, afterEach, describe, expect, it, test } from 'vitest';
+import { runs } from '../fixtures/runs.ts';
 import { accepted, hostileBases, identifiers, refusedWhenDialled, refusedWhenStored } from './corpus.ts';
 
 type Lookup = NonNullable<NonNullable<RouterOptions['egress']>['lookup']>;
@@ -305,7 +306,7 @@ describe('variations', () => {
           });
         },
       ),
-      { numRuns: 3_000 },
+      { numRuns: runs(3_000) },
     );
     expect((await storage.list('', { limit: 10 })).entries).toEqual([]);
   });

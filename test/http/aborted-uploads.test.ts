@@ -6,6 +6,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { runs } from '../fixtures/runs.ts';
 
 const boundary = 'XbX';
 const part = (head: string, text: string) =>
@@ -128,7 +129,7 @@ it('an upload whose caller leaves ends that call alone, whatever its provider do
         expect(uncaught).toEqual([]);
       },
     ),
-    { numRuns: 300, endOnFailure: true },
+    { numRuns: runs(300), endOnFailure: true },
   );
   for (const socket of sockets) socket.destroy();
   for (let count = 0; count < 50; count++) await turn();

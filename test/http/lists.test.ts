@@ -5,6 +5,7 @@ import { listText } from '../../src/http/routes/list-answer.ts';
 import { documentedRoutes } from '../fixtures/every-route.ts';
 import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
 import { routerMethods } from '../fixtures/router-methods.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const teamIds = Array.from({ length: 45 }, (_, at) => `team ${at}/é`);
 const keyCount = 130;
@@ -202,7 +203,7 @@ it('a list is written as JSON.stringify would, whatever is in it (property)', as
     fc.asyncProperty(list, async (value) => {
       expect(await listText(value, null)).toBe(JSON.stringify(value));
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Redactor } from '../../src/redact/redactor.ts';
 import recorded from '../fixtures/encoded-secrets.json' with { type: 'json' };
+import { runs } from '../fixtures/runs.ts';
 
 const secrets: Record<string, string> = recorded.secrets;
 const all = Object.values(secrets).map((value) => ({ value, mask: '...', inAnswers: true }));
@@ -118,7 +119,7 @@ describe('CoveredStream', () => {
         const chunks = parts.map((part) => Buffer.from(part.join('')));
         expect(passed(chunks, true).all).toEqual(Buffer.concat(chunks));
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     );
   });
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keyIdOf, type SealContext, seal, unseal } from '../../src/secrets/envelope.ts';
 import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
+import { runs } from '../fixtures/runs.ts';
 
 const ring = new KeyRing([generateEncryptionKey('primary')]);
 
@@ -34,7 +35,7 @@ describe('a sealed secret', () => {
         expect(token).toMatch(/^tmr1\.primary(\.[\w-]*){4}$/);
         expect(unseal(ring, token, { ...context })).toBe(secret);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -60,7 +61,7 @@ describe('a sealed secret', () => {
           refused(seal(ring, secret, context), { ...context, [field]: other[field] });
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1_000) },
     );
   });
 
@@ -83,7 +84,7 @@ describe('a sealed secret', () => {
           refused(bytes.toString('latin1'), context);
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1_000) },
     );
   });
 
