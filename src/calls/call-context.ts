@@ -85,7 +85,7 @@ export class CallContext implements AttemptPlan {
   /** What speaks of an account's own objects means that account. */
   get mayFallBack(): boolean {
     const { endpoint } = this.request;
-    return !endpoint.stateful && referencesOf(this.request).length === 0 && this.repeatable();
+    return !endpoint.stateful && referencesOf(this.request).length === 0 && this.isRepeatable();
   }
 
   /** Known without the storage, which may be away by the time a provider has answered. */
@@ -115,7 +115,7 @@ export class CallContext implements AttemptPlan {
     ended: (end: BodyEnd) => void,
   ): CallResult | Promise<CallResult> {
     const { maxAnswerBytes } = this.#through;
-    const { endpoint, content } = this.request;
+    const { endpoint, body: content } = this.request;
     const expectedChoices = content.choices ?? 1;
     const stream = asksForStream(this.request);
     const reservation = this.#reservation;
@@ -133,8 +133,8 @@ export class CallContext implements AttemptPlan {
     });
   }
 
-  repeatable(): boolean {
-    return this.request.content.repeatable();
+  isRepeatable(): boolean {
+    return this.request.body.isRepeatable();
   }
 
   async wait(milliseconds: number): Promise<void> {
@@ -159,7 +159,7 @@ function endCode({ error, left }: BodyEnd): string | undefined {
 }
 
 /** Whether a stream of events was asked for; `undefined` for a form, whose fields are not read. */
-function asksForStream({ endpoint, query, content }: ModelRequest): boolean | undefined {
+function asksForStream({ endpoint, query, body: content }: ModelRequest): boolean | undefined {
   if (content.stream || query.get('stream') === 'true') return true;
   return endpoint.model === 'form' ? undefined : false;
 }

@@ -10,8 +10,8 @@ import { type Answer, asRouterError, errorAnswer } from './answer.ts';
 import { CallPolicy } from './attempts/call-policy.ts';
 import { fallBack, isRetryable } from './attempts/fallback.ts';
 import { attempt } from './attempts/retry.ts';
-import type { BodyLimits } from './body/buffered-body.ts';
-import type { Call, Content } from './call.ts';
+import type { BodyLimits, RequestBody } from './body/request-body.ts';
+import type { Call } from './call.ts';
 import { CallContext, type CallServices } from './call-context.ts';
 import { readRequest } from './read-request.ts';
 import { ReceiptBuilder } from './receipt/receipt.ts';
@@ -107,8 +107,8 @@ export class Dispatcher {
       const found = resolver.visibleModels(caller);
       const models = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
-      const call = controlled(given, request.content);
-      receipt.tags = request.content.tags;
+      const call = controlled(given, request.body);
+      receipt.tags = request.body.tags;
       const settings = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
       for (const name of settings.named) resolve(models, caller, name);
       const context = new CallContext(this.#options, caller, call, request, settings, receipt, models);
@@ -136,13 +136,13 @@ export class Dispatcher {
       }
       return reply;
     } finally {
-      request.content.release();
+      request.body.release();
     }
   }
 }
 
 /** A call with what its body asks of the router, where its own options do not say otherwise. */
-function controlled(call: Call, { controls }: Content): Call {
+function controlled(call: Call, { controls }: RequestBody): Call {
   if (controls === undefined) return call;
   const { fallbacks = controls.fallbacks, numRetries = controls.numRetries } = call;
   const { timeoutMs = controls.timeoutMs } = call;

@@ -1,8 +1,7 @@
 import { RouterError } from '../errors.ts';
-import { bodyTooLarge } from './body/body-source.ts';
-import { type BodyLimits, emptyContent, isStream, readContent } from './body/buffered-body.ts';
-import { readStreamedContent } from './body/streamed-body.ts';
-import type { Call, Content, ModelRequest } from './call.ts';
+import { readBody } from './body/read-body.ts';
+import type { BodyLimits, RequestBody } from './body/request-body.ts';
+import type { Call, ModelRequest } from './call.ts';
 import { matchEndpoint, refusedCall } from './endpoints/match.ts';
 
 /**
@@ -29,36 +28,29 @@ export function readRequest(
   // Where `model` is a filter of the API, it is no name of the team's.
   const queried = endpoint.query.includes('model') ? null : call.query.get('model');
   const given = queried ?? call.headers.get('x-team-model') ?? undefined;
-  const request = (content: Content): ModelRequest => {
-    const name = pathModel ?? content.name ?? given;
+  const request = (content: RequestBody): ModelRequest => {
+    const name = pathModel ?? content.model ?? given;
     const named = name !== undefined;
     return {
       endpoint,
       params,
       query: call.query,
-      name: name ?? call.defaultModel,
+      model: name ?? call.defaultModel,
       explicitModel: named,
-      content,
+      body: content,
     };
   };
   const { method, headers, signal, defaultModel, length } = call;
-  if (body === undefined || method === 'GET') return request(emptyContent(endpoint, method));
-  const contentType = headers.get('content-type');
-  const envelope = {
+  const context = {
     teamId,
     endpoint,
     method,
-    contentType,
+    contentType: headers.get('content-type'),
     given,
     pathModel,
     defaultModel,
     length,
   };
-  if (!isStream(body)) {
-    const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
-    if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
-    const content = readContent(body, envelope);
-    return content instanceof Promise ? content.then(request) : request(content);
-  }
-  return readStreamedContent(body, envelope, limits, signal).then(request);
+  const read = readBody(body, context, limits, signal);
+  return read instanceof Promise ? read.then(request) : request(read);
 }

@@ -23,14 +23,14 @@ export interface QueueListener {
 }
 
 /** One that comes in pieces is read once, as it is sent; a list of pieces is there already. */
-export type RequestBody = string | Uint8Array | readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+export type OutgoingBody = string | Uint8Array | readonly Uint8Array[] | AsyncIterable<Uint8Array>;
 
 export interface TransportRequest {
   method: string;
   url: string;
   /** Handed over: what has to be added is added here. */
   headers: Record<string, string>;
-  body?: RequestBody | undefined;
+  body?: OutgoingBody | undefined;
   signal?: CancelSignal | undefined;
   /** The team that calls, whose share of the connections is used. Default `null`, the operator. */
   team?: TeamKey;

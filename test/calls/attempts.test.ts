@@ -52,7 +52,7 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
     }),
     availability: { health: new CircuitBreaker(now), limits: new RateLimiter(now) },
     settings: new CallPolicy(call, settings, now, 0),
-    repeatable: () => true,
+    isRepeatable: () => true,
     random: () => random,
     now,
     signal: undefined,

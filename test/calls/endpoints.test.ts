@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { sharedShape } from '../../src/calls/body/shared-fields.ts';
-import { statefulReason } from '../../src/calls/body/stateful.ts';
+import { statefulReason } from '../../src/calls/body/stateless-check.ts';
 import { endpoints, matchEndpoint } from '../../src/calls/endpoints/match.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
 import { runs } from '../fixtures/runs.ts';

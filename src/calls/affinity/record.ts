@@ -28,7 +28,7 @@ export async function rememberCreatedObjects(
   const siblings = team?.pools.get(deployment.publicName)?.length ?? 0;
   const { teamId } = deployment;
   if (createsIds.length === 0 || siblings < 2 || teamId === null || body === null) return answer;
-  if (answer.status >= 300 || !request.content.keeps()) return answer;
+  if (answer.status >= 300 || !request.body.keepsAnswer()) return answer;
   const record = (ids: string[]) => affinity.remember(teamId, ids, deployment.id);
   if (body instanceof Uint8Array) {
     await record(createdIds(parsedOrId(asBuffer(body).toString('utf8')), createsIds));

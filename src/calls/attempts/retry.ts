@@ -7,7 +7,7 @@ export interface AttemptPlan extends AttemptWatcher {
   /** Resolves anew for each attempt, so that a key replaced or revoked meanwhile is not used. */
   resolve(fallback: string | undefined): Pool | Promise<Pool>;
   /** Whether the call can still be sent again. */
-  repeatable(): boolean;
+  isRepeatable(): boolean;
   random: () => number;
   /** Rejects with the signal's reason when the caller leaves. */
   wait(milliseconds: number): Promise<void>;
@@ -63,7 +63,7 @@ export async function attempt(
       };
     answered = { outcome, name };
     const { decision } = outcome;
-    const enough = turn >= maxRetries || !plan.settings.mayRetry(last, turn) || !plan.repeatable();
+    const enough = turn >= maxRetries || !plan.settings.mayRetry(last, turn) || !plan.isRepeatable();
     if (decision === 'success' || decision === 'fail' || enough) return answered;
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
     if (untriedDeployments(deployments, tried, plan.availability, plan.teamId).length > 0) {

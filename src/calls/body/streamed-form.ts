@@ -1,142 +1,62 @@
-import { RouterError } from '../../errors.ts';
+import type { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import { type FormSpans, modelPart, written } from '../form/body.ts';
-import type { FormScanner, FormToken } from '../form/multipart-scanner.ts';
-import type { BodySource } from './body-source.ts';
-import { type Envelope, isUnnamed } from './buffered-body.ts';
+import { carriesModel } from '../endpoints/match.ts';
+import { formContentType } from '../form/content-type.ts';
+import { type FormPlan, type OpenForm, planForm, restOfForm } from './form-plan.ts';
+import type { BodyContext, RequestBody } from './request-body.ts';
+import { statefulFormReason } from './stateless-check.ts';
 
-/** What of a form has been read, and the rest that is still to be read. */
-export interface OpenForm {
-  source: BodySource;
-  scanner: FormScanner;
-  spans: FormSpans;
-  /** The bytes that the spans are about. */
-  head: Buffer;
-}
+/** A form that is sent while it arrives. */
+export class StreamedForm implements RequestBody {
+  readonly model: string | undefined;
+  readonly stream = false;
+  readonly contentType: string;
+  readonly #form: OpenForm;
+  readonly #context: BodyContext;
+  readonly #carriesModel: boolean;
 
-/** How a form that is sent while it arrives reads for one deployment. */
-export interface FormPlan {
-  /** Bytes that the provider gets; `undefined`: not known, so it is sent chunked. */
-  length: number | undefined;
-  /** The provider's own name of the model; `undefined` if the form carries none. */
-  model: string | undefined;
-  /** The value that a field `model` must have if it arrives after the first bytes were sent. */
-  expected: string | undefined;
-  /** Whether the form is sent as it came, because its API needs no model: a field `model` that arrives later is refused. */
-  unnamed: boolean;
-  /** Bytes that a field `model` which arrives later is padded by, so that `length` holds without one too. */
-  padding: ((model: string) => number) | undefined;
-}
-
-/**
- * Plans how a form is sent on. A form that came with a length goes on with one. While the field `model` has not arrived,
- * the length is computed for the field that the call's other name promises. If the name is in the path, the form may lack
- * the field, as in Azure's form: then the length is that of the form with the field added, and a field that arrives is
- * padded by a header line.
- */
-export function planForm(
-  { scanner, spans }: OpenForm,
-  envelope: Envelope,
-  named: boolean,
-  { target }: Pick<Deployment, 'target'>,
-): FormPlan {
-  const { length, pathModel } = envelope;
-  const unnamed = isUnnamed(envelope, spans.model !== undefined);
-  const model = named && !unnamed ? target.model : undefined;
-  const expected = pathModel === undefined ? (envelope.given ?? envelope.defaultModel) : undefined;
-  const plan = { model, expected, unnamed, padding: undefined };
-  if (length === undefined || model === undefined) return { ...plan, length };
-  const size = Buffer.byteLength(model);
-  if (spans.model !== undefined)
-    return { ...plan, length: length - (spans.model.end - spans.model.start) + size };
-  if (expected !== undefined) return { ...plan, length: length - Buffer.byteLength(expected) + size };
-  const added = modelPart(scanner.boundary, model).length;
-  return {
-    ...plan,
-    length: length + added,
-    padding: (found) => added - size + Buffer.byteLength(found),
-  };
-}
-
-/**
- * Yields the form while it arrives, with the provider's own name of the model.
- *
- * @param judge returns the error if the deployment may not get fields of these names
- * @throws RouterError `invalid_request` if the rest of the form is malformed or contradicts the plan
- */
-export async function* restOfForm(
-  form: OpenForm,
-  plan: FormPlan,
-  judge: ((names: readonly string[]) => RouterError | undefined) | undefined,
-): AsyncGenerator<Uint8Array> {
-  const { source, scanner } = form;
-  source.begun = true;
-  let judged = scanner.names.length;
-  try {
-    yield* headOfForm(form, plan);
-    for (let chunk = await source.next(); chunk; chunk = await source.next()) {
-      for (const token of scanner.feed(chunk)) {
-        // The name of a part is known before its head is passed on.
-        if (scanner.names.length > judged) {
-          const refused = judge?.(scanner.names.slice(judged));
-          if (refused !== undefined) throw refused;
-          judged = scanner.names.length;
-        }
-        yield* later(scanner, token, plan);
-      }
-    }
-    scanner.end();
-  } finally {
-    source.release();
+  constructor(form: OpenForm, context: BodyContext) {
+    this.#form = form;
+    this.#context = context;
+    this.#carriesModel = carriesModel(context.endpoint);
+    this.model = this.#carriesModel ? form.scanner.model : undefined;
+    this.contentType = formContentType(form.scanner.boundary);
   }
-}
 
-function* headOfForm(form: OpenForm, { model }: FormPlan): Generator<Uint8Array> {
-  const { spans } = form;
-  const { head } = form;
-  form.head = Buffer.alloc(0);
-  if (spans.model === undefined || model === undefined) {
-    yield head;
-    return;
+  statefulError(deployment: Deployment): RouterError | undefined {
+    return this.#judge(this.#form.scanner.names, deployment);
   }
-  yield head.subarray(0, spans.model.start);
-  yield Buffer.from(model);
-  yield head.subarray(spans.model.end);
-}
 
-function* later(scanner: FormScanner, token: FormToken, plan: FormPlan): Generator<Uint8Array> {
-  const { model, expected, unnamed, padding, length } = plan;
-  if (unnamed && token.kind === 'model') throw modelLate();
-  if (model === undefined) {
-    yield token.bytes;
-    return;
+  bytesFor(deployment: Deployment): AsyncIterable<Uint8Array> {
+    const judge = (names: readonly string[]) => this.#judge(names, deployment);
+    return restOfForm(this.#form, this.#plan(deployment), deployment.teamId === null ? judge : undefined);
   }
-  if (token.kind === 'gap' && padding !== undefined) yield paddingLine(padding(scanner.model ?? ''));
-  if (token.kind === 'model' && expected !== undefined && scanner.model !== expected) throw otherModel();
-  const lacking = token.kind === 'close' && scanner.model === undefined;
-  if (lacking && length !== undefined && expected !== undefined) throw modelLacking();
-  yield* written(scanner, token, model);
-}
 
-/** A header of the part that every parser ignores. */
-function paddingLine(length: number): Buffer {
-  const start = 'X-Padding: ';
-  return Buffer.from(`${start}${'-'.repeat(length - start.length - 2)}\r\n`);
-}
+  lengthFor(deployment: Deployment): number | undefined {
+    return this.#plan(deployment).length;
+  }
 
-function otherModel(): RouterError {
-  const message =
-    'The form names another model than ?model=, the header x-team-model or the default model. Put the field model in front of the file.';
-  return new RouterError('invalid_request', message, { param: 'model' });
-}
+  objectIds(): readonly string[] {
+    return [];
+  }
 
-function modelLate(): RouterError {
-  const message =
-    'The form names its model behind a long file: put the field model in front of the file, or name it in the header x-team-model, or with ?model=.';
-  return new RouterError('invalid_request', message, { param: 'model' });
-}
+  keepsAnswer(): boolean {
+    return true;
+  }
 
-function modelLacking(): RouterError {
-  const message = 'A form this long needs a field model. Add it to the form, in front of the file.';
-  return new RouterError('invalid_request', message, { param: 'model' });
+  isRepeatable(): boolean {
+    return !this.#form.source.begun;
+  }
+
+  release(): void {
+    if (!this.#form.source.begun) this.#form.source.release();
+  }
+
+  #plan(deployment: Deployment): FormPlan {
+    return planForm(this.#form, this.#context, this.#carriesModel, deployment);
+  }
+
+  #judge(names: readonly string[], deployment: Deployment): RouterError | undefined {
+    return statefulFormReason(this.#context.endpoint, names, deployment);
+  }
 }

@@ -85,13 +85,13 @@ export class ModelResolver {
 }
 
 /** Of the deployments only those that may serve the call. */
-function admitted(pool: Pool, { content }: ModelRequest): Pool {
+function admitted(pool: Pool, { body: content }: ModelRequest): Pool {
   const { deployments } = pool;
   const [first] = deployments;
   if (first === undefined || (first.teamId !== null && content.controls === undefined)) return pool;
   const refusalOf = (deployment: Deployment) =>
     content.controls?.refusal(deployment) ??
-    (deployment.teamId === null ? content.stateful(deployment) : undefined);
+    (deployment.teamId === null ? content.statefulError(deployment) : undefined);
   const serving = deployments.filter((deployment) => refusalOf(deployment) === undefined);
   if (serving.length === deployments.length) return pool;
   const refused = serving.length === 0 ? refusalOf(first) : undefined;

@@ -14,10 +14,10 @@ export function resolvePinned(
   caller: Caller,
   request: ModelRequest,
 ): Pool | Promise<Pool> {
-  const { name } = request;
+  const { model: name } = request;
   const unpinned = () =>
     name === undefined
-      ? resolveOnly(models, caller, (deployment) => request.content.stateful(deployment))
+      ? resolveOnly(models, caller, (deployment) => request.body.statefulError(deployment))
       : resolve(models, caller, name);
   const named = request.explicitModel ? unpinned() : undefined;
   const choices = named?.deployments.length ?? models.team?.deployments.size ?? 0;

@@ -8,7 +8,7 @@ import type { CallSignal } from '../abort/call-signal.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
 import { readUpTo } from '../answer.ts';
 
-const anew = { repeatable: () => true };
+const repeatable = { isRepeatable: () => true };
 
 const timeoutMs = 15_000;
 const tokenLimit = 65_536;
@@ -40,7 +40,7 @@ export class Credentials {
   use(
     deployment: Deployment,
     send: (secrets: Secrets) => Promise<TransportResponse>,
-    content: { repeatable(): boolean } = anew,
+    content: { isRepeatable(): boolean } = repeatable,
     signal?: CallSignal,
     queue?: QueueListener,
   ): Promise<SignedResponse> {
@@ -60,11 +60,11 @@ export class Credentials {
     key: string,
     token: () => Promise<string>,
     send: (token: string) => Promise<TransportResponse>,
-    content: { repeatable(): boolean },
+    content: { isRepeatable(): boolean },
   ): Promise<SignedResponse> {
     const first = await token();
     const response = await send(first);
-    if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.repeatable()) {
+    if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.isRepeatable()) {
       return { ...response, token: first };
     }
     response.body.destroy();

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { RequestBody, Transport, TransportResponse } from '../../egress/transport.ts';
+import type { OutgoingBody, Transport, TransportResponse } from '../../egress/transport.ts';
 import { addressOf, authHeaders } from '../../providers/provider.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Secrets } from '../../teams/records/sealed-secrets.ts';
@@ -31,7 +31,7 @@ export function send(
   return credentials.use(
     deployment,
     (secrets) => sendWith(transport, secrets, deployment, call, request, cancel, teamId),
-    request.content,
+    request.body,
     call.signal,
     cancel,
   );
@@ -48,7 +48,7 @@ function sendWith(
   teamId: string | null,
 ): Promise<TransportResponse> {
   const { target, params } = deployment;
-  const { content } = request;
+  const { body: content } = request;
   const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
   for (const name of passedHeaders) {
     const value = call.headers.get(name);
@@ -61,7 +61,7 @@ function sendWith(
   Object.assign(headers, authHeaders(target, secrets, params));
   const length = content.lengthFor(deployment);
   if (length !== undefined) headers['content-length'] = String(length);
-  const body = content.bodyFor(deployment);
+  const body = content.bytesFor(deployment);
   return transport.request({
     method: call.method,
     url: addressOf(target, request.endpoint, request.params, request.query).url,
@@ -81,7 +81,7 @@ function sendWith(
 }
 
 /** A body without a length. */
-async function* inChunks(body: RequestBody): AsyncGenerator<Uint8Array> {
+async function* inChunks(body: OutgoingBody): AsyncGenerator<Uint8Array> {
   if (typeof body === 'string') yield Buffer.from(body);
   else if (body instanceof Uint8Array) yield body;
   else yield* body;

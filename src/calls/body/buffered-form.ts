@@ -1,0 +1,51 @@
+import type { RouterError } from '../../errors.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import { carriesModel, type Endpoint } from '../endpoints/match.ts';
+import type { FormBody } from '../form/body.ts';
+import { formContentType } from '../form/content-type.ts';
+import { type BodyContext, isUnnamed, type RequestBody } from './request-body.ts';
+import { statefulFormReason } from './stateless-check.ts';
+
+/** A form that is buffered whole, so that it can be sent again. */
+export class BufferedForm implements RequestBody {
+  readonly model: string | undefined;
+  readonly stream = false;
+  readonly contentType: string;
+  readonly #form: FormBody;
+  readonly #endpoint: Endpoint;
+  readonly #writesModel: boolean;
+
+  constructor(form: FormBody, boundary: string, context: BodyContext) {
+    const { endpoint } = context;
+    const carries = carriesModel(endpoint);
+    this.#form = form;
+    this.#endpoint = endpoint;
+    this.#writesModel = carries && !isUnnamed(context, form.model !== undefined);
+    this.model = carries ? form.model : undefined;
+    this.contentType = formContentType(boundary);
+  }
+
+  statefulError(deployment: Deployment): RouterError | undefined {
+    return statefulFormReason(this.#endpoint, this.#form.names, deployment);
+  }
+
+  bytesFor({ target }: Deployment): Buffer | Buffer[] {
+    return this.#writesModel ? this.#form.pieces(target.model) : this.#form.bytes;
+  }
+
+  lengthFor(): undefined {}
+
+  objectIds(): readonly string[] {
+    return [];
+  }
+
+  keepsAnswer(): boolean {
+    return true;
+  }
+
+  isRepeatable(): boolean {
+    return true;
+  }
+
+  release(): void {}
+}

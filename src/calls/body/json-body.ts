@@ -1,0 +1,90 @@
+import type { RouterError } from '../../errors.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import { carriesModel, type Endpoint } from '../endpoints/match.ts';
+import type { BodyScan } from '../json/body.ts';
+import type { CallControls } from '../json/call-controls.ts';
+import { isLiteral, openBrace } from '../json/tokens.ts';
+import { writeBody } from '../json/writer.ts';
+import { type BodyContext, isModelGiven, type RequestBody } from './request-body.ts';
+import { keepsAnswer, type ReadBody, statefulReason } from './stateless-check.ts';
+
+/** A JSON body, in which nothing but the model's name is changed. */
+export class JsonBody implements RequestBody {
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  readonly choices: number;
+  readonly contentType = 'application/json';
+  readonly #body: ReadBody;
+  readonly controls: CallControls | undefined;
+  readonly tags: readonly string[] | undefined;
+  readonly #endpoint: Endpoint;
+  /** Whether the model is written into it. */
+  readonly #writesModel: boolean;
+
+  constructor(bytes: Buffer, scan: BodyScan, context: BodyContext) {
+    const { endpoint } = context;
+    this.#body = { bytes, scan };
+    this.#endpoint = endpoint;
+    this.controls = scan.controls;
+    this.tags = scan.tags;
+    const optional = endpoint.modelOptional || (endpoint.id === 'responses.create' && hasPrompt(this.#body));
+    this.#writesModel =
+      carriesModel(endpoint) && !(optional && scan.model?.value === undefined && !isModelGiven(context));
+    // A fine-tuning job names the provider's base model, not one of the team's.
+    this.model = endpoint.model === 'provider' ? undefined : scan.model?.value;
+    this.stream = scan.stream || (endpoint.answer === 'bytes' && this.#says('stream_format', '"sse"'));
+    this.choices = this.#choices();
+  }
+
+  statefulError(deployment: Deployment): RouterError | undefined {
+    return statefulReason(this.#endpoint, this.#body, deployment);
+  }
+
+  bytesFor({ target, params }: Deployment): Buffer | Buffer[] {
+    const { bytes, scan } = this.#body;
+    const carries = carriesModel(this.#endpoint);
+    return writeBody(bytes, scan, {
+      model: this.#writesModel ? target.model : undefined,
+      extra: carries ? params.extra_body : undefined,
+      ...(scan.controls && {
+        cut: scan.controls.names.filter((name) => !params.allow_fields?.includes(name)),
+      }),
+    });
+  }
+
+  objectIds(): readonly string[] {
+    return this.#body.scan.references;
+  }
+
+  keepsAnswer(): boolean {
+    return keepsAnswer(this.#endpoint, this.#body);
+  }
+
+  lengthFor(): undefined {}
+
+  isRepeatable(): boolean {
+    return true;
+  }
+
+  release(): void {}
+
+  #says(key: string, literal: string): boolean {
+    const { bytes, scan } = this.#body;
+    const span = scan.keys.get(key);
+    return span !== undefined && isLiteral(bytes, span[0], span[1], literal);
+  }
+
+  #choices(): number {
+    const { bytes, scan } = this.#body;
+    const span = scan.keys.get('n');
+    if (span === undefined || span[1] - span[0] > 3) return 1;
+    const count = Number(bytes.toString('latin1', span[0], span[1]));
+    return Number.isInteger(count) && count > 1 ? count : 1;
+  }
+}
+
+/** Whether a stored prompt is named, which says which model it is for. */
+function hasPrompt({ bytes, scan }: ReadBody): boolean {
+  const prompt = scan.keys.get('prompt');
+  return prompt !== undefined && bytes[prompt[0]] === openBrace;
+}

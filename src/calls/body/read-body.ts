@@ -1,0 +1,127 @@
+import { RouterError } from '../../errors.ts';
+import type { CallSignal } from '../abort/call-signal.ts';
+import { asBuffer } from '../answer.ts';
+import { carriesModel } from '../endpoints/match.ts';
+import { FormSpans, formOf, readFormModel, readLongFormModel } from '../form/body.ts';
+import { boundaryOf, isForm } from '../form/content-type.ts';
+import { FormScanner } from '../form/multipart-scanner.ts';
+import { readJsonBody } from '../json/body.ts';
+import { BodySource, bodyTooLarge } from './body-source.ts';
+import { BufferedForm } from './buffered-form.ts';
+import { ByteCollector } from './byte-collector.ts';
+import { EmptyBody } from './empty-body.ts';
+import { JsonBody } from './json-body.ts';
+import type { BodyContext, BodyLimits, RequestBody, UnreadBody } from './request-body.ts';
+import { sharedShape } from './shared-fields.ts';
+import { StreamedForm } from './streamed-form.ts';
+
+/** Above this size a form is scanned in slices. */
+const longForm = 16_384;
+/** A form that ends by here is held whole, so that it can be tried again. */
+const readAhead = 262_144;
+
+export function isStream(body: UnreadBody): body is AsyncIterable<Uint8Array> {
+  return typeof body !== 'string' && !(body instanceof Uint8Array);
+}
+
+/**
+ * Reads the body of a call as the kind that its headers say. Returns a promise if the body is a stream, or long: a long
+ * body is scanned in slices, so that other calls run between them.
+ *
+ * @throws RouterError `request_too_large`; `invalid_request` if the body is malformed; the signal's reason if it aborts
+ */
+export function readBody(
+  body: UnreadBody | undefined,
+  context: BodyContext,
+  limits: BodyLimits,
+  signal: CallSignal | undefined,
+): RequestBody | Promise<RequestBody> {
+  const { endpoint, method } = context;
+  if (body === undefined || method === 'GET') return new EmptyBody(endpoint, method);
+  if (isStream(body)) return readStreamedBody(body, context, limits, signal);
+  const size = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
+  if (size > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
+  return readBufferedBody(body, context);
+}
+
+function readBufferedBody(
+  body: string | Uint8Array,
+  context: BodyContext,
+): RequestBody | Promise<RequestBody> {
+  const { endpoint, method, contentType, teamId } = context;
+  if (body.length === 0) return new EmptyBody(endpoint, method);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
+  if (!isForm(contentType)) {
+    const read = readJsonBody(bytes, sharedShape(endpoint.id), teamId);
+    return read instanceof Promise
+      ? read.then((scan) => new JsonBody(bytes, scan, context))
+      : new JsonBody(bytes, read, context);
+  }
+  const boundary = boundaryOf(contentType);
+  if (bytes.length <= longForm) return new BufferedForm(readFormModel(bytes, contentType), boundary, context);
+  return readLongFormModel(bytes, contentType, teamId).then(
+    (form) => new BufferedForm(form, boundary, context),
+  );
+}
+
+/**
+ * Reads a body that arrives in chunks. A form is sent while it arrives, once its model is known or if it carries none.
+ * Any other body is read whole first.
+ */
+async function readStreamedBody(
+  body: AsyncIterable<Uint8Array>,
+  context: BodyContext,
+  limits: BodyLimits,
+  signal: CallSignal | undefined,
+): Promise<RequestBody> {
+  const source = new BodySource(body, limits.maxBodyBytes, context.length, signal, context.teamId);
+  try {
+    if (isForm(context.contentType)) {
+      return await readForm(source, context.contentType, context, limits.maxHeldBytes);
+    }
+    const collected = new ByteCollector();
+    for (let chunk = await source.next(); chunk; chunk = await source.next()) collected.add(chunk);
+    return await readBufferedBody(collected.take(), context);
+  } catch (error) {
+    source.release();
+    throw error;
+  }
+}
+
+async function readForm(
+  source: BodySource,
+  contentType: string,
+  context: BodyContext,
+  maxHeldBytes: number,
+): Promise<RequestBody> {
+  const { endpoint, given, pathModel, defaultModel, length } = context;
+  const scanner = new FormScanner(contentType);
+  const spans = new FormSpans();
+  const held = new ByteCollector();
+  const named = carriesModel(endpoint);
+  const known = pathModel ?? given;
+  // With a length to announce, it helps to know whether the form has the field.
+  const searching = () =>
+    named && scanner.model === undefined && (known === undefined || length !== undefined);
+  while (source.size <= readAhead || searching()) {
+    const chunk = await source.next();
+    if (chunk === undefined) {
+      if (source.size === 0) return new EmptyBody(endpoint, context.method);
+      scanner.end();
+      return new BufferedForm(formOf(scanner, spans, held.take()), scanner.boundary, context);
+    }
+    for (const token of scanner.feed(chunk)) {
+      spans.add(token);
+      held.add(token.bytes);
+    }
+    if (source.size <= maxHeldBytes || !searching()) continue;
+    if ((known ?? defaultModel) === undefined && !endpoint.modelOptional) throw modelTooLate(maxHeldBytes);
+    break;
+  }
+  return new StreamedForm({ source, scanner, spans, head: held.take() }, context);
+}
+
+function modelTooLate(limit: number): RouterError {
+  const message = `The first ${limit} bytes of the form do not name its model: name it in the header x-team-model, or with ?model=.`;
+  return new RouterError('request_too_large', message, { param: 'model' });
+}
