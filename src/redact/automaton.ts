@@ -1,4 +1,7 @@
-/** Form decoding turns `+` into a space, and a tab is sent as white space, so these three count as one byte. */
+/**
+ * Treats `+` and tab as a space, because form decoding turns `+` into a space and encoders write a tab as white
+ * space.
+ */
 const folded: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte === 0x2b || byte === 0x09 ? 0x20 : byte,
 );
@@ -10,7 +13,7 @@ const branches = 2;
  * Finds all of its patterns in one pass (Aho-Corasick). A step costs amortised constant time, because each failure
  * link shortens the current match and each byte lengthens it by at most one.
  *
- * A node takes 10 bytes: the child that extends a pattern is the next node, and only the few others are in a map.
+ * A node takes 10 bytes. The child that extends a pattern is the next node, so only the other children need a map.
  *
  * @see https://doi.org/10.1145/360825.360855
  */
@@ -19,7 +22,7 @@ export class Automaton {
   readonly #flags: Uint8Array;
   readonly #fail: Int32Array;
   readonly #depth: Uint16Array;
-  /** The longest pattern that ends here, plus 1; 0 if none ends here. */
+  /** Index of the longest pattern that ends here, plus 1; 0 if no pattern ends here. */
   readonly #longest: Uint16Array;
   readonly #root = new Int32Array(256);
   readonly #branches = new Map<number, [byte: number, node: number][]>();
@@ -40,14 +43,15 @@ export class Automaton {
   }
 
   /**
-   * Reports every place of `bytes` where a pattern ends, with the longest that ends there.
+   * Reports every position in `bytes` where a pattern ends, with the longest pattern that ends there.
    *
-   * @param traceFrom the index from which on `trace` is given the length of the longest match that has begun, if any
+   * @param traceFrom first index at which `trace` receives the length of the longest open match, 0 if no match is
+   * open
    */
   run(
     bytes: Uint8Array,
     length: number,
-    found: (end: number, length: number, pattern: number) => void,
+    onMatch: (end: number, length: number, pattern: number) => void,
     traceFrom: number,
     trace: (index: number, depth: number) => void,
   ): void {
@@ -60,7 +64,7 @@ export class Automaton {
         if (state === 0) continue;
       } else state = this.#step(state, byte);
       const longest = this.#longest[state] ?? 0;
-      if (longest !== 0) found(index + 1, this.#lengths[longest - 1] ?? 0, longest - 1);
+      if (longest !== 0) onMatch(index + 1, this.#lengths[longest - 1] ?? 0, longest - 1);
       if (index >= traceFrom) trace(index, this.#depth[state] ?? 0);
     }
   }
@@ -75,7 +79,7 @@ export class Automaton {
     return this.#root[byte] ?? 0;
   }
 
-  /** 0 if there is none: the root is no node's child. */
+  /** Returns 0 if the node has no such child, because the root is never a child. */
   #child(node: number, byte: number): number {
     if (node === 0) return this.#root[byte] ?? 0;
     const flags = this.#flags[node] ?? 0;
@@ -112,7 +116,7 @@ export class Automaton {
     return node;
   }
 
-  /** Breadth first, so that the failure link of a parent is known before those of its children. */
+  /** Sets the failure links breadth first, so that each parent's link is set before those of its children. */
   #link(): void {
     const queue = new Int32Array(this.#size);
     let end = 0;

@@ -1,13 +1,13 @@
 import type { Scan } from './secret-matcher.ts';
 
-/** Takes the place of each byte of a secret in successful answers: as many as it had, so that lengths stay right. */
+/** Replaces each byte of a secret in a successful response, so the length of the response does not change. */
 const coverByte = 0x2a;
-/** What goes on for longer is no secret: the longest one in the longest form is shorter. */
+/** Limit in bytes on an open match. The longest encoded form of a secret is shorter. */
 export const maxHeldBytes = 131_072;
 
-/** Bytes of a heartbeat's line. Base64 that goes on in the next line has longer lines. */
+/** Bytes of a heartbeat line. Lines of wrapped base64 are longer. */
 const maxCommentBytes = 60;
-/** Bytes at the end of a heartbeat that may be the beginning of a secret. */
+/** Bytes at the end of a heartbeat that may begin a secret. */
 const maxTailBytes = 16;
 
 const lineFeed = 0x0a;
@@ -16,8 +16,8 @@ const colon = 0x3a;
 const empty: Buffer = Buffer.alloc(0);
 
 /**
- * Covers secrets in an answer that comes in chunks. Holds back what may be the beginning of one, and nothing else. In a
- * stream of events a short comment line is not held back, because servers send it as a heartbeat.
+ * Replaces secrets in a response that arrives in chunks. Holds back only bytes that may begin a secret. Does not hold
+ * back a short comment line of an event stream, because servers send such lines as heartbeats.
  */
 export class CoveredStream {
   readonly #cover: (bytes: Buffer) => Buffer;
@@ -25,11 +25,11 @@ export class CoveredStream {
   readonly #events: boolean;
   readonly #active: boolean;
   #held: Buffer = empty;
-  /** What of it belongs to a secret that began before it. */
+  /** Marks of the held bytes that belong to a secret which began before them. */
   #heldMarks: Uint8Array | undefined;
-  /** How many of the held bytes were passed on, as the end of a comment. */
+  /** Number of held bytes that were already passed on as the end of a comment. */
   #shown = 0;
-  /** The first byte of the line that has not ended yet; `undefined` if it has none. */
+  /** First byte of the unfinished line; `undefined` if that line is empty. */
   #lineStart: number | undefined;
   #lineSize = 0;
   #waiting: Buffer[] = [];
@@ -45,7 +45,7 @@ export class CoveredStream {
     this.#active = active;
   }
 
-  /** Puts into `out` what may be passed on. */
+  /** Appends to `out` the bytes that may be passed on. */
   push(chunk: Buffer, out: Uint8Array[]): void {
     if (!this.#active || chunk.length === 0) {
       out.push(chunk);
@@ -58,15 +58,16 @@ export class CoveredStream {
       return;
     }
     const comment = this.#events && this.#endsComment(chunk);
-    // What is held is read again only with half as much more, else small chunks would cost its length each. The colon
-    // of a comment ends what may go on as a secret, so each comment costs its own length.
+    // Held bytes are scanned again only after half as many more have arrived, because a scan per small chunk would be
+    // quadratic. A comment is scanned immediately. Its colon ends any open match, so the scan costs the comment's
+    // length.
     if (!comment && this.#waitingSize * 2 < this.#held.length) return;
     const heldMarks = this.#heldMarks;
     const shown = this.#shown;
     const bytes = this.#take();
     const { marks, openFrom } = this.#scan(bytes);
     const end = Math.max(openFrom, bytes.length - maxHeldBytes);
-    const all = joined(marks, heldMarks, bytes.length);
+    const all = mergedMarks(marks, heldMarks, bytes.length);
     const heartbeat = comment && bytes.length - end <= maxTailBytes;
     const passed = Math.max(shown, heartbeat ? bytes.length : end);
     this.#held = bytes.subarray(end);
@@ -75,7 +76,7 @@ export class CoveredStream {
     if (passed > shown) out.push(covered(bytes.subarray(shown, passed), all?.subarray(shown)));
   }
 
-  /** Notes the line that the chunk leaves open. Returns whether the chunk ends with the end of a short comment. */
+  /** Records the unfinished line of the chunk. Returns whether the chunk ends with a complete short comment line. */
   #endsComment(chunk: Buffer): boolean {
     const last = chunk.length - 1;
     const ends = chunk[last] === lineFeed;
@@ -87,7 +88,7 @@ export class CoveredStream {
     return ends && start === colon && size <= maxCommentBytes;
   }
 
-  /** The answer, or an event, has ended: nothing can complete what is held. */
+  /** Passes on the held bytes after the response, or an event of it, has ended. */
   flush(out: Uint8Array[]): void {
     const marks = this.#heldMarks;
     const shown = this.#shown;
@@ -99,8 +100,8 @@ export class CoveredStream {
 
   #take(): Buffer {
     const [only] = this.#waiting;
-    const one = this.#held.length === 0 && this.#waiting.length === 1 ? only : undefined;
-    const bytes = one ?? Buffer.concat([this.#held, ...this.#waiting]);
+    const single = this.#held.length === 0 && this.#waiting.length === 1 ? only : undefined;
+    const bytes = single ?? Buffer.concat([this.#held, ...this.#waiting]);
     this.#held = empty;
     this.#heldMarks = undefined;
     this.#shown = 0;
@@ -110,7 +111,7 @@ export class CoveredStream {
   }
 }
 
-/** A copy in which each marked byte is `*`; `bytes` itself if none is. */
+/** Returns a copy in which each marked byte is `*`. Returns `bytes` itself if no byte is marked. */
 export function covered(bytes: Buffer, marks: Uint8Array | undefined): Buffer {
   if (marks === undefined) return bytes;
   const copy = Buffer.from(bytes);
@@ -119,7 +120,7 @@ export function covered(bytes: Buffer, marks: Uint8Array | undefined): Buffer {
   return copy;
 }
 
-function joined(marks: Uint8Array | undefined, held: Uint8Array | undefined, length: number) {
+function mergedMarks(marks: Uint8Array | undefined, held: Uint8Array | undefined, length: number) {
   if (held === undefined || held.every((mark) => mark === 0)) return marks;
   const all = marks ?? new Uint8Array(length);
   for (const [at, mark] of held.entries()) all[at] ||= mark;

@@ -1,10 +1,10 @@
 import { mask } from './mask.ts';
 
 /**
- * Replaces whatever gives itself away as a credential. Every error message and every log line goes through it.
+ * Replaces every substring that has the form of a credential. Error messages and log lines pass through this
+ * function.
  *
- * Each expression is linear: a match can begin only where its literal begins, and no run of its characters holds a
- * second beginning.
+ * Each expression runs in linear time: a match begins only at its literal, and no match contains that literal again.
  */
 export function redactCredentials(text: string): string {
   return text
@@ -14,7 +14,7 @@ export function redactCredentials(text: string): string {
     .replace(/:\/\/[^\s/?#@"'\\]+@/g, '://...@');
 }
 
-/** A copy of plain data in which every text has been through `redactCredentials`. */
+/** Returns a copy of plain data with `redactCredentials` applied to every string. */
 export function redactFields(value: unknown): unknown {
   if (typeof value === 'string') return redactCredentials(value);
   if (Array.isArray(value)) return value.map(redactFields);

@@ -1,15 +1,15 @@
 import type { Unescaped } from './escapes.ts';
 
-/** What a run of encoded characters stands for, read from one of its first characters on. */
+/** Bytes decoded from a run of encoded characters, starting at one of its first characters. */
 export interface DecodedRun {
   bytes: Uint8Array;
-  /** The places of the characters, in the unescaped text. */
+  /** Indexes of the characters in the unescaped text. */
   places: Uint32Array;
-  /** Which of the characters is the first one that was read. */
+  /** Index in `places` of the first decoded character. */
   first: number;
-  /** Bits of a character. */
+  /** Bits per character. */
   bits: number;
-  /** Nothing follows the run yet, so that it may go on. */
+  /** Whether the run reaches the end of the text, so that the next chunk may continue it. */
   open: boolean;
 }
 
@@ -25,13 +25,15 @@ for (const [value, digit] of [...'0123456789abcdef'].entries()) {
   hexValue[digit.charCodeAt(0)] = value;
   hexValue[digit.toUpperCase().charCodeAt(0)] = value;
 }
-// Encoders that wrap lines do it inside of a run.
+// Encoders that wrap lines put line breaks inside a run.
 for (const lineBreak of ['\r', '\n']) base64Value[lineBreak.charCodeAt(0)] = skipped;
 
 interface Encoding {
   values: Uint8Array;
   bits: number;
-  /** A secret can begin in each of so many characters: 24 bits are four of base64, 8 bits are two of hex. */
+  /**
+   * Number of characters at which a secret can begin: 24 bits are four characters of base64, 8 bits are two of hex.
+   */
   beginnings: number;
 }
 
@@ -39,23 +41,23 @@ const base64: Encoding = { values: base64Value, bits: 6, beginnings: 4 };
 const hex: Encoding = { values: hexValue, bits: 4, beginnings: 2 };
 
 /**
- * Decodes every run of base64 (both alphabets, wrapped or not) and of hexadecimal digits, once for each character
- * that a secret could begin in.
+ * Decodes every run of base64 (both alphabets, wrapped or not) and of hexadecimal digits. Decodes a run once for each
+ * character at which a secret could begin.
  *
- * @param shortest bytes of the shortest secret; runs that could not hold it are left out, unless they are at the end
+ * @param shortest bytes of the shortest secret. A shorter run is skipped, except at the end of the text.
  */
-export function forEachEncodedRun(text: Unescaped, shortest: number, found: (run: DecodedRun) => void): void {
-  // A character at either end may hold bits of its neighbours.
-  const least = Math.floor((shortest * 8) / base64.bits);
+export function forEachEncodedRun(text: Unescaped, shortest: number, onRun: (run: DecodedRun) => void): void {
+  // The first and the last character may share bits with their neighbours.
+  const minCount = Math.floor((shortest * 8) / base64.bits);
   forEachRun(text, base64, 0, text.length, (start, end, count) => {
     const open = end === text.length;
-    if (count < least && !open) return;
-    decodeRun(text, base64, { start, end, count, open }, found);
-    // Every digit is a letter of base64, so no other run holds them.
+    if (count < minCount && !open) return;
+    decodeRun(text, base64, { start, end, count, open }, onRun);
+    // Every hexadecimal digit is also a base64 character, so hexadecimal runs occur only inside base64 runs.
     forEachRun(text, hex, start, end, (hexStart, hexEnd, hexCount) => {
       const hexOpen = hexEnd === text.length;
       if (hexCount < 2 * shortest && !hexOpen) return;
-      decodeRun(text, hex, { start: hexStart, end: hexEnd, count: hexCount, open: hexOpen }, found);
+      decodeRun(text, hex, { start: hexStart, end: hexEnd, count: hexCount, open: hexOpen }, onRun);
     });
   });
 }
@@ -65,7 +67,7 @@ function forEachRun(
   { values }: Encoding,
   first: number,
   end: number,
-  found: (start: number, end: number, count: number) => void,
+  onRun: (start: number, end: number, count: number) => void,
 ): void {
   const { bytes, escaped } = text;
   let start = 0;
@@ -77,14 +79,14 @@ function forEachRun(
       if (count === 0) start = place;
       count++;
     } else if (value === outside && count > 0) {
-      found(start, place, count);
+      onRun(start, place, count);
       count = 0;
     }
   }
-  if (count > 0) found(start, end, count);
+  if (count > 0) onRun(start, end, count);
 }
 
-/** A line break in a run of base64, as it is or as JSON writes it. */
+/** Returns whether the character is a line break in a base64 run, raw or escaped as in JSON. */
 function isBreak({ bytes, escaped }: Unescaped, values: Uint8Array, place: number): boolean {
   const byte = bytes[place] ?? 0;
   if (values[byte] === skipped) return true;
@@ -95,7 +97,7 @@ function decodeRun(
   text: Unescaped,
   { values, bits, beginnings }: Encoding,
   { start, end, count, open }: { start: number; end: number; count: number; open: boolean },
-  found: (run: DecodedRun) => void,
+  onRun: (run: DecodedRun) => void,
 ): void {
   const digits = new Uint8Array(count);
   const places = new Uint32Array(count);
@@ -106,7 +108,7 @@ function decodeRun(
     places[at++] = place;
   }
   for (let first = 0; first < beginnings && first < count; first++)
-    found({ bytes: decoded(digits, first, bits), places, first, bits, open });
+    onRun({ bytes: decoded(digits, first, bits), places, first, bits, open });
 }
 
 function decoded(digits: Uint8Array, first: number, bits: number): Uint8Array {

@@ -1,4 +1,4 @@
-/** Stands for one run of what is not ASCII: charsets and misreadings differ in how many bytes it has. */
+/** Replaces one run of non-ASCII bytes, because its length depends on the charset. */
 const notAscii = 0x80;
 
 const backslash = 0x5c;
@@ -10,10 +10,10 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const [lowerU, upperU, lowerX] = [0x75, 0x55, 0x78];
 
-/** Bytes that the longest escape has, once its own parts are decoded: a name of HTML. */
+/** Bytes of the longest escape after its own parts are decoded. It is an HTML entity name. */
 export const maxEscapeBytes = 18;
 
-/** Of HTML's names those for ASCII. Every other name is for a character beyond it. */
+/** HTML entity names of ASCII characters. Every other name is of a non-ASCII character. */
 const namesOfAscii = `
   ! excl   " quot QUOT   # num   $ dollar   % percnt   & amp AMP   ' apos   ( lpar   ) rpar
   * ast midast   + plus   , comma   . period   / sol   : colon   ; semi   < lt LT   = equals   > gt GT   ? quest
@@ -26,34 +26,34 @@ const named = new Map<string, number>([
 for (const [, character = '', names = ''] of namesOfAscii.matchAll(/([!-/:-@[-`{-~])((?: \w+)+)/g))
   for (const name of names.trim().split(' ')) named.set(name, character.charCodeAt(0));
 
-/** The value of a hexadecimal digit, plus 1; 0 for every other byte. */
+/** Maps a hexadecimal digit to its value plus 1, and every other byte to 0. */
 export const hexDigit: Uint8Array = new Uint8Array(256);
 for (const [value, digits] of [...'0123456789abcdef'].entries()) {
   hexDigit[digits.charCodeAt(0)] = value + 1;
   hexDigit[digits.toUpperCase().charCodeAt(0)] = value + 1;
 }
 
-/** A text without its escapes. */
+/** A text with its escapes decoded. */
 export interface Unescaped {
   bytes: Uint8Array;
   length: number;
-  /** Where each byte begins and ends in what was read. */
+  /** Start and end of each byte in the input. */
   from: Uint32Array;
   to: Uint32Array;
-  /** 1 after a backslash, 2 after one that was an escape itself, else 0. */
+  /** 1 after a backslash, 2 after a backslash that was itself escaped, else 0. */
   escaped: Uint8Array;
-  /** Where a run of backslashes at the end begins; -1 if there is none. */
+  /** Start of a run of backslashes at the end of the input; -1 if the input does not end with one. */
   openRun: number;
-  /** Whether anything was decoded or left out. */
+  /** Whether the output differs from the input. */
   changed: boolean;
 }
 
 /**
- * Reads JSON's, JavaScript's, URLs' and HTML's escapes, nested to any depth and mixed in any way. Backslashes are left
- * out, because each level of JSON doubles them.
+ * Decodes the escapes of JSON, JavaScript, URLs and HTML, nested to any depth and mixed in any order. Drops
+ * backslashes, because each level of JSON doubles them.
  *
- * What is decoded is read again with what follows, so `%2541` becomes `A`. That is linear, because each decoding makes
- * the result at least two bytes shorter, and each byte of the input makes it at most one byte longer.
+ * Decodes each result again together with the bytes after it, so `%2541` becomes `A`. The time is linear, because
+ * each decoding shortens the output by at least two bytes and each input byte lengthens it by at most one.
  */
 export function decodeEscapes(input: Uint8Array): Unescaped {
   const bytes = new Uint8Array(input.length);
@@ -64,7 +64,7 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
   let openRun = -1;
   let runWasEscaped = false;
   let changed = false;
-  // Up to this length what was appended may complete an escape.
+  // Output up to this length may complete an escape.
   let checkedTo = 0;
   for (let at = 0; at < input.length; at++) {
     let value = input[at] ?? 0;
@@ -105,7 +105,7 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
       value = escapeValue(bytes, length - size, length);
       length -= size;
       start = from[length] ?? 0;
-      // `\u{5c}\u{75}`: the backslash that was an escape belongs to what the next escape stands for.
+      // In `\u{5c}\u{75}` the decoded backslash belongs to the escape that follows it.
       if (escaped[length] === 2) openRun = start;
       changed = true;
     }
@@ -113,7 +113,7 @@ export function decodeEscapes(input: Uint8Array): Unescaped {
   return { bytes, length, from, to, escaped, openRun, changed };
 }
 
-/** How many bytes at the end are an escape; 0 if they are none. */
+/** Returns the size of the escape that ends the output; 0 if the output ends with no escape. */
 function escapeSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
   const last = bytes[length - 1] ?? 0;
   if (hexDigit[last] !== 0) return hexSize(bytes, escaped, length);
@@ -122,7 +122,7 @@ function escapeSize(bytes: Uint8Array, escaped: Uint8Array, length: number): num
   return 0;
 }
 
-/** `%2b`, `\x2b`, `\u002b`, `\U0000002b` */
+/** Matches `%2b`, `\x2b`, `\u002b` and `\U0000002b`. */
 function hexSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
   if (length < 3 || hexDigit[bytes[length - 2] ?? 0] === 0) return 0;
   const mark = bytes[length - 3];
@@ -152,7 +152,7 @@ function isNamePart(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a);
 }
 
-/** `\u{1f600}` */
+/** Matches `\u{1f600}`. */
 function bracedSize(bytes: Uint8Array, escaped: Uint8Array, length: number): number {
   for (let size = 3; size <= 9 && size < length; size++) {
     const byte = bytes[length - size] ?? 0;

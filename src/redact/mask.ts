@@ -1,10 +1,10 @@
-/** Shows which secret it is, and nothing that helps to guess it: `sk-...cb07`. */
+/** Returns a short form that identifies a secret without helping to guess it: `sk-...cb07`. */
 export function mask(secret: string): string {
   const prefix = secret.startsWith('sk-') ? 'sk-' : '';
   return `${prefix}...${secret.length >= 20 ? secret.slice(-4) : ''}`;
 }
 
-/** Whether a value is what `mask` makes: a settings page posted back what it was shown. */
+/** Returns whether a value is an output of `mask`. Settings pages post such values back unchanged. */
 export function isMasked(value: string): boolean {
   return /^(sk-)?\.\.\..{0,4}$/u.test(value.trim()) || /^[*\u2022.]+$/u.test(value.trim());
 }

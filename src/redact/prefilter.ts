@@ -1,42 +1,46 @@
 import { hexDigit } from './escapes.ts';
 
-/** A window of letters and digits: no encoder escapes them, except one that escapes everything. */
+/** Bytes of a window of letters and digits. Only encoders that escape every character escape these. */
 const minWindow = 6;
 const maxWindow = 10;
-/** Encoders wrap lines after 60 characters or more, so a line break cuts at most one of two windows this close together. */
+/**
+ * Bytes within which both windows must be. Encoders wrap at 60 characters or more, so a line break cuts only one
+ * window.
+ */
 const reach = 40;
-/** After so many places that only look like a secret, reading on costs more than the search itself. */
+/** After this many false candidates the prefilter costs more than the full search. */
 const maxCandidates = 8;
-/** Bytes that one character takes at most, three levels of escapes deep. */
+/** Maximum number of bytes that encode one character, with three levels of escapes. */
 const maxFormBytes = 16;
 
 const [percent, ampersand, backslash, zero] = [0x25, 0x26, 0x5c, 0x30];
 
-/** Letters, digits, and what begins or makes another escape. */
-const telling = new Uint8Array(256);
-for (let code = 0; code < 128; code++) if (/[\w%&#;\\]/.test(String.fromCharCode(code))) telling[code] = 1;
+/** Letters, digits, and the characters that begin or complete another escape. */
+const significant = new Uint8Array(256);
+for (let code = 0; code < 128; code++)
+  if (/[\w%&#;\\]/.test(String.fromCharCode(code))) significant[code] = 1;
 
 /**
- * Tells in a fraction of the time of a search that some bytes hold none of the secrets, in any form. Most bytes are not
- * even looked at, because a pair of bytes that is in no anchor lets it skip the length of one (Wu and Manber).
+ * Detects that a text contains no secret in any encoding, in a fraction of the time of a search. Skips most bytes,
+ * because a byte pair that occurs in no anchor allows a jump of one anchor length (Wu and Manber).
  */
 export class Prefilter {
   readonly #shifts: Uint8Array;
   readonly #anchors = new Map<number, Buffer[]>();
   readonly #length: number;
 
-  /** Bytes from a secret's first one to the end of its anchors, in the longest form. */
+  /** Maximum distance in bytes from the start of a secret to the end of its anchors, in the longest encoding. */
   readonly reach: number;
 
-  /** `null` if a secret has too few letters and digits in a row. */
+  /** Returns `null` if a secret has too few consecutive letters and digits. */
   static of(secrets: readonly string[]): Prefilter | null {
     const anchors: string[] = [];
     let reach = 0;
     for (const secret of secrets) {
       const windows = windowsOf(secret);
-      const own = windows && anchorsOf(windows.map(({ window }) => window));
-      if (own === undefined) return null;
-      anchors.push(...own);
+      const ownAnchors = windows && anchorsOf(windows.map(({ window }) => window));
+      if (ownAnchors === undefined) return null;
+      anchors.push(...ownAnchors);
       for (const { window, at } of windows ?? []) reach = Math.max(reach, at + window.length);
     }
     return new Prefilter(anchors, reach * maxFormBytes);
@@ -44,7 +48,7 @@ export class Prefilter {
 
   private constructor(anchors: readonly string[], reach: number) {
     this.reach = reach;
-    this.#length = anchors.reduce((least, { length }) => Math.min(least, length), maxWindow);
+    this.#length = anchors.reduce((shortest, { length }) => Math.min(shortest, length), maxWindow);
     let size = 2048;
     while (size < 65_536 && size < 256 * anchors.length) size *= 2;
     this.#shifts = new Uint8Array(size).fill(this.#length - 1);
@@ -59,7 +63,7 @@ export class Prefilter {
     }
   }
 
-  /** `false`: the bytes hold no secret. */
+  /** Returns `false` if the bytes certainly contain no secret. */
   mayHold(bytes: Buffer): boolean {
     let candidates = 0;
     for (let at = this.#length - 1; at < bytes.length; ) {
@@ -90,7 +94,10 @@ interface Window {
   at: number;
 }
 
-/** One of them is in every text that holds the secret without escaping its letters and digits. */
+/**
+ * Returns strings of which at least one occurs in every text that contains the secret with unescaped letters and
+ * digits.
+ */
 function anchorsOf([first = '', second = '']: readonly string[]): string[] | undefined {
   const hex = Buffer.from(first).toString('hex').slice(0, maxWindow);
   const anchors = [first, hex, hex.toUpperCase()];
@@ -105,14 +112,14 @@ function anchorsOf([first = '', second = '']: readonly string[]): string[] | und
 }
 
 function windowsOf(secret: string): Window[] | undefined {
-  const found: Window[] = [];
+  const candidates: Window[] = [];
   for (const { 0: run, index } of secret.matchAll(/[A-Za-z0-9]{6,}/g)) {
-    // A run that is long enough for two gives two.
+    // A run of at least two windows' length yields two windows.
     const half = run.length >= 2 * minWindow ? Math.min(maxWindow, run.length >> 1) : run.length;
     for (let at = 0; at + minWindow <= run.length; at += half)
-      found.push({ window: run.slice(at, at + Math.min(half, maxWindow)), at: index + at });
+      candidates.push({ window: run.slice(at, at + Math.min(half, maxWindow)), at: index + at });
   }
-  const windows = found.filter(({ window }) => window.length >= minWindow);
+  const windows = candidates.filter(({ window }) => window.length >= minWindow);
   for (const [index, first] of windows.entries()) {
     const second = windows[index + 1];
     if (second !== undefined && second.at + maxWindow - first.at <= reach) return [first, second];
@@ -120,7 +127,10 @@ function windowsOf(secret: string): Window[] | undefined {
   return undefined;
 }
 
-/** The characters that the window alone decides, up to one that two alphabets write differently. */
+/**
+ * Returns the base64 characters that depend on the window alone, up to a character that differs between the
+ * alphabets.
+ */
 function base64Anchor(window: string, before: number): string | undefined {
   const text = Buffer.concat([Buffer.alloc(before), Buffer.from(window)]).toString('base64');
   const decided = text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + window.length) * 8) / 6));
@@ -129,52 +139,55 @@ function base64Anchor(window: string, before: number): string | undefined {
   return longest.length >= minWindow ? longest : undefined;
 }
 
-/** Whether a letter, a digit or the beginning of another escape is written as an escape. */
+/** Returns whether the text escapes a letter, a digit or the beginning of another escape. */
 function hasEscapedLetters(bytes: Buffer): boolean {
-  // Most texts have none of them, and a native search of each is faster than one loop.
+  // Most texts contain no escape, and native searches are faster than one loop in JavaScript.
   let at = Math.min(indexOf(bytes, percent), indexOf(bytes, ampersand), indexOfUnicodeEscape(bytes));
   for (; at < bytes.length; at++) {
     const byte = bytes[at];
-    if (byte === percent && isTelling(hexAt(bytes, at + 1))) return true;
+    if (byte === percent && isSignificant(hexAt(bytes, at + 1))) return true;
     if (byte === ampersand && isEntity(bytes, at)) return true;
     if (byte === backslash && isUnicodeEscape(bytes, at)) return true;
   }
   return false;
 }
 
-/** A search for one byte costs a fraction of one for two. */
+/** Searches for the backslash first, because a search for one byte costs a fraction of a search for two. */
 function indexOfUnicodeEscape(bytes: Buffer): number {
   const at = indexOf(bytes, backslash);
   return at === bytes.length ? at : indexOf(bytes, '\\u', at);
 }
 
-/** The length if there is none. */
+/** Returns the length if the text does not contain `sought`. */
 function indexOf(bytes: Buffer, sought: number | string, from = 0): number {
   const at = bytes.indexOf(sought, from, 'latin1');
   return at < 0 ? bytes.length : at;
 }
 
-/** `\u0073`, `\u{73}`: of a letter, or of what begins another escape. */
+/** Returns whether `\u0073` or `\u{73}` encodes a letter, a digit or the beginning of another escape. */
 function isUnicodeEscape(bytes: Buffer, at: number): boolean {
   if (bytes[at + 1] !== 0x75) return false;
   if (bytes[at + 2] === 0x7b) return true;
-  return bytes[at + 2] === zero && bytes[at + 3] === zero && isTelling(hexAt(bytes, at + 4));
+  return bytes[at + 2] === zero && bytes[at + 3] === zero && isSignificant(hexAt(bytes, at + 4));
 }
 
-/** `&#115;`, `&amp;#115;`, `&percnt;73`: a number, or a name that may begin another escape. */
+/**
+ * Returns whether `&#115;`, `&amp;#115;` or `&percnt;73` begins here: a number, or a name that may begin another
+ * escape.
+ */
 function isEntity(bytes: Buffer, at: number): boolean {
   if (bytes[at + 1] === 0x23) return true;
   for (let next = at + 1; next < at + 9; next++) if (bytes[next] === 0x3b) return true;
   return false;
 }
 
-/** The value of two hexadecimal digits; 0 if they are none. */
+/** Returns the value of two hexadecimal digits; 0 if the bytes are not two digits. */
 function hexAt(bytes: Buffer, at: number): number {
   const high = hexDigit[bytes[at] ?? 0] ?? 0;
   const low = hexDigit[bytes[at + 1] ?? 0] ?? 0;
   return high === 0 || low === 0 ? 0 : (high - 1) * 16 + low - 1;
 }
 
-function isTelling(code: number): boolean {
-  return telling[code] === 1;
+function isSignificant(code: number): boolean {
+  return significant[code] === 1;
 }

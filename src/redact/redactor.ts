@@ -3,25 +3,28 @@ import { redactCredentials } from './credential-patterns.ts';
 import { Prefilter } from './prefilter.ts';
 import { minSecretBytes, type Scan, SecretMatcher } from './secret-matcher.ts';
 
-/** What must not be shown. */
+/** A value that must not appear in errors and responses. */
 export interface Secret {
   value: string;
-  /** Takes its place in errors. */
+  /** Replaces the value in errors. */
   mask: string;
-  /** It is replaced in successful answers too, because no ordinary text holds it by chance. */
+  /** Whether the value is also replaced in successful responses. No ordinary text contains such a value by chance. */
   inAnswers: boolean;
 }
 
-/** Bytes that are looked through in one go. */
+/** Bytes that one synchronous scan covers. */
 const maxBytesAtOnce = 65_536;
-/** The same of an error: few are long, so the code that looks through them is seldom optimised yet. Each takes a whole turn. */
+/**
+ * Bytes of one slice of an error. The slice is smaller because scans of errors are rare, so V8 has seldom optimised
+ * them.
+ */
 const errorSlice = 16_384;
-/** Up to here a search is too short to be put off. */
+/** Bodies up to this many bytes are scanned synchronously. */
 const shortSearch = 8_192;
 
-type TickFor = (bytes: number) => Promise<void> | undefined;
+type WaitForRoom = (bytes: number) => Promise<void> | undefined;
 
-/** Replaces one deployment's secrets in what its provider says. Made once, and what it looks with when it is first used. */
+/** Replaces one deployment's secrets in its provider's responses. Builds its matchers at the first use. */
 export class Redactor {
   readonly #secrets: readonly Secret[];
   readonly #inAnswers: readonly Secret[];
@@ -34,7 +37,10 @@ export class Redactor {
     this.#inAnswers = secrets.filter(({ inAnswers }) => inAnswers);
   }
 
-  /** An error's text: secrets become their masks, and so does whatever gives itself away as a credential. */
+  /**
+   * Redacts the text of an error. Replaces secrets with their masks, and any other substring that has the form of a
+   * credential.
+   */
   text(text: string): string {
     const bytes = Buffer.from(text);
     const { marks } = this.#all().scan(bytes);
@@ -42,27 +48,31 @@ export class Redactor {
   }
 
   /**
-   * The same for an error's bytes; what is not replaced stays as it was.
+   * Redacts the bytes of an error. Bytes outside of a match stay unchanged.
    *
-   * @param complete whether they are all of them: else what may be the beginning of a secret is left out
+   * @param complete whether `bytes` is the whole error. If not, a suffix that may begin a secret is dropped.
    */
   bytes(bytes: Buffer, complete = true): Buffer {
     return this.#redacted(bytes, this.#all().scan(bytes), complete);
   }
 
-  /** The same as `bytes`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
-  bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TickFor): Buffer | Promise<Buffer> {
+  /**
+   * Redacts like `bytes`. Returns a promise if the scan takes several event loop ticks.
+   *
+   * @param waitForRoom waits until the tick has room for a scan of that many bytes
+   */
+  bytesInSlices(bytes: Buffer, complete: boolean, waitForRoom: WaitForRoom): Buffer | Promise<Buffer> {
     if (bytes.length <= shortSearch) return this.bytes(bytes, complete);
-    return this.#bytesInSlices(bytes, complete, turnFor);
+    return this.#bytesInSlices(bytes, complete, waitForRoom);
   }
 
-  async #bytesInSlices(bytes: Buffer, complete: boolean, turnFor: TickFor): Promise<Buffer> {
+  async #bytesInSlices(bytes: Buffer, complete: boolean, waitForRoom: WaitForRoom): Promise<Buffer> {
     const matcher = this.#all();
     const scan: Scan = { marks: undefined, openFrom: 0 };
     for (let end = 0; end < bytes.length; ) {
       end = Math.min(end + errorSlice, bytes.length);
       const start = scan.openFrom;
-      await turnFor(Math.max(end - start, maxBytesAtOnce));
+      await waitForRoom(Math.max(end - start, maxBytesAtOnce));
       const { marks, openFrom } = matcher.scan(bytes.subarray(start, end));
       if (marks !== undefined) {
         scan.marks ??= new Uint8Array(bytes.length);
@@ -70,11 +80,14 @@ export class Redactor {
       }
       scan.openFrom = Math.max(start + openFrom, end - maxHeldBytes);
     }
-    await turnFor(bytes.length);
+    await waitForRoom(bytes.length);
     return this.#redacted(bytes, scan, complete);
   }
 
-  /** The same for an event of a covered stream that tells of an error. In a long one the covered secrets are all. */
+  /**
+   * Redacts an error event of a covered stream. In an event longer than `maxBytesAtOnce` only credential patterns are
+   * replaced, because the stream has already covered the secrets.
+   */
   event(bytes: Buffer): Buffer {
     return bytes.length > maxBytesAtOnce ? withoutCredentials(bytes) : this.bytes(bytes);
   }
@@ -84,34 +97,41 @@ export class Redactor {
     return withoutCredentials(this.#replace(bytes.subarray(0, end), marks));
   }
 
-  /** A successful answer: each byte of a secret becomes `*`. Returns `bytes` itself if there is none. */
+  /**
+   * Replaces each byte of a secret in a successful response with `*`. Returns `bytes` itself if it contains no
+   * secret.
+   */
   cover(bytes: Buffer): Buffer {
     return this.#mayHold(bytes) ? covered(bytes, this.#forAnswers().scan(bytes).marks) : bytes;
   }
 
-  /** The same as `cover`; a promise if it takes several turns. @param turnFor waits until so many bytes may be looked through */
-  coverInSlices(bytes: Buffer, turnFor: TickFor): Buffer | Promise<Buffer> {
+  /**
+   * Covers like `cover`. Returns a promise if the scan takes several event loop ticks.
+   *
+   * @param waitForRoom waits until the tick has room for a scan of that many bytes
+   */
+  coverInSlices(bytes: Buffer, waitForRoom: WaitForRoom): Buffer | Promise<Buffer> {
     if (bytes.length <= shortSearch) return this.cover(bytes);
-    return this.#mayHold(bytes) ? this.#coverInSlices(bytes, turnFor) : bytes;
+    return this.#mayHold(bytes) ? this.#coverInSlices(bytes, waitForRoom) : bytes;
   }
 
-  async #coverInSlices(bytes: Buffer, turnFor: TickFor): Promise<Buffer> {
+  async #coverInSlices(bytes: Buffer, waitForRoom: WaitForRoom): Promise<Buffer> {
     const stream = this.stream(false);
     const out: Uint8Array[] = [];
     for (let at = 0; at < bytes.length; at += maxBytesAtOnce) {
       const slice = bytes.subarray(at, at + maxBytesAtOnce);
-      await turnFor(slice.length);
+      await waitForRoom(slice.length);
       stream.push(slice, out);
     }
     stream.flush(out);
     return Buffer.concat(out);
   }
 
-  /** The same for headers that are passed on. Returns `headers` itself if none holds a secret. */
+  /** Covers secrets in response headers. Returns `headers` itself if no value contains a secret. */
   coverHeaders(headers: Record<string, string>): Record<string, string> {
-    const names = Object.keys(headers).filter((name) => saysAnything(headers[name]));
+    const names = Object.keys(headers).filter((name) => mayHoldSecret(headers[name]));
     if (names.length === 0) return headers;
-    // A line break is in no value, and parts no secret from its letters.
+    // A header value contains no line break, so no match can span two values.
     const values = Buffer.from(names.map((name) => headers[name]).join('\n'), 'latin1');
     const safe = this.cover(values);
     if (safe === values) return headers;
@@ -120,9 +140,10 @@ export class Redactor {
   }
 
   /**
-   * The same for an answer that comes in chunks, wherever they are cut.
+   * Creates a stream that covers secrets in a response, wherever its chunks are cut.
    *
-   * @param events the answer is a stream of events: nothing is held back after the blank line that ends one
+   * @param events whether the response is an event stream. The stream then holds nothing back after the blank line
+   * that ends an event.
    */
   stream(events: boolean): CoveredStream {
     const whole = {
@@ -132,7 +153,7 @@ export class Redactor {
     return new CoveredStream(whole, { events, active: this.#inAnswers.length > 0 });
   }
 
-  /** Where the prefilter finds nothing, only the end can matter: a secret may begin there. */
+  /** If the prefilter finds nothing, only the suffix is scanned, because a secret may begin there. */
   #scanChunk(bytes: Buffer): Scan {
     const matcher = this.#forAnswers();
     const reach = this.#prefilterOf()?.reach ?? bytes.length;
@@ -158,7 +179,7 @@ export class Redactor {
     return this.#prefilterOf()?.mayHold(bytes) ?? true;
   }
 
-  /** `null`: these secrets cannot do with one. */
+  /** Returns `null` if these secrets allow no prefilter. */
   #prefilterOf(): Prefilter | null {
     if (this.#prefilter === undefined)
       this.#prefilter = Prefilter.of(this.#inAnswers.map(({ value }) => value));
@@ -179,11 +200,11 @@ export class Redactor {
   }
 }
 
-/** Nearly every answer has one of these types. */
+/** Content types that contain no secret. Most responses have one of them. */
 const plainTypes: ReadonlySet<string> = new Set(['application/json', 'text/event-stream']);
 
-/** Whether a header's value could hold a secret at all. */
-function saysAnything(value = ''): boolean {
+/** Returns whether a header value is long enough to contain a secret. */
+function mayHoldSecret(value = ''): boolean {
   return value.length >= minSecretBytes && !plainTypes.has(value);
 }
 

@@ -2,21 +2,21 @@ import { Automaton } from './automaton.ts';
 import { type DecodedRun, forEachEncodedRun } from './encoded-runs.ts';
 import { decodeEscapes, maxEscapeBytes, type Unescaped } from './escapes.ts';
 
-/** Shorter values are not looked for, because they are parts of ordinary words. */
+/** Shorter values are not searched for, because ordinary words contain them. */
 export const minSecretBytes = 6;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what is not ASCII is meant
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is meant to be all of ASCII
 const notAscii = /[^\x00-\x7f]/;
 
-/** What was found in some bytes. */
+/** Result of a scan. */
 export interface Scan {
-  /** For each byte the number of the secret that it is part of, plus 1, at most 255; `undefined`: there is none. */
+  /** The index of the matching secret plus 1, at most 255, for each byte; `undefined` if no byte matches. */
   marks: Uint8Array | undefined;
-  /** From here on the bytes may be the beginning of a secret that goes on in what follows. */
+  /** First byte that may belong to a secret which the next chunk completes. */
   openFrom: number;
 }
 
-/** Places of one pass, in the order of their ends. */
+/** Matches of one pass, ordered by their ends. */
 interface Places {
   starts: number[];
   ends: number[];
@@ -24,18 +24,20 @@ interface Places {
 }
 
 /**
- * Finds secrets in every form that an encoder writes them in, in one pass whose time grows with the input alone.
+ * Finds secrets in every form that an encoder writes them in, in one pass and linear time.
  *
- * The text and the secrets are read through the same decoder, so each mixture of escapes meets its secret in the same
- * form. Runs of base64 and of hexadecimal digits are decoded and searched in the same way.
+ * Decodes the text and the secrets with the same decoder, so every mixture of escapes is found in the same form.
+ * Decodes runs of base64 and of hexadecimal digits, and searches them in the same way.
  */
 export class SecretMatcher {
   readonly #automaton: Automaton;
-  /** The number of each pattern's secret. */
+  /** Index of each pattern's secret. */
   readonly #secretOf: number[] = [];
   readonly #shortest: number;
-  /** A secret looks otherwise without what could be an escape, so texts are searched as they are too. */
-  readonly #asItIs: boolean;
+  /**
+   * Whether texts are also searched without decoding, because decoding changes a secret that looks like an escape.
+   */
+  readonly #searchesRaw: boolean;
 
   constructor(secrets: readonly string[]) {
     const patterns: Uint8Array[] = [];
@@ -47,9 +49,9 @@ export class SecretMatcher {
       }
     }
     this.#automaton = new Automaton(patterns);
-    this.#asItIs = secrets.some((secret) => /[^\w.~:-]/.test(secret));
+    this.#searchesRaw = secrets.some((secret) => /[^\w.~:-]/.test(secret));
     this.#shortest = patterns.reduce(
-      (least, { length }) => Math.min(least, length),
+      (shortest, { length }) => Math.min(shortest, length),
       Number.POSITIVE_INFINITY,
     );
   }
@@ -57,23 +59,23 @@ export class SecretMatcher {
   scan(bytes: Uint8Array): Scan {
     const scan: Scan = { marks: undefined, openFrom: bytes.length };
     if (this.#secretOf.length === 0) return scan;
-    const note = (places: Places) => {
+    const record = (places: Places) => {
       if (places.ends.length === 0) return;
       scan.marks ??= new Uint8Array(bytes.length);
       fill(scan.marks, places);
     };
     const text = decodeEscapes(bytes);
-    scan.openFrom = this.#search(bytes, text, note);
+    scan.openFrom = this.#search(bytes, text, record);
     forEachEncodedRun(text, this.#shortest, (run) => {
       const decoded = decodeEscapes(run.bytes);
-      const openFrom = this.#search(run.bytes, decoded, (places) => note(placesIn(text, run, places)));
+      const openFrom = this.#search(run.bytes, decoded, (places) => record(placesIn(text, run, places)));
       if (run.open) scan.openFrom = Math.min(scan.openFrom, startIn(text, run, openFrom, bytes.length));
     });
     return scan;
   }
 
-  /** Searches a text as it is and without its escapes; returns from where on it may go on as a secret. */
-  #search(bytes: Uint8Array, text: Unescaped, note: (places: Places) => void): number {
+  /** Searches a text with its escapes decoded and, if needed, as it is. Returns the first byte of an open match. */
+  #search(bytes: Uint8Array, text: Unescaped, record: (places: Places) => void): number {
     const { length, from, to, openRun } = text;
     let openFrom = openRun < 0 ? bytes.length : openRun;
     const opener = firstOpener(text);
@@ -89,33 +91,33 @@ export class SecretMatcher {
         if (depth > 0) openFrom = Math.min(openFrom, from[index + 1 - depth] ?? 0);
       },
     );
-    note(unescaped);
-    if (!text.changed || !this.#asItIs) return openFrom;
-    const asItIs: Places = { starts: [], ends: [], secrets: [] };
+    record(unescaped);
+    if (!text.changed || !this.#searchesRaw) return openFrom;
+    const raw: Places = { starts: [], ends: [], secrets: [] };
     this.#automaton.run(
       bytes,
       bytes.length,
-      (end, size, pattern) => add(asItIs, end - size, end, this.#secretOf[pattern]),
+      (end, size, pattern) => add(raw, end - size, end, this.#secretOf[pattern]),
       bytes.length - 1,
       (index, depth) => {
         openFrom = Math.min(openFrom, index + 1 - depth);
       },
     );
-    note(asItIs);
+    record(raw);
     return openFrom;
   }
 }
 
 /**
- * What a secret is looked for as: without its escapes, and as it is. What could be read as a part of an escape that its
- * neighbours complete is left out.
+ * Returns the patterns of a secret: decoded, and as it is. Drops the ends that could combine with neighbouring bytes
+ * to an escape.
  */
 function patternsOf(secret: string): Uint8Array[] {
   const bytes = Buffer.from(secret);
   const { bytes: decoded, length } = decodeEscapes(bytes);
   const text = Buffer.from(decoded.subarray(0, length)).toString('latin1');
   const plain = text.replace(/(%[0-9a-fA-F]?|&[#\w]{0,9})$/, '');
-  // A raw tab is white space; the letter is what `\t` leaves of it.
+  // A raw tab is white space. An escaped tab `\t` leaves its letter.
   const forms = [plain, plain.replaceAll('\t', 't')];
   forms.push(plain.replace(/^(u[0-9a-fA-F]{4}|x?[0-9a-fA-F]{2})/, ''));
   const patterns: Uint8Array[] = forms.map((form) => Buffer.from(form, 'latin1'));
@@ -125,7 +127,10 @@ function patternsOf(secret: string): Uint8Array[] {
   return [...distinct.values()].filter((pattern) => pattern.length >= minSecretBytes);
 }
 
-/** Where few characters are ASCII, the forms without escapes have too little in them to be looked for. */
+/**
+ * Returns the escaped forms of a secret with non-ASCII characters, because the decoded form may be too short to
+ * search for.
+ */
 function notAsciiForms(secret: string, bytes: Buffer): Buffer[] {
   const inJson = (digits: (code: string) => string) =>
     secret.replace(new RegExp(notAscii, 'g'), (unit) => {
@@ -137,7 +142,7 @@ function notAsciiForms(secret: string, bytes: Buffer): Buffer[] {
   return [...texts.map((text) => Buffer.from(text)), Buffer.from(bytes.toString('latin1'))];
 }
 
-/** The first of the last bytes that may begin an escape; the length if none does. */
+/** Returns the index of the first byte near the end that may begin an escape; the length if no byte does. */
 function firstOpener({ bytes, length, escaped }: Unescaped): number {
   for (let at = Math.max(0, length - maxEscapeBytes); at < length; at++) {
     const byte = bytes[at];
@@ -149,7 +154,7 @@ function firstOpener({ bytes, length, escaped }: Unescaped): number {
 
 function add({ starts, ends, secrets }: Places, start: number, end: number, secret = 0): void {
   const last = ends.length - 1;
-  // A secret that repeats itself is found anew at each byte.
+  // A periodic secret matches at each byte, so overlapping matches are merged.
   if (last >= 0 && secrets[last] === secret && start >= (starts[last] ?? 0) && start < (ends[last] ?? 0)) {
     ends[last] = end;
     return;
@@ -159,7 +164,7 @@ function add({ starts, ends, secrets }: Places, start: number, end: number, secr
   secrets.push(secret);
 }
 
-/** Marks each byte once: seen from the last place to the first, what a later one covers is marked already. */
+/** Marks each byte once. Iterates from the last match to the first, so overlaps are skipped. */
 function fill(marks: Uint8Array, { starts, ends, secrets }: Places): void {
   let covered = Number.POSITIVE_INFINITY;
   for (let index = ends.length - 1; index >= 0; index--) {
@@ -170,17 +175,20 @@ function fill(marks: Uint8Array, { starts, ends, secrets }: Places): void {
   }
 }
 
-/** From the bytes of a decoded run to those of the text that it was read from. */
-function placesIn(text: Unescaped, { places, first, bits }: DecodedRun, found: Places): Places {
+/** Maps matches in a decoded run to positions in the text that contains the run. */
+function placesIn(text: Unescaped, { places, first, bits }: DecodedRun, matches: Places): Places {
   const at = (index: number) => places[index] ?? 0;
   return {
-    starts: found.starts.map((start) => text.from[at(first + Math.floor((start * 8) / bits))] ?? 0),
-    ends: found.ends.map((end) => text.to[at(first + Math.ceil((end * 8) / bits) - 1)] ?? 0),
-    secrets: found.secrets,
+    starts: matches.starts.map((start) => text.from[at(first + Math.floor((start * 8) / bits))] ?? 0),
+    ends: matches.ends.map((end) => text.to[at(first + Math.ceil((end * 8) / bits) - 1)] ?? 0),
+    secrets: matches.secrets,
   };
 }
 
-/** Where the characters begin that may hold a secret's beginning; of base64 whole groups, else their alignment is lost. */
+/**
+ * Maps the start of an open match in a run to the text. In base64 the start is moved to a group of four characters,
+ * because the next scan must have the same alignment.
+ */
 function startIn(text: Unescaped, { places, first, bits }: DecodedRun, start: number, end: number): number {
   const index = bits === 6 ? Math.floor(start / 3) * 4 : start * 2;
   const place = places[first + index];
