@@ -75,7 +75,7 @@ describe('new TeamModelRouter', () => {
         onCall: true,
       },
       'encryptionKeys[0].key: must be 32 bytes in base64. egress.allow[1]: must be a host, *.suffix, host:port, a CIDR block or CIDR:port, ' +
-        'with http:// in front if plain http will do; it is "http://". egress.maxConnections: must be at least 1. ' +
+        'with http:// in front to allow plain HTTP. Received "http://". egress.maxConnections: must be at least 1. ' +
         'onCall: must be a function. Unknown field egress.allowSharde. Did you mean allowShared? Unknown field team. Did you mean teams?',
     ],
   ])('with %s says which option is at fault', async (_, options, message) => {

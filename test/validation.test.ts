@@ -105,14 +105,12 @@ it.each<[object, string]>([
 
 describe('an address that the egress policy refuses', () => {
   const bodyOf = (api_base: string) => ({ model_name: 'm', litellm_params: { ...params, api_base } });
-  const hint = 'ask the operator of this service to allow it';
+  const hint = 'Ask the operator of this service to allow it.';
 
   it('says what the operator can do, and the same of every address that is not public', async () => {
     const bases = ['https://10.0.0.1', 'https://169.254.169.254', 'https://127.0.0.1', 'https://[fd00::1]'];
     const messages = await Promise.all(bases.map(async (base) => (await refused(bodyOf(base))).message));
-    expect(new Set(messages)).toEqual(
-      new Set([`litellm_params.api_base: the address is not a public one; ${hint}`]),
-    );
+    expect(new Set(messages)).toEqual(new Set([`litellm_params.api_base: address must be public. ${hint}`]));
     for (const base of ['http://example.com', 'https://example.com:8443', 'https://localhost']) {
       expect(await refused(bodyOf(base))).toMatchObject({
         code: 'api_base_not_allowed',

@@ -4,7 +4,9 @@ import { globalV6, specialAddresses } from './special-addresses.ts';
 const special = blockList(specialAddresses.map(([block]) => block));
 const global = blockList([globalV6]);
 
-/** Whether an address belongs to the public Internet. What is no address at all does not. */
+/**
+ * Returns whether an address belongs to the public Internet. Returns `false` for any text that is not an IP address.
+ */
 export function isPublic(address: string): boolean {
   const plain = unmap(address);
   if (isIP(plain) === 4) return !special.check(plain, 'ipv4');
@@ -14,12 +16,18 @@ export function isPublic(address: string): boolean {
   return global.check(plain, 'ipv6') && !special.check(plain, 'ipv6');
 }
 
-/** The IPv4 address inside `::ffff:a.b.c.d`, which reaches the same host; any other address as it is. */
+/**
+ * Returns the IPv4 address inside `::ffff:a.b.c.d`, which reaches the same host. Returns any other address unchanged.
+ */
 export function unmap(address: string): string {
   return embedded(address, '0:0:0:0:0:ffff:') ?? address;
 }
 
-/** A list of CIDR blocks or single addresses; throws what BlockList throws for what is neither. */
+/**
+ * Compiles CIDR blocks and single addresses.
+ *
+ * @throws the error of `BlockList` for an invalid block
+ */
 export function blockList(blocks: readonly string[]): BlockList {
   const list = new BlockList();
   for (const block of blocks) {
@@ -31,7 +39,7 @@ export function blockList(blocks: readonly string[]): BlockList {
   return list;
 }
 
-/** The IPv4 address in the last 32 bits of an IPv6 address that begins with `prefix`, six groups. */
+/** Returns the IPv4 address in the last 32 bits of an IPv6 address whose first six groups are `prefix`. */
 function embedded(address: string, prefix: string): string | undefined {
   if (isIP(address) !== 6 || address.includes('%')) return undefined;
   const groups = expand(address);
@@ -46,7 +54,7 @@ function embedded(address: string, prefix: string): string | undefined {
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
 
-/** The eight groups of a valid IPv6 address. */
+/** Returns the eight groups of a valid IPv6 address. */
 function expand(address: string): number[] {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
   const text =

@@ -2,30 +2,35 @@ import { type BlockList, isIP } from 'node:net';
 import { RouterError } from '../errors.ts';
 import { blockList, unmap } from './address.ts';
 
-/** One exception that the operator makes. */
+/** One exception that the operator configured. */
 interface AllowedTarget {
-  /** Whether plain http will do. */
+  /** Whether plain HTTP is allowed. */
   http: boolean;
-  /** Absent: every port. */
+  /** `undefined`: every port. */
   port: number | undefined;
-  /** A host's name, or `.suffix` for every name that ends with it. */
+  /** A host name, or `.suffix` for every name that ends with it. */
   host?: string;
   addresses?: BlockList;
 }
 
-/** Where a connection is to go. */
+/** Scheme, host and port of a connection. */
 export interface ConnectTarget {
   scheme: 'http' | 'https';
-  /** A name in lower case without a trailing dot, or an IP address without brackets. */
+  /** A lower-case name without a trailing dot, or an IP address without brackets. */
   host: string;
   port: number;
 }
 
-/** The operator's exceptions: `host`, `*.suffix`, `host:port`, a CIDR, `CIDR:port`, each with `http://` in front if plain http will do. */
+/**
+ * The operator's exceptions to the egress policy.
+ *
+ * An entry is `host`, `*.suffix`, `host:port`, a CIDR block or `CIDR:port`. A leading `http://` also allows plain
+ * HTTP.
+ */
 export class AllowList {
   readonly #entries: readonly AllowedTarget[];
 
-  /** @throws RouterError `invalid_request` that names the entry at fault */
+  /** @throws RouterError `invalid_request` that names the invalid entry */
   constructor(allow: readonly string[], allowShared: readonly string[]) {
     this.#entries = [
       ...parseEntries(allow, 'egress.allow'),
@@ -33,17 +38,19 @@ export class AllowList {
     ];
   }
 
-  /** Whether the host itself is named, so that it is trusted whatever its name resolves to. */
+  /**
+   * Returns whether an entry names the host, so that the router connects to whatever address the name resolves to.
+   */
   allowsHost(destination: ConnectTarget): boolean {
     return this.#entries.some((entry) => fits(entry, destination) && matchesHost(entry, destination.host));
   }
 
-  /** Whether an address lies in a block that is allowed for this scheme and port. */
+  /** Returns whether an allowed block contains the address, for this scheme and port. */
   allowsAddress(destination: ConnectTarget, address: string): boolean {
     return this.#entries.some((entry) => fits(entry, destination) && matchesAddress(entry, address));
   }
 
-  /** Whether some block is allowed for this scheme and port, so that it is for the address to decide. */
+  /** Returns whether a block exists for this scheme and port, so that the decision needs the resolved address. */
   mayAllow(destination: ConnectTarget): boolean {
     return this.#entries.some((entry) => entry.addresses !== undefined && fits(entry, destination));
   }
@@ -65,31 +72,31 @@ function matchesAddress(entry: AllowedTarget, address: string): boolean {
   return entry.addresses.check(plain, family === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** What is wrong with an entry of the operator's exceptions, if anything is. */
+/** Returns the problem of an allow-list entry; `undefined` if the entry is valid. */
 export function entryProblem(text: string): string | undefined {
-  try {
-    parseEntry(text, '');
-    return undefined;
-  } catch (error) {
-    return (error as RouterError).message.trim();
-  }
+  const entry = parseEntry(text);
+  return typeof entry === 'string' ? entry : undefined;
 }
 
 function parseEntries(entries: readonly string[], param: string): AllowedTarget[] {
-  return entries.map((text, index) => parseEntry(text, `${param}[${index}]`));
+  return entries.map((text, index) => {
+    const entry = parseEntry(text);
+    if (typeof entry === 'string') throw invalidField(`${param}[${index}]`, entry);
+    return entry;
+  });
 }
 
-function parseEntry(text: string, param: string): AllowedTarget {
+/** Returns the target of an entry, or the problem of an invalid entry. */
+function parseEntry(text: string): AllowedTarget | string {
   const match = /^(https?:\/\/)?(.+)$/i.exec(text.trim().toLowerCase());
   const http = match?.[1] === 'http://';
   const { host, port } = splitPort(match?.[2] ?? '');
-  if (port !== undefined && (port < 1 || port > 65_535))
-    throw invalidField(param, 'has a port that does not exist');
+  if (port !== undefined && (port < 1 || port > 65_535)) return 'port must be between 1 and 65535';
   const [address = '', prefix] = host.split('/');
   if (isIP(address) !== 0) {
     const bits = isIP(address) === 4 ? 32 : 128;
     if (prefix !== undefined && !(/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits)) {
-      throw invalidField(param, 'is not a CIDR block');
+      return 'must be a CIDR block';
     }
     return { http, port, addresses: blockList([host]) };
   }
@@ -99,14 +106,14 @@ function parseEntry(text: string, param: string): AllowedTarget {
     /^[\d.]+$/.test(name)
   ) {
     const forms =
-      'a host, *.suffix, host:port, a CIDR block or CIDR:port, with http:// in front if plain http will do';
-    throw invalidField(param, `must be ${forms}; it is ${JSON.stringify(text.slice(0, 256))}`);
+      'a host, *.suffix, host:port, a CIDR block or CIDR:port, with http:// in front to allow plain HTTP';
+    return `must be ${forms}. Received ${JSON.stringify(text.slice(0, 256))}`;
   }
-  if (host.startsWith('.')) throw invalidField(param, 'must be written *.suffix');
+  if (host.startsWith('.')) return 'must be written as *.suffix';
   return { http, port, host: name };
 }
 
-/** `host:port`, `[v6]:port`, `[v6/bits]:port`, or a bare IPv6 address or block, whose colons are its own. */
+/** Splits `host:port`, `[v6]:port`, `[v6/bits]:port`, or a bare IPv6 address or block. */
 function splitPort(text: string): { host: string; port: number | undefined } {
   const bracketed = /^\[([^\]]+)\](\/\d+)?(?::(\d+))?$/.exec(text);
   if (bracketed !== null) return { host: `${bracketed[1]}${bracketed[2] ?? ''}`, port: portOf(bracketed[3]) };
@@ -120,5 +127,5 @@ function portOf(text: string | undefined): number | undefined {
 }
 
 function invalidField(param: string, message: string): RouterError {
-  return new RouterError('invalid_request', `${param} ${message}`, { param });
+  return new RouterError('invalid_request', `${param}: ${message}.`, { param });
 }

@@ -3,32 +3,34 @@ import { type ConnectorOptions, denied, type GuardedConnector, guardedConnector 
 import { destinationOf } from './guard.ts';
 import type { TeamKey } from './team-slots.ts';
 
-/** Milliseconds that an unused connection is kept. */
+/** Milliseconds after which an idle connection is closed. */
 const keepAliveMs = 30_000;
 const maxKeepAliveMs = 60_000;
-/** Bytes of the headers of one answer. */
+/** Maximum size in bytes of one response's headers. */
 const maxHeaderBytes = 32_768;
 
-/** The connections to one origin. They share the connector, and so its TLS sessions. */
+/** The connections to one origin. They share one connector and therefore its TLS session cache. */
 interface Origin {
   readonly url: string;
   readonly connect: GuardedConnector;
-  /** Unused connections; the one used last comes last. */
+  /** Idle connections, the most recently used last. */
   readonly idle: Connection[];
-  /** All connections, in use or not. */
+  /** Number of connections, idle or in use. */
   open: number;
 }
 
 /**
- * Keeps the connections of all origins. Each carries one request at a time, and unused ones serve any team. Beyond `max`
- * connections in all the one that has been unused longest is closed.
+ * Pools the connections of all origins.
+ *
+ * A connection carries one request at a time, and an idle connection serves any team. If a new connection would
+ * exceed `max`, the connection that has been idle longest is closed.
  */
 export class Connections {
   readonly #max: number;
   readonly #options: ConnectorOptions;
   readonly #origins = new Map<string, Origin>();
   readonly #all = new Set<Connection>();
-  /** Unused connections of all origins, the one unused longest first. */
+  /** Idle connections of all origins, the one that has been idle longest first. */
   readonly #idle = new Set<Connection>();
   #closed = false;
 
@@ -41,12 +43,16 @@ export class Connections {
     return this.#closed;
   }
 
-  /** All connections, in use or not. */
+  /** Number of connections, idle or in use. */
   get size(): number {
     return this.#all.size;
   }
 
-  /** Takes an unused connection to an origin, or makes one. @throws RouterError `egress_denied` */
+  /**
+   * Returns an idle connection to an origin, or creates one.
+   *
+   * @throws RouterError `egress_denied`
+   */
   take(url: string, team: TeamKey): Connection {
     let origin = this.#origins.get(url);
     if (origin === undefined) {
@@ -64,7 +70,7 @@ export class Connections {
     return connection;
   }
 
-  /** Keeps a connection for the next request. */
+  /** Returns a connection to the pool. */
   keep(connection: Connection): void {
     if (this.#closed || this.#idle.has(connection) || !this.#all.has(connection)) return;
     connection.origin.idle.push(connection);
@@ -72,7 +78,7 @@ export class Connections {
     if (this.#all.size > this.#max) this.#closeOldest();
   }
 
-  /** Forgets a connection that is closed. */
+  /** Removes a closed connection from the pool. */
   forget(connection: Connection): void {
     if (!this.#all.delete(connection)) return;
     const { origin } = connection;
@@ -81,7 +87,7 @@ export class Connections {
     if (origin.open === 0) this.#origins.delete(origin.url);
   }
 
-  /** Closes every connection; what is in flight fails with the error. */
+  /** Closes every connection. Requests in flight fail with `error`. */
   async close(error: Error): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#all].map((connection) => connection.close(error)));
@@ -99,9 +105,11 @@ export class Connections {
   }
 }
 
-/** One connection to one origin. It connects at its first request, and after a disconnect at the next. */
+/**
+ * One connection to one origin. Connects at its first request, and reconnects at the next request after a disconnect.
+ */
 export class Connection {
-  /** The team whose request it carries. */
+  /** The team of the current request. */
   team: TeamKey = null;
   readonly origin: Origin;
   readonly #owner: Connections;
@@ -117,8 +125,8 @@ export class Connection {
       keepAliveTimeout: keepAliveMs,
       keepAliveMaxTimeout: maxKeepAliveMs,
       maxHeaderSize: maxHeaderBytes,
-      connect: (given, callback) => {
-        this.#stopConnecting = origin.connect(given, callback, this.team);
+      connect: (connectOptions, callback) => {
+        this.#stopConnecting = origin.connect(connectOptions, callback, this.team);
       },
     });
     this.#client
@@ -130,19 +138,19 @@ export class Connection {
         if (this.#client.stats.size === 0) void this.close();
       })
       .on('connectionError', () => void this.close())
-      // undici tells that the next request may be sent, a turn of the event loop after the answer has ended.
+      // undici emits `drain` one tick after the response has ended, when the connection can take the next request.
       .on('drain', () => {
         if (this.#connected) owner.keep(this);
         else void this.close();
       });
   }
 
-  /** Sends one request. Its handler hears of every way in which it ends. */
+  /** Sends one request. The handler receives the response and every error. */
   dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.#client.dispatch(request, handler);
   }
 
-  /** Closes the connection, even while it is being made. A request that it carries fails. */
+  /** Closes the connection, even while it connects. Its current request fails. */
   async close(error?: Error): Promise<void> {
     this.#owner.forget(this);
     this.#stopConnecting?.();

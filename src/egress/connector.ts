@@ -11,11 +11,11 @@ import { defaultConnectTimeoutMs, makeNames, type NameOptions } from './limits.t
 import { letEndWhilePaused } from './paused-parser.ts';
 import type { TeamKey } from './team-slots.ts';
 
-/** Why no connection is made to a host. */
+/** A host to which the router refused to connect. */
 export interface RefusedHost {
   teamId: TeamKey;
   host: string;
-  /** `address_not_allowed`, or the code of a name that does not resolve, such as `ENOTFOUND`. */
+  /** `address_not_allowed`, or the code of a DNS error such as `ENOTFOUND`. */
   reason: string;
 }
 
@@ -23,26 +23,30 @@ export type { Lookup } from './dns/dns-source.ts';
 
 export interface ConnectorOptions extends NameOptions {
   policy: EgressPolicy;
-  /** Looks names up. Default: by the options of this connector, for this connector alone. */
+  /** Resolves host names. Default: a resolver for this connector alone, created from these options. */
   names?: LookupNames;
-  /** A certificate authority of the operator's own, in PEM, beside the well-known ones. */
+  /** A certificate authority in PEM, trusted in addition to the well-answered ones. */
   ca?: string;
-  /** Makes the connection once its address is judged. Default: undici's. */
+  /** Opens the connection to a checked address. Default: undici's connector. */
   dial?: typeof buildConnector;
-  /** Hears why a host was refused, which its team does not. */
+  /** Receives the reason of a refusal. The reason is for the operator, so the team's error omits it. */
   onRefused?: (host: RefusedHost) => void;
 }
 
-/** Connects for a team's request. What it returns stops it, and does nothing once it is connected. */
+/**
+ * Connects for a team's request. Returns a function that cancels the connection attempt, and has no effect
+ * afterwards.
+ */
 export type GuardedConnector = (
-  given: buildConnector.Options,
+  connectOptions: buildConnector.Options,
   callback: buildConnector.Callback,
   team: TeamKey,
 ) => () => void;
 
 /**
- * Creates a connector for one origin that judges where it goes three times: an IP literal before it is dialled (it never
- * reaches a look-up), every address of a DNS answer, and the address that the socket ended up with. TLS begins after that.
+ * Creates a connector for one origin. Checks the target three times: an IP literal before it is dialled (without
+ * DNS), every address of a DNS answer, and the remote address of the connected socket. TLS begins after the third
+ * check.
  */
 export function guardedConnector(destination: ConnectTarget, options: ConnectorOptions): GuardedConnector {
   const {
@@ -57,20 +61,20 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
   const connect = dial({
     timeout: connectTimeoutMs,
     allowH2: false,
-    // Said outright: NODE_TLS_REJECT_UNAUTHORIZED is only a default.
+    // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
-  }) as (...given: Parameters<buildConnector.connector>) => Socket | undefined;
+  }) as (...args: Parameters<buildConnector.connector>) => Socket | undefined;
 
-  return (given, callback, team) => {
+  return (connectOptions, callback, team) => {
     let stop = () => {};
-    let over = false;
+    let finished = false;
     const finish: buildConnector.Callback = (...[error, socket]: Parameters<buildConnector.Callback>) => {
-      if (over) {
+      if (finished) {
         socket?.destroy();
         return;
       }
-      over = true;
+      finished = true;
       clearTimeout(timer);
       if (error === null) {
         letEndWhilePaused(socket as Socket);
@@ -89,7 +93,7 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
       onRefused?.({ teamId: team, host: destination.host, reason });
       fail(isIP(destination.host) === 0 ? unknownHost() : denied());
     };
-    const agree = (error: Error | null, socket: Socket | null) => {
+    const checkConnected = (error: Error | null, socket: Socket | null) => {
       if (socket === null) return fail(error ?? new Error('not connected'));
       const address = socket.remoteAddress;
       if (address === undefined || !allowed(address)) {
@@ -98,48 +102,53 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
       }
       if (destination.scheme === 'http') return finish(null, socket);
       stop = () => socket.destroy();
-      connect({ ...given, httpSocket: socket }, finish);
+      connect({ ...connectOptions, httpSocket: socket }, finish);
     };
-    const reach = (addresses: readonly LookupAddress[]) => {
-      if (over) return;
-      // One bad address among good ones is an attack, or will be one when the answer turns round.
+    const dialAll = (addresses: readonly LookupAddress[]) => {
+      if (finished) return;
+      // A single forbidden address refuses the whole answer, because the order of addresses in DNS answers changes.
       if (addresses.length === 0 || !addresses.every(({ address }) => allowed(address)))
         return refuse('address_not_allowed');
       stop = dialAddresses(
         addresses,
         (address, dialled) =>
-          connect({ ...given, protocol: 'http:', hostname: address }, (...[error, socket]) =>
+          connect({ ...connectOptions, protocol: 'http:', hostname: address }, (...[error, socket]) =>
             dialled(error, socket ?? null),
           ),
-        agree,
+        checkConnected,
       );
     };
 
     const family = isIP(destination.host);
-    if (family !== 0) reach([{ address: destination.host, family }]);
+    if (family !== 0) dialAll([{ address: destination.host, family }]);
     else {
-      let known = false;
+      let answered = false;
       const stopLookup = names(destination.host, team, (error, addresses) => {
-        known = true;
-        if (error === null) return reach(addresses);
+        answered = true;
+        if (error === null) return dialAll(addresses);
         const { code } = error as { code?: unknown };
         if (code === 'ENOTFOUND' || code === 'ENODATA') refuse(code);
         else fail(error);
       });
-      if (!known) stop = stopLookup;
+      if (!answered) stop = stopLookup;
     }
     return () => fail(new errors.ClientDestroyedError());
   };
 }
 
-/** Says nothing of the address: a tenant could map a network by the answers. */
+/** Creates the error for a forbidden IP literal. Omits the reason, because a tenant could map a network with it. */
 export function denied(): RouterError {
-  return new RouterError('egress_denied', "The address of the model's host is not allowed.");
+  return new RouterError(
+    'egress_denied',
+    "The address of the model's host is not allowed. Check its api_base.",
+  );
 }
 
-/** The same whether a name does not exist or its addresses are not allowed: a tenant could list an internal zone. */
+/**
+ * Creates the error for a host name. The text is the same for an unknown name and for a forbidden address, because a
+ * tenant could otherwise list the names of an internal zone.
+ */
 function unknownHost(): RouterError {
-  const message =
-    "The name of the model's host does not resolve to an address that may be called. Check its api_base.";
+  const message = 'The host name of the model does not resolve to an allowed address. Check its api_base.';
   return new RouterError('egress_denied', message);
 }

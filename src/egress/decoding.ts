@@ -9,12 +9,12 @@ const decoders: ReadonlyMap<string, () => Transform> = new Map([
   ['deflate', createInflate],
   ['br', createBrotliDecompress],
 ]);
-/** As many as the clients' own fetch unpacks. */
+/** Same limit as in undici's `fetch`. */
 const maxEncodings = 5;
-/** They exist, so what is packed by them could not be read. */
+/** Encodings that exist but cannot be decoded here. */
 const unsupported = new Set(['zstd', 'compress', 'x-compress', 'dcb', 'dcz']);
-/** What stands there for bytes that are not packed. */
-const unpackedNames = new Set(['', 'identity', 'none']);
+/** Values of `content-encoding` for a body that is not encoded. */
+const identityNames = new Set(['', 'identity', 'none']);
 
 interface Encoded {
   headers: Record<string, string | string[] | undefined>;
@@ -22,31 +22,31 @@ interface Encoded {
 }
 
 /**
- * Asked for `identity`, some encode all the same. What an answer unpacks to is capped at `limit` bytes: a megabyte on
- * the wire may hold a gigabyte of nothing.
+ * Decodes a compressed response. Providers may compress although the request asks for `identity`. The decoded size is
+ * limited to `limit` bytes, because a megabyte on the wire can decode to a gigabyte.
  *
- * An encoding that is unknown is ignored, as it is by the fetch that the OpenAI client calls by default.
+ * Ignores an unknown encoding, as undici's `fetch` does. The OpenAI client uses that `fetch` by default.
  *
- * @throws RouterError `provider_unreachable` for too many encodings, and for one that cannot be unpacked
+ * @throws RouterError `provider_unreachable` for too many encodings, or for an encoding that cannot be decoded
  */
 export function decoded<Response extends Encoded>(response: Response, limit: number): Response {
-  const given = response.headers['content-encoding'];
-  if (given === undefined) return response;
-  const names = [given].flat().join(',').toLowerCase().split(',');
-  const encodings = names.map((name) => name.trim()).filter((name) => !unpackedNames.has(name));
-  if (encodings.length > maxEncodings) throw unreadableAnswer('packed too many times');
+  const header = response.headers['content-encoding'];
+  if (header === undefined) return response;
+  const names = [header].flat().join(',').toLowerCase().split(',');
+  const encodings = names.map((name) => name.trim()).filter((name) => !identityNames.has(name));
+  if (encodings.length > maxEncodings) throw invalidResponse('with too many content encodings');
   if (encodings.some((name) => unsupported.has(name)))
-    throw unreadableAnswer('in an encoding that was not asked for');
-  const made = encodings.toReversed().map((name) => decoders.get(name));
-  if (made.length === 0 || made.includes(undefined)) return response;
+    throw invalidResponse('in an unsupported content encoding');
+  const factories = encodings.toReversed().map((name) => decoders.get(name));
+  if (factories.length === 0 || factories.includes(undefined)) return response;
   const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
-  const steps = made.flatMap((make) => (make === undefined ? [] : [make(), capped(limit)]));
-  return { ...response, headers, body: unpacked(response.body, steps) };
+  const steps = factories.flatMap((create) => (create === undefined ? [] : [create(), limited(limit)]));
+  return { ...response, headers, body: decodedBody(response.body, steps) };
 }
 
-/** Whoever fails or leaves takes the others along; the reader of the last one hears of it. */
-function unpacked(packed: ResponseBody, steps: Transform[]): ResponseBody {
-  const source = Readable.from(packed, { objectMode: false });
+/** Creates a body that reads through the decoders. An error or an abort at either end destroys the whole pipeline. */
+function decodedBody(encoded: ResponseBody, steps: Transform[]): ResponseBody {
+  const source = Readable.from(encoded, { objectMode: false });
   const readable = pipeline([source, ...steps], () => {}) as unknown as Readable;
   const body = new ResponseBody({
     pause: () => readable.pause(),
@@ -57,22 +57,22 @@ function unpacked(packed: ResponseBody, steps: Transform[]): ResponseBody {
     .on('data', (chunk: Buffer) => body.push(chunk))
     .on('end', () => body.end())
     .on('error', (error) => body.fail(error))
-    // The iterator of `packed` hears of that only with the next bytes, which a provider need not send.
-    .on('close', () => packed.destroy());
+    // Destroys the source explicitly, because its iterator would notice the close only at the provider's next chunk.
+    .on('close', () => encoded.destroy());
   return body;
 }
 
-function capped(limit: number): Transform {
+function limited(limit: number): Transform {
   let size = 0;
   return new Transform({
     transform(chunk: Uint8Array, _, done) {
       size += chunk.byteLength;
-      if (size > limit) done(unreadableAnswer(`with more than ${limit} bytes once unpacked`));
+      if (size > limit) done(invalidResponse(`with more than ${limit} decoded bytes`));
       else done(null, chunk);
     },
   });
 }
 
-function unreadableAnswer(how: string): RouterError {
-  return new RouterError('provider_unreachable', `The provider answered ${how}.`);
+function invalidResponse(problem: string): RouterError {
+  return new RouterError('provider_unreachable', `The provider sent a response ${problem}.`);
 }

@@ -1,20 +1,20 @@
 /**
- * Bytes of the buffers in which small pieces are joined: what Node takes from its pool of small buffers. Longer ones have
- * memory of their own, which the allocator may give back to the system each time.
+ * Size in bytes of a merge buffer. Node allocates buffers of this size from its pool. Larger ones are allocated
+ * separately, and the allocator may return their memory to the system each time.
  */
 const joinedBytes = Buffer.poolSize / 2 - 1;
 
 /**
- * Queues pieces of bytes. Small ones are copied together as they arrive, because a piece of one byte costs more than 100
- * bytes as a buffer of its own, and keeps the whole socket read in memory that it is a part of.
+ * Queues chunks and merges small ones. A one-byte chunk costs more than 100 bytes as a separate buffer, and it keeps
+ * the whole socket read buffer alive.
  */
 export class JoinedChunks {
-  /** All but the last. No two neighbours fit into one joined buffer, so there are few of them. */
+  /** All chunks except the last. No two neighbours fit into one merge buffer, so the list stays short. */
   #chunks: Buffer[] = [];
-  /** The last one, in its first `#size` bytes. */
+  /** The last chunk, in the first `#size` bytes. */
   #last: Buffer | undefined;
   #size = 0;
-  /** The last one is a buffer that has been joined. */
+  /** Whether the last chunk is a merge buffer. */
   #joined = false;
 
   get length(): number {
@@ -38,13 +38,13 @@ export class JoinedChunks {
     this.#joined = true;
   }
 
-  /** Removes and returns the oldest. */
+  /** Removes and returns the oldest chunk. */
   take(): Buffer | undefined {
     if (this.#chunks.length > 0) return this.#chunks.shift();
     return this.#last && this.#takeLast(this.#last);
   }
 
-  /** Removes and returns all. */
+  /** Removes and returns all chunks. */
   takeAll(): Buffer[] {
     const chunks = this.#chunks;
     this.#chunks = [];

@@ -5,29 +5,32 @@ import { TeamSlots } from './team-slots.ts';
 
 export const defaultConnectTimeoutMs = 10_000;
 
-/** Bounds on the requests that are in flight at providers at the same time. */
+/** Limits on the requests that are in flight at providers. */
 export interface ConnectionLimits {
-  /** Of all teams together. Default 2 048. */
+  /** Limit for all teams together. Default 2 048. */
   maxConnections?: number;
-  /** Of one team. Default 256. */
+  /** Limit for one team. Default 256. */
   maxConnectionsPerTeam?: number;
-  /** Requests of one team that wait for a connection. Default 256. */
+  /** Maximum number of requests of one team that wait for a connection. Default 256. */
   maxQueuedPerTeam?: number;
   /** Milliseconds that a request waits for a connection. Default 10 000. */
   queueTimeoutMs?: number;
 }
 
-/** How names are looked up. */
+/** Options of host name resolution. */
 export interface NameOptions {
-  /** A look-up of the operator's own; its answers are not kept. */
+  /** A custom resolver. Its results are not cached. */
   lookup?: Lookup;
-  /** `dns`, the default: the name servers, over sockets. `system`: `dns.lookup`, on the threads of libuv. */
+  /**
+   * `dns` (default) queries the name servers over sockets. `system` calls `dns.lookup`, which uses libuv's threads.
+   */
   resolver?: 'dns' | 'system';
-  /** Until the name is looked up, the socket connected and TLS agreed on. Default 10 000. */
+  /** Milliseconds for name resolution, the TCP connection and the TLS handshake together. Default 10 000. */
   connectTimeoutMs?: number;
   places?: DnsPlaces;
 }
 
+/** Creates the connection slots of a router. */
 export function connectionSlots(limits: ConnectionLimits = {}): TeamSlots {
   const { maxConnections = 2_048, maxConnectionsPerTeam = 256, maxQueuedPerTeam = 256 } = limits;
   return new TeamSlots({
@@ -37,22 +40,23 @@ export function connectionSlots(limits: ConnectionLimits = {}): TeamSlots {
     queueTimeoutMs: limits.queueTimeoutMs ?? 10_000,
     refusal(perTeamReached) {
       if (!perTeamReached) {
-        const message = 'The router already has as many calls in flight as it may. Retry.';
+        const message = 'The router has reached its limit of calls in flight. Retry.';
         return new RouterError('overloaded', message, { retryAfter: 1 });
       }
-      const message = `The team already has ${maxConnectionsPerTeam} calls in flight, which is its limit. Retry when one of them has ended.`;
+      const message = `The team has reached its limit of ${maxConnectionsPerTeam} calls in flight. Retry after one of them has ended.`;
       return new RouterError('rate_limit_exceeded', message, { retryAfter: 1 });
     },
   });
 }
 
-/** libuv gives half of its four threads to look-ups, so one team may hold one of them. */
+/** libuv uses half of its four threads for name resolution, so one team may use one of them. */
 const onThreads = { total: 2, perTeam: 1 };
 const onSockets = { total: 256, perTeam: 16 };
 
+/** Creates the resolver of a router. */
 export function makeNames(options: NameOptions = {}): LookupNames {
   const { lookup, resolver, connectTimeoutMs = defaultConnectTimeoutMs, places } = options;
-  // A look-up that waits is refused before the time to connect is over, so the provider is not blamed for the queue.
+  // A queued lookup fails before the connect timeout expires, so the provider is not blamed for the queue.
   const queueTimeoutMs = Math.ceil(connectTimeoutMs / 2);
   if (lookup !== undefined)
     return new Names(lookupSource(lookup, connectTimeoutMs), { ...onSockets, queueTimeoutMs, cached: false })

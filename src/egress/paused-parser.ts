@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** What is used of undici's parser of one connection. */
+/** The members of undici's parser that are used here. */
 interface Parser {
   paused: boolean;
   readonly ptr: number;
@@ -9,18 +9,20 @@ interface Parser {
 }
 
 /**
- * Lets a provider close its connection while the answer is held back. undici 7 asserts in a listener of the socket that
- * its parser is not paused then: nobody can catch that error, and it ends the process
- * (https://github.com/nodejs/undici/issues/5360, mended in undici 8, which needs a newer Node). To be called before undici
- * adds its own listeners.
+ * Lets a provider close its connection while the response is paused.
+ *
+ * undici 7 asserts in a socket listener that its parser is not paused at that time. That error cannot be caught, so
+ * it ends the process (https://github.com/nodejs/undici/issues/5360, fixed in undici 8, which needs a newer Node).
+ * Call this function before undici adds its listeners.
  */
 export function letEndWhilePaused(socket: Socket): void {
   const unpause = () => {
     const parser = parserOf(socket);
     if (!parser?.paused) return;
-    // Nothing is left to parse: this tells that the answer is over, if it had a length or chunks.
+    // The parser has no input left. This call completes a response with a length or with chunked encoding.
     parser.resume();
-    // It pauses again if the answer lasts until the connection ends. After a reset it stays paused: that is no whole answer.
+    // A response without a length pauses again because it lasts until the connection ends. After a reset the parser
+    // stays paused, because that response is incomplete.
     if (parser.paused && !socket.destroyed) parser.llhttp.llhttp_resume(parser.ptr);
     parser.paused = false;
   };

@@ -1,97 +1,100 @@
 import { JoinedChunks } from './joined-chunks.ts';
 
-/** What holds the flow of a body back, and what ends it. */
+/** Pauses, resumes and aborts the source of a body. */
 export interface FlowControl {
   pause(): void;
   resume(): void;
   abort(reason: Error): void;
 }
 
-/** What a body begins with. */
+/** The beginning of a body. */
 export interface BufferedPrefix {
   chunks: Buffer[];
   size: number;
-  /** Whether that is all of it. */
+  /** Whether the chunks are the whole body. */
   complete: boolean;
 }
 
-/** Bytes that may lie here before the provider is held back. */
+/** Buffered bytes above which the source is paused. */
 const highWaterMark = 65_536;
 
-/** Bytes and milliseconds that the rest of a body may take that nobody needs any more. */
-const restBytes = 65_536;
-const restMs = 1_000;
+/** Limits in bytes and milliseconds on reading the rest of a body that is no longer needed. */
+const maxDrainBytes = 65_536;
+const maxDrainMs = 1_000;
 
-/** Buffers the body of a provider's answer. A consumer that does not take it holds the provider back. */
+/** Buffers the body of a provider's response and applies back-pressure to the provider. */
 export class ResponseBody implements AsyncIterable<Buffer> {
-  readonly #valve: FlowControl;
+  readonly #source: FlowControl;
   readonly #chunks = new JoinedChunks();
   #size = 0;
-  /** Bytes above which the provider is held back. */
+  /** Buffered bytes above which the source is paused. */
   #mark = highWaterMark;
   #paused = false;
   #finished = false;
   #error: unknown;
   #changed: Promise<void> | undefined;
   #wake: (() => void) | undefined;
-  #broken: (() => void) | undefined;
-  #left: (() => boolean) | undefined;
-  #restTimer: NodeJS.Timeout | undefined;
-  /** Bytes that are still read only to be dropped. */
-  #restLeft: number | undefined;
+  #onBroken: (() => void) | undefined;
+  #onLeft: (() => boolean) | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+  /** Remaining bytes that are read and dropped; `undefined` if the body is not being drained. */
+  #drainBytesLeft: number | undefined;
 
-  constructor(valve: FlowControl) {
-    this.#valve = valve;
+  constructor(source: FlowControl) {
+    this.#source = source;
   }
 
-  /** Whether nothing is left to take, and nothing more will come. */
+  /** Whether the body has ended and all of its bytes were taken. */
   get over(): boolean {
     return this.#finished && this.#chunks.length === 0;
   }
 
-  /** Bytes that lie here. */
+  /** Number of buffered bytes. */
   get waiting(): number {
     return this.#size;
   }
 
-  /** What broke it off; `undefined` once it is over: it came whole. */
+  /** The error that ended the body; `undefined` if the body is complete. */
   get error(): unknown {
     return this.#error;
   }
 
-  /** Returns the next bytes that are here. */
+  /** Removes and returns the next buffered bytes. */
   take(): Buffer | undefined {
     const chunk = this.#chunks.take();
-    if (chunk !== undefined && this.#chunks.length === 0) this.#flow();
+    if (chunk !== undefined && this.#chunks.length === 0) this.#emptied();
     return chunk;
   }
 
-  /** Until there is more to take, or it is over. */
+  /** Resolves when more bytes are buffered or the body has ended. */
   changed(): Promise<void> {
     this.#changed ??= new Promise((resolve) => {
       this.#wake = resolve;
     });
     const changed = this.#changed;
-    if (this.#chunks.length === 0) this.#flow();
+    if (this.#chunks.length === 0) this.#emptied();
     return changed;
   }
 
-  /** Has the one who passes it on told at once when it breaks off, even if nobody reads. */
+  /** Sets a listener that is called when the body fails, even without a reader. */
   whenBroken(listener: () => void): void {
-    this.#broken = listener;
+    this.#onBroken = listener;
     if (this.#error !== undefined) setImmediate(listener);
   }
 
-  /** Asks the one who passes it on, when its caller leaves, whether all that matters has come. */
+  /** Sets a function that decides, at a client disconnect, whether all relevant bytes have arrived. */
   whenLeft(listener: () => boolean): void {
-    this.#left = listener;
+    this.#onLeft = listener;
   }
 
-  /** The caller leaves. Returns whether the rest is only read off, so that the provider's connection stays. */
+  /**
+   * Handles a client disconnect. Returns whether the rest is drained, so that the provider's connection can be
+   * reused.
+   */
   leave(reason: unknown): boolean {
-    if (!this.#finished && this.#left?.() === true) {
+    if (!this.#finished && this.#onLeft?.() === true) {
       this.readOff();
-      this.#tell();
+      this.#notify();
       return true;
     }
     this.fail(reason);
@@ -99,10 +102,10 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   }
 
   /**
-   * All of it, unless that is more than `limit` bytes: then what has come so far, and the rest is still to come. At once
-   * if all is here, as it nearly always is of a small answer.
+   * Returns the whole body if it has at most `limit` bytes. Otherwise returns the bytes received so far, and the rest
+   * can still be read. Returns synchronously if the body has already ended, which is usual for small responses.
    *
-   * @throws what broke it off
+   * @throws the error that ended the body
    */
   upTo(limit: number): BufferedPrefix | Promise<BufferedPrefix> {
     if (!this.#finished || this.#error !== undefined) return this.#upTo(limit);
@@ -112,9 +115,9 @@ export class ResponseBody implements AsyncIterable<Buffer> {
   async #upTo(limit: number): Promise<BufferedPrefix> {
     this.#mark = Math.max(limit + 1, highWaterMark);
     while (!this.#finished && this.#size <= limit) {
-      // Asked for before, because the rest may arrive while the provider is let go on.
+      // Subscribes first, because the rest may arrive while the source resumes.
       const changed = this.changed();
-      if (this.#size < this.#mark) this.#open();
+      if (this.#size < this.#mark) this.#resume();
       await changed;
     }
     this.#mark = highWaterMark;
@@ -122,11 +125,11 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     return this.#takeAll(this.#finished && this.#size <= limit);
   }
 
-  /** @param complete whether that is all of the body */
+  /** @param complete whether the chunks are the whole body */
   #takeAll(complete: boolean): BufferedPrefix {
-    const beginning = { chunks: this.#chunks.takeAll(), size: this.#size, complete };
-    this.#flow();
-    return beginning;
+    const prefix = { chunks: this.#chunks.takeAll(), size: this.#size, complete };
+    this.#emptied();
+    return prefix;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
@@ -143,76 +146,79 @@ export class ResponseBody implements AsyncIterable<Buffer> {
     }
   }
 
-  /** Nobody reads on: the provider's connection is closed, unless it has sent all. */
+  /** Drops the buffered bytes, and closes the provider's connection unless the body has ended. */
   destroy(): void {
     this.#chunks.takeAll();
     this.#size = 0;
     if (this.#finished) return;
-    const error = new Error('Nobody reads this answer any more.');
+    const error = new Error('The response is no longer read.');
     this.fail(error);
-    this.#valve.abort(error);
+    this.#source.abort(error);
   }
 
-  /** Closes the provider's connection unless the body ends within a moment. What comes until then can be taken. */
+  /**
+   * Closes the provider's connection if the body does not end within `maxDrainMs`. Bytes that arrive earlier can be
+   * taken.
+   */
   endSoon(): void {
-    if (this.#finished || this.#restTimer !== undefined) return;
-    this.#restTimer = setTimeout(() => this.destroy(), restMs);
-    this.#restTimer.unref();
+    if (this.#finished || this.#drainTimer !== undefined) return;
+    this.#drainTimer = setTimeout(() => this.destroy(), maxDrainMs);
+    this.#drainTimer.unref();
   }
 
-  /** Drops what is still to come, if it is little, so that the provider's connection can be used again. */
+  /** Drops the rest of the body. If the rest is short, the provider's connection can be reused. */
   readOff(): void {
     this.#chunks.takeAll();
-    this.#restLeft = restBytes;
+    this.#drainBytesLeft = maxDrainBytes;
     this.endSoon();
-    this.#flow();
+    this.#emptied();
   }
 
   push(chunk: Buffer): void {
     if (this.#finished || chunk.length === 0) return;
-    if (this.#restLeft !== undefined) {
-      this.#restLeft -= chunk.length;
-      if (this.#restLeft < 0) this.destroy();
+    if (this.#drainBytesLeft !== undefined) {
+      this.#drainBytesLeft -= chunk.length;
+      if (this.#drainBytesLeft < 0) this.destroy();
       return;
     }
     this.#size += chunk.length;
     this.#chunks.push(chunk);
     if (this.#size >= this.#mark && !this.#paused) {
       this.#paused = true;
-      this.#valve.pause();
+      this.#source.pause();
     }
-    this.#tell();
+    this.#notify();
   }
 
   end(): void {
     this.#finished = true;
-    clearTimeout(this.#restTimer);
-    this.#tell();
+    clearTimeout(this.#drainTimer);
+    this.#notify();
   }
 
-  /** What has come before can still be taken. */
+  /** Ends the body with an error. Bytes that are already buffered can still be taken. */
   fail(error: unknown): void {
     if (this.#finished) return;
     this.#finished = true;
     this.#error = error ?? new Error('closed');
-    clearTimeout(this.#restTimer);
-    this.#broken?.();
-    this.#tell();
+    clearTimeout(this.#drainTimer);
+    this.#onBroken?.();
+    this.#notify();
   }
 
-  /** Nothing lies here any more. */
-  #flow(): void {
+  /** Resumes the source after all buffered bytes were taken. */
+  #emptied(): void {
     this.#size = 0;
-    this.#open();
+    this.#resume();
   }
 
-  #open(): void {
+  #resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#valve.resume();
+    this.#source.resume();
   }
 
-  #tell(): void {
+  #notify(): void {
     const wake = this.#wake;
     this.#wake = undefined;
     this.#changed = undefined;

@@ -10,7 +10,7 @@ export interface TransportResponse {
   body: ResponseBody;
 }
 
-/** What is used of an `AbortSignal`. */
+/** The members of `AbortSignal` that are used here. */
 export interface CancelSignal {
   readonly aborted: boolean;
   readonly reason: unknown;
@@ -21,17 +21,14 @@ export interface CancelSignal {
 type Headers = TransportResponse['headers'];
 type Controller = Dispatcher.DispatchController;
 
-/** How many headers one answer may have: a provider sends some twenty. */
+/** Maximum number of headers of one response. Providers send about 20. */
 const maxHeaders = 256;
-/** Those that came in together. */
+/** Resolves the responses of one tick together. */
 const responses = new TickBatch();
-/** Each 1xx answer starts undici's timer anew: without an end to them a call would have none. */
+/** Maximum number of 1xx responses. Each one restarts undici's timer, so an unlimited series would never time out. */
 const maxInformational = 16;
 
-/**
- * One request on its connection: undici tells it what the provider sends. `undici.request` does the same with a stream of
- * Node's, which costs more.
- */
+/** Receives one response from undici. `undici.request` does the same with a Node stream, which costs more. */
 export class ResponseHandler implements Dispatcher.DispatchHandler {
   readonly response: Promise<TransportResponse>;
   readonly #signal: CancelSignal | undefined;
@@ -41,7 +38,7 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
   #controller: Controller | undefined;
   #body: ResponseBody | undefined;
   #informational = 0;
-  /** Closes what the request waits for, as long as undici has not begun it. */
+  /** Cancels the pending connection or the wait for a slot, until undici has started the request. */
   #abandon: ((error: Error) => void) | undefined;
   #ended: (() => void) | undefined;
 
@@ -52,29 +49,29 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    signal?.addEventListener('abort', this.#leave);
-    if (signal?.aborted) this.#leave();
+    signal?.addEventListener('abort', this.#onAbort);
+    if (signal?.aborted) this.#onAbort();
   }
 
-  /** How to give the request up if its caller leaves while it waits for a slot. */
-  waits(abandon: () => void): void {
+  /** Sets the function that cancels the wait for a slot if the caller disconnects. */
+  onCancelQueued(abandon: () => void): void {
     this.#abandon = abandon;
   }
 
   /**
-   * The request is handed to a connection.
+   * Records that a connection has the request.
    *
-   * @param abandon closes the connection while it is being made
-   * @param ended is called once, in whichever way the exchange ends
+   * @param abandon closes the connection while it connects
+   * @param ended is called once, at the end of the exchange
    */
-  begins(abandon: (error: Error) => void, ended: () => void): void {
+  onConnection(abandon: (error: Error) => void, ended: () => void): void {
     this.#abandon = abandon;
     this.#ended = ended;
   }
 
-  /** Ends an exchange that never began. */
+  /** Rejects an exchange that was never sent. */
   refuse(error: unknown): void {
-    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#reject(error);
   }
 
@@ -86,10 +83,10 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, headers: Headers): void {
     if (status < 200) {
       this.#informational += 1;
-      if (this.#informational > maxInformational) throw refused('went on to say that it is about to answer');
+      if (this.#informational > maxInformational) throw invalidResponse('too many 1xx responses');
       return;
     }
-    if (countOf(headers) > maxHeaders) throw refused('answered with too many headers');
+    if (countOf(headers) > maxHeaders) throw invalidResponse('too many response headers');
     const body = new ResponseBody(controller);
     const response = decoded({ status, headers, body }, this.#maxDecodedBytes);
     this.#body = body;
@@ -101,15 +98,15 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#body?.end();
     this.#end();
   }
 
   onResponseError(_: Controller, error: Error): void {
-    this.#signal?.removeEventListener('abort', this.#leave);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     if (this.#body !== undefined) this.#body.fail(error);
-    else this.#reject(this.#signal?.aborted ? this.#signal.reason : translate(error));
+    else this.#reject(this.#signal?.aborted ? this.#signal.reason : toRouterError(error));
     this.#end();
   }
 
@@ -119,8 +116,8 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     ended?.();
   }
 
-  /** At once, even if undici has no connection yet that it could close. */
-  readonly #leave = (): void => {
+  /** Rejects immediately, even if undici has no connection that it could close. */
+  readonly #onAbort = (): void => {
     const reason = this.#signal?.reason;
     if (this.#body?.leave(reason)) return;
     this.#reject(reason);
@@ -129,14 +126,13 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
   };
 }
 
-function translate(error: unknown): RouterError {
+function toRouterError(error: unknown): RouterError {
   if (RouterError.isInstance(error)) return error;
   const code = (error as { code?: unknown } | null)?.code;
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'ETIMEOUT') {
     return new RouterError('provider_timeout', 'The provider did not answer in time.', { cause: error });
   }
-  if (code === 'UND_ERR_INVALID_ARG')
-    return new RouterError('invalid_request', 'A header of this call cannot be sent.');
+  if (code === 'UND_ERR_INVALID_ARG') return new RouterError('invalid_request', 'Malformed request header.');
   if (code === 'UND_ERR_DESTROYED') return new RouterError('draining', 'The router is closed.');
   const reason = typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : '';
   return new RouterError('provider_unreachable', `The provider could not be reached${reason}.`, {
@@ -150,8 +146,8 @@ function countOf(headers: Headers): number {
   return count;
 }
 
-function refused(how: string): RouterError {
-  return new RouterError('provider_unreachable', `The provider ${how}.`);
+function invalidResponse(problem: string): RouterError {
+  return new RouterError('provider_unreachable', `The provider sent ${problem}.`);
 }
 
 function asError(reason: unknown): Error {

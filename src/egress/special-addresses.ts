@@ -3,13 +3,14 @@ const v6Registry = 'https://www.iana.org/assignments/iana-ipv6-special-registry'
 const v4Space = 'https://www.iana.org/assignments/ipv4-address-space';
 const v6Space = 'https://www.iana.org/assignments/ipv6-address-space';
 
-/** Outside of this no IPv6 address is public. @see https://www.iana.org/assignments/ipv6-address-space */
+/** The only block of public IPv6 addresses. @see https://www.iana.org/assignments/ipv6-address-space */
 export const globalV6 = '2000::/3';
 
 /**
- * Addresses that no call may go to unless the operator says so: everything that is not the public Internet, and what
- * the clouds answer under from inside. Where a registry has a block and smaller ones within, the block stands for all.
- * `::ffff:0:0/96` and `64:ff9b::/96` are not here: they are judged by the IPv4 address that they carry.
+ * Blocks that are not public, and the addresses of cloud metadata services. A call reaches them only if the operator
+ * allows it. If a registry lists a block and smaller blocks inside it, this table has the enclosing block.
+ *
+ * `::ffff:0:0/96` and `64:ff9b::/96` are not listed, because the embedded IPv4 address is checked instead.
  */
 export const specialAddresses: readonly (readonly [block: string, what: string, source: string])[] = [
   ['0.0.0.0/8', 'this network', v4Registry],

@@ -1,48 +1,50 @@
 import type { RouterError } from '../errors.ts';
 
-/** Bounds on what all teams do at the same time. */
+/** Limits on concurrent work. */
 export interface SlotLimits {
   /** Slots of all teams together. */
   total: number;
   /** Slots of one team. */
   perTeam: number;
-  /** Requests of one team that wait for a slot. */
+  /** Maximum number of requests of one team that wait for a slot. */
   queuedPerTeam: number;
   /** Milliseconds that a request waits for a slot. */
   queueTimeoutMs: number;
-  /** Makes the error of a request that gets no slot. */
+  /** Creates the error of a request that gets no slot. */
   refusal(perTeamReached: boolean): RouterError;
 }
 
-/** The team that a request is made for; `null` is the operator. */
+/** The team of a request; `null`: the operator. */
 export type TeamKey = string | null;
 
 /** A request that waits for a slot. */
 export interface SlotWaiter {
-  /** Tells that the request holds a slot now. Must not throw. */
+  /** Called when the request gets a slot. Must not throw. */
   granted(): void;
-  /** Tells that the request gets no slot. Must not throw. */
+  /** Called when the request gets no slot. Must not throw. */
   refused(error: RouterError): void;
 }
 
-/** What one team holds and waits for. */
+/** The slots and the queue of one team. */
 interface Share {
   readonly team: TeamKey;
   held: number;
-  /** Made when the first request has to wait. */
+  /** Created when the first request has to wait. */
   waiting: Map<SlotWaiter, NodeJS.Timeout> | undefined;
-  /** Whether the share stands in the round. */
+  /** Whether the share is queued in `#round`. */
   inRound: boolean;
 }
 
 /**
- * Counts what is in use, per team and in all, and queues requests beyond. A request that waits belongs to its team's own queue.
- * A slot that becomes free goes to the teams in turn, so a team with a long queue does not delay the others.
+ * Limits concurrent requests per team and in total, and queues the excess.
+ *
+ * Each team has a separate queue. A free slot is offered to the teams in turn, so one team's long queue does not
+ * delay the others.
  */
 export class TeamSlots {
   readonly #limits: SlotLimits;
   readonly #shares = new Map<TeamKey, Share>();
-  /** Teams that wait and are below their bound, in the order in which they are served. */
+  /** Teams with waiting requests and free capacity, in the order of service. */
   #round: Share[] = [];
   #held = 0;
 
@@ -50,32 +52,32 @@ export class TeamSlots {
     this.#limits = limits;
   }
 
-  /** The bound on the slots of all teams together. */
+  /** The limit for all teams together. */
   get total(): number {
     return this.#limits.total;
   }
 
-  /** The slots in use, of all teams together. */
+  /** Number of slots in use, of all teams together. */
   get held(): number {
     return this.#held;
   }
 
-  /** The teams that hold a slot or wait for one. */
+  /** Number of teams that hold a slot or wait for one. */
   get teams(): number {
     return this.#shares.size;
   }
 
-  /** Takes a slot if one is free for this team. Each `true` needs one `release`. */
+  /** Acquires a slot if one is free for this team. Each `true` needs one `release`. */
   tryTake(team: TeamKey): boolean {
     const share = this.#share(team);
-    // If a slot is free and the team is below its bound, then nothing of this team is waiting: `#serve` has seen to that.
+    // If a slot is free and the team is below its limit, the team's queue is empty, because `#serve` has run.
     if (share.held >= this.#limits.perTeam || this.#held >= this.#limits.total) return false;
     share.held += 1;
     this.#held += 1;
     return true;
   }
 
-  /** Queues a request after `tryTake` returned `false`. A full queue refuses it at once. */
+  /** Queues a request after `tryTake` returned `false`. Refuses it immediately if the queue is full. */
   wait(team: TeamKey, waiter: SlotWaiter): void {
     const share = this.#share(team);
     share.waiting ??= new Map();
@@ -87,14 +89,14 @@ export class TeamSlots {
     }
   }
 
-  /** Takes a request out of the queue, because its caller left. */
+  /** Removes a request from the queue after its caller disconnected. */
   leave(team: TeamKey, waiter: SlotWaiter): void {
     const share = this.#shares.get(team);
     clearTimeout(share?.waiting?.get(waiter));
     if (share?.waiting?.delete(waiter)) this.#forgetIdle(share);
   }
 
-  /** Gives a slot back, and hands it on to the next team in turn. */
+  /** Releases a slot and offers it to the next team in turn. */
   release(team: TeamKey): void {
     const share = this.#shares.get(team);
     if (share === undefined || share.held === 0) return;
@@ -105,7 +107,7 @@ export class TeamSlots {
     this.#forgetIdle(share);
   }
 
-  /** Refuses every request that waits. */
+  /** Refuses every waiting request. */
   refuseAll(error: RouterError): void {
     this.#round = [];
     for (const share of [...this.#shares.values()]) {
@@ -161,7 +163,7 @@ export class TeamSlots {
     return share;
   }
 
-  /** A share in the round is forgotten when its turn comes. */
+  /** Removes an idle share. A share in the round is removed at its turn. */
   #forgetIdle(share: Share): void {
     if (share.held > 0 || share.waiting?.size || share.inRound) return;
     if (this.#shares.get(share.team) === share) this.#shares.delete(share.team);

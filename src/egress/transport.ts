@@ -10,45 +10,45 @@ import type { SlotWaiter, TeamKey, TeamSlots } from './team-slots.ts';
 export type { CancelSignal, TransportResponse } from './response-handler.ts';
 
 export interface TransportOptions extends ConnectorOptions, ConnectionLimits {
-  /** Counts the requests in flight. Default: this transport's own. */
+  /** Slots that limit the requests in flight. Default: slots for this transport alone. */
   slots?: TeamSlots;
-  /** Bytes that an answer may unpack to, if the provider packed it unasked. Default 67 108 864 (64 MiB). */
+  /** Maximum decoded size in bytes of a compressed response. Default 67 108 864 (64 MiB). */
   maxDecodedBytes?: number;
 }
 
-/** Hears that a request waits for a slot: that time is not the provider's. */
+/** Receives the start and the end of a wait for a slot. That time does not count as the provider's. */
 export interface QueueListener {
   queued(): void;
   dequeued(): void;
 }
 
-/** One that comes in pieces is read once, as it is sent; a list of pieces is there already. */
+/** An async iterable is read once, while it is sent. An array of chunks is already complete. */
 export type OutgoingBody = string | Uint8Array | readonly Uint8Array[] | AsyncIterable<Uint8Array>;
 
 export interface TransportRequest {
   method: string;
   url: string;
-  /** Handed over: what has to be added is added here. */
+  /** Modified by the transport, which adds its headers. */
   headers: Record<string, string>;
   body?: OutgoingBody | undefined;
   signal?: CancelSignal | undefined;
-  /** The team that calls, whose share of the connections is used. Default `null`, the operator. */
+  /** The team whose connection limit applies. Default `null`, the operator. */
   team?: TeamKey;
   queue?: QueueListener | undefined;
-  /** Until the headers of the answer are there, from when the request is sent; 0: without an end. */
+  /** Milliseconds from sending the request to the headers of the response; 0 disables the timeout. */
   headersTimeoutMs: number;
-  /** Between two chunks of the body. */
+  /** Milliseconds between two chunks of the body. */
   bodyTimeoutMs: number;
 }
 
-/** Origins judged already, by what is known of them without DNS. */
+/** Maximum number of origins whose URL check is cached. */
 const maxAllowedOrigins = 1000;
 
 const maxDecodedBytes = 67_108_864;
 
 /**
- * The only way out: pooled requests under one egress policy. It follows no redirect, knows no proxy, and has
- * every address judged again when it connects.
+ * Sends every request to a provider, over pooled connections and under one egress policy. Follows no redirects and
+ * uses no proxy. Each new connection checks its addresses again.
  */
 export class Transport {
   readonly #connections: Connections;
@@ -64,15 +64,20 @@ export class Transport {
   }
 
   /**
-   * Rejects with RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`,
-   * `rate_limit_exceeded` or `overloaded` if there is no connection for it, `draining` once it is closed; with the signal's own reason if it aborts. Not an async function: every call would wait a turn more.
+   * Sends a request and resolves with its response. Is not an async function, because that would cost each call one
+   * microtask turn.
+   *
+   * Rejects with the reason of the signal after an abort.
+   *
+   * @throws RouterError `egress_denied`, `invalid_request`, `provider_unreachable`, `provider_timeout`;
+   * `rate_limit_exceeded` or `overloaded` without a free connection; `draining` after `close`
    */
   request(request: TransportRequest): Promise<TransportResponse> {
     const { method, url, headers, body, signal, team = null, headersTimeoutMs, bodyTimeoutMs } = request;
     const pathStart = url.indexOf('/', url.indexOf('://') + 3);
     const origin = pathStart === -1 ? url : url.slice(0, pathStart);
     try {
-      // undici would say that the provider cannot be reached, and the call would be tried again.
+      // undici's own error would mean an unreachable provider, and the call would be retried.
       if (this.#connections.closed) throw closed();
       this.#check(origin);
     } catch (error) {
@@ -87,7 +92,7 @@ export class Transport {
       path: pathStart === -1 ? '/' : url.slice(pathStart),
       method: method as Dispatcher.HttpMethod,
       headers,
-      // undici sends whatever can be iterated, though its types know of Node's streams only.
+      // undici sends any iterable, although its types list only Node streams.
       body: (body ?? null) as string | Uint8Array | Readable | null,
       headersTimeout: headersTimeoutMs,
       bodyTimeout: bodyTimeoutMs,
@@ -103,10 +108,10 @@ export class Transport {
     await closing;
   }
 
-  /** The request holds a slot, which is given back when its exchange ends. */
+  /** Sends a request that holds a slot. The slot is released when the exchange ends. */
   #send(origin: string, options: Dispatcher.DispatchOptions, exchange: ResponseHandler, team: TeamKey): void {
     const connection = this.#connections.take(origin, team);
-    exchange.begins(
+    exchange.onConnection(
       (error) => void connection.close(error),
       () => this.#slots.release(team),
     );
@@ -130,7 +135,7 @@ export class Transport {
         exchange.refuse(error);
       },
     };
-    exchange.waits(() => {
+    exchange.onCancelQueued(() => {
       this.#slots.leave(team, waiter);
       queue?.dequeued();
     });

@@ -4,27 +4,29 @@ import { platform } from 'node:os';
 import type { NameSource } from './names.ts';
 import { parseHosts, parseSearch, WatchedFile } from './system-files.ts';
 
-/** As `dns.lookup`: answers with all addresses of a name. */
+/** Resolves a name to all of its addresses, with the signature of `dns.lookup`. */
 export type Lookup = (
   hostname: string,
   options: { all: true },
   callback: (error: Error | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** Where the name servers and the files are; the tests have their own. */
+/** Name servers and system files. Tests replace them. */
 export interface DnsPlaces {
-  /** Default: those of the system. */
+  /** Default: the servers of the system. */
   servers?: readonly string[];
   hostsFile?: string;
   resolvConf?: string;
 }
 
-/** Milliseconds until a name server is asked again, and how often: with two servers a name is given up after 9 seconds. */
+/**
+ * Milliseconds until a query is repeated, and the number of queries. With two servers a lookup fails after 9 seconds.
+ */
 const queryTimeoutMs = 1_500;
 const queryTries = 2;
-/** Milliseconds for the other family, once one has addresses. @see https://www.rfc-editor.org/rfc/rfc8305#section-3 */
+/** Milliseconds to wait for the other address family. @see https://www.rfc-editor.org/rfc/rfc8305#section-3 */
 const otherFamilyMs = 50;
-/** Seconds that an answer without a TTL holds. */
+/** Seconds for which an answer without a TTL is cached. */
 const defaultSeconds = 10;
 
 const hostsPath = platform() === 'win32' ? 'C:\\Windows\\System32\\drivers\\etc\\hosts' : '/etc/hosts';
@@ -35,9 +37,11 @@ interface Resolved {
 }
 
 /**
- * Looks names up at the name servers over sockets. `dns.lookup` would use a thread of libuv's pool for each name, and names whose servers
- * never answer would hold all of them. Names of the hosts file come first; a name without a dot is completed with the domains of
- * resolv.conf before it is asked for as it is, and one with a dot after.
+ * Creates a source that queries the name servers over sockets. `dns.lookup` would use one of libuv's threads per
+ * name, and names whose servers never answer would block all of them.
+ *
+ * The hosts file has priority. The search domains of resolv.conf are tried first for a name without a dot, and last
+ * for a name with a dot.
  */
 export function dnsSource(places: DnsPlaces = {}, now: () => number = () => performance.now()): NameSource {
   const hosts = new WatchedFile(places.hostsFile ?? hostsPath, parseHosts, now);
@@ -45,12 +49,12 @@ export function dnsSource(places: DnsPlaces = {}, now: () => number = () => perf
   let resolver: Resolver | undefined;
   let resolverOf: unknown;
 
-  const find = async (host: string): Promise<Resolved> => {
+  const resolve = async (host: string): Promise<Resolved> => {
     const listed = (await hosts.read()).get(host) ?? loopback(host);
     if (listed !== undefined) return { addresses: withFamily(listed), seconds: defaultSeconds };
     const rules = await conf.read();
     if (resolver === undefined || resolverOf !== rules) {
-      // A resolver reads the system's name servers once, and the machine may have moved to others since.
+      // A resolver reads the system's name servers once, but they may have changed since.
       resolver = new Resolver({ timeout: queryTimeoutMs, tries: queryTries });
       resolverOf = rules;
       if (places.servers !== undefined) resolver.setServers(places.servers);
@@ -69,14 +73,14 @@ export function dnsSource(places: DnsPlaces = {}, now: () => number = () => perf
     throw unknown ?? Object.assign(new Error('not found'), { code: 'ENOTFOUND' });
   };
   return (host, callback) => {
-    find(host).then(
+    resolve(host).then(
       ({ addresses, seconds }) => callback(null, addresses, seconds),
       (error: Error) => callback(error, [], 0),
     );
   };
 }
 
-/** A look-up of the operator's own, which is given up after the time to connect. */
+/** Creates a source from a custom resolver. A lookup fails after `timeoutMs`. */
 export function lookupSource(lookup: Lookup, timeoutMs: number): NameSource {
   return (host, callback) => {
     let over = false;
@@ -90,19 +94,22 @@ export function lookupSource(lookup: Lookup, timeoutMs: number): NameSource {
     try {
       lookup(host, { all: true }, once);
     } catch (error) {
-      once(error instanceof Error ? error : new Error('look-up failed'), []);
+      once(error instanceof Error ? error : new Error('lookup failed'), []);
     }
   };
 }
 
-/** The system's own look-up, for names that only it knows. */
+/** Resolves names with `dns.lookup`, for names that only the system's resolver knows. */
 export const systemSource: NameSource = (host, callback) => {
   systemLookup(host, { all: true }, (error, addresses) =>
     callback(error, error === null ? addresses : [], defaultSeconds),
   );
 };
 
-/** Waits for the second family a moment only: some name servers never answer for IPv6. */
+/**
+ * Queries both address families. Waits only briefly for the second one, because some name servers never answer for
+ * IPv6.
+ */
 async function bothFamilies(resolver: Resolver, name: string): Promise<Resolved> {
   const ask = async (family: 4 | 6): Promise<Resolved> => {
     const records = await (family === 4
@@ -116,15 +123,15 @@ async function bothFamilies(resolver: Resolver, name: string): Promise<Resolved>
     throw error.errors.find((one) => !isUnknown(one)) ?? error.errors[0];
   });
   let timer: NodeJS.Timeout | undefined;
-  const moment = new Promise<undefined>((resolve) => {
+  const deadline = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, otherFamilyMs, undefined);
   });
-  const settled = await Promise.race([Promise.allSettled(asked), moment]);
+  const settled = await Promise.race([Promise.allSettled(asked), deadline]);
   clearTimeout(timer);
-  const found = settled?.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])) ?? [first];
+  const results = settled?.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])) ?? [first];
   return {
-    addresses: found.flatMap(({ addresses }) => addresses),
-    seconds: Math.min(...found.map(({ seconds }) => seconds)),
+    addresses: results.flatMap(({ addresses }) => addresses),
+    seconds: Math.min(...results.map(({ seconds }) => seconds)),
   };
 }
 
@@ -143,5 +150,5 @@ function isUnknown(error: unknown): boolean {
 }
 
 function timedOut(): Error {
-  return Object.assign(new Error('the look-up timed out'), { code: 'ETIMEOUT' });
+  return Object.assign(new Error('lookup timed out'), { code: 'ETIMEOUT' });
 }

@@ -4,49 +4,54 @@ import { RouterError } from '../../errors.ts';
 import { isPublic } from '../address.ts';
 import { type SlotWaiter, type TeamKey, TeamSlots } from '../team-slots.ts';
 
-export type Found = (error: Error | null, addresses: LookupAddress[]) => void;
+export type LookupCallback = (error: Error | null, addresses: LookupAddress[]) => void;
 
-/** Looks a name up for a team. What it returns stops the wait; `callback` is not called then. */
-export type LookupNames = (host: string, team: TeamKey, callback: Found) => () => void;
+/** Resolves a name for a team. Returns a function that cancels the wait; `callback` is not called afterwards. */
+export type LookupNames = (host: string, team: TeamKey, callback: LookupCallback) => () => void;
 
-/** Answers with all addresses of a name, and for how many seconds they hold. Must call back once. */
+/** Resolves a name to all of its addresses and their TTL in seconds. Must call back exactly once. */
 export type NameSource = (
   host: string,
   callback: (error: Error | null, addresses: LookupAddress[], seconds: number) => void,
 ) => void;
 
 export interface NameLimits {
-  /** Look-ups at the same time, of all teams together. */
+  /** Maximum number of concurrent lookups, of all teams together. */
   total: number;
-  /** Look-ups of one team at the same time. */
+  /** Maximum number of concurrent lookups of one team. */
   perTeam: number;
-  /** Milliseconds that a look-up waits for its turn. It is less than the time to connect, so the provider is not blamed for it. */
+  /**
+   * Milliseconds that a lookup waits for a slot. Shorter than the connect timeout, so the provider is not blamed for
+   * the wait.
+   */
   queueTimeoutMs: number;
-  /** Whether answers are kept for as long as they hold. */
+  /** Whether answers are cached for their TTL. */
   cached: boolean;
 }
 
-/** What is known of a name. */
+/** A cached answer. */
 interface Answer {
   error: Error | null;
   addresses: LookupAddress[];
   freshUntil: number;
-  /** Until then it serves if the name servers fail. */
+  /** Until this time the answer may be served stale if the name servers fail. */
   staleUntil: number;
 }
 
 const maxNames = 10_000;
-/** Look-ups of one team that wait for their turn. */
+/** Maximum number of lookups of one team that wait for a slot. */
 const maxQueued = 256;
-/** Addresses of one name. A provider has a handful. */
+/** Maximum number of addresses of one name. Providers have only a few. */
 const maxAddresses = 256;
 const minFreshMs = 5_000;
 const maxFreshMs = 300_000;
 const staleMs = 300_000;
 
 /**
- * Bounds and shares look-ups. A name that several requests ask for is looked up once, and its answer is kept within its TTL. Each team has
- * its own share of the look-ups, so names whose servers never answer delay the team that uses them, and no other.
+ * Resolves names with a cache, single flight and limits per team.
+ *
+ * Concurrent requests for one name share one lookup, and its answer is cached within its TTL. Each team has separate
+ * slots, so names whose servers never answer delay only the team that uses them.
  */
 export class Names {
   readonly #source: NameSource;
@@ -54,10 +59,10 @@ export class Names {
   readonly #slots: TeamSlots;
   readonly #now: () => number;
   readonly #answers = new LRUCache<string, Answer>({ max: maxNames });
-  /** Who waits for the look-ups that have begun. */
-  readonly #running = new Map<string, Set<Found>>();
+  /** Callbacks that wait for a running lookup. */
+  readonly #running = new Map<string, Set<LookupCallback>>();
 
-  /** @param now milliseconds, monotonic */
+  /** @param now returns monotonic milliseconds */
   constructor(source: NameSource, limits: NameLimits, now: () => number = () => performance.now()) {
     this.#source = source;
     this.#cached = limits.cached;
@@ -65,84 +70,85 @@ export class Names {
     this.#now = now;
   }
 
-  readonly lookup: LookupNames = (host, team, found) => {
-    if (this.#answerNow(host, found)) return () => {};
+  readonly lookup: LookupNames = (host, team, callback) => {
+    if (this.#answerFromCache(host, callback)) return () => {};
     const shared = this.#running.get(host);
     if (shared !== undefined) {
-      shared.add(found);
-      return () => void shared.delete(found);
+      shared.add(callback);
+      return () => void shared.delete(callback);
     }
-    if (this.#slots.tryTake(team)) return this.#start(host, team, found);
+    if (this.#slots.tryTake(team)) return this.#start(host, team, callback);
     let stop = () => this.#slots.leave(team, waiter);
     const waiter: SlotWaiter = {
       granted: () => {
-        // Another request may have asked for the same name meanwhile.
-        const joined = this.#answerNow(host, found) ? undefined : this.#running.get(host);
-        if (joined === undefined && !this.#known(host)) stop = this.#start(host, team, found);
+        // Another request may have resolved the same name during the wait.
+        const joined = this.#answerFromCache(host, callback) ? undefined : this.#running.get(host);
+        if (joined === undefined && !this.#fresh(host)) stop = this.#start(host, team, callback);
         else {
-          joined?.add(found);
-          stop = () => void joined?.delete(found);
+          joined?.add(callback);
+          stop = () => void joined?.delete(callback);
           this.#slots.release(team);
         }
       },
-      refused: (error) => found(error, []),
+      refused: (error) => callback(error, []),
     };
     this.#slots.wait(team, waiter);
     return () => stop();
   };
 
-  #start(host: string, team: TeamKey, found: Found): () => void {
-    const waiting = new Set([found]);
+  #start(host: string, team: TeamKey, callback: LookupCallback): () => void {
+    const waiting = new Set([callback]);
     if (this.#cached) this.#running.set(host, waiting);
     this.#source(host, (error, addresses, seconds) => {
       if (this.#running.get(host) === waiting) this.#running.delete(host);
-      const answer = this.#judged(host, error, addresses, seconds);
+      const answer = this.#store(host, error, addresses, seconds);
       for (const tell of waiting) tell(answer.error, answer.addresses);
       this.#slots.release(team);
     });
-    return () => void waiting.delete(found);
+    return () => void waiting.delete(callback);
   }
 
-  #known(host: string): Answer | undefined {
+  #fresh(host: string): Answer | undefined {
     const answer = this.#answers.get(host);
     return answer !== undefined && this.#now() < answer.freshUntil ? answer : undefined;
   }
 
-  #answerNow(host: string, found: Found): boolean {
-    const answer = this.#known(host);
-    if (answer !== undefined) found(answer.error, answer.addresses);
+  #answerFromCache(host: string, callback: LookupCallback): boolean {
+    const answer = this.#fresh(host);
+    if (answer !== undefined) callback(answer.error, answer.addresses);
     return answer !== undefined;
   }
 
-  #judged(
+  #store(
     host: string,
     error: Error | null,
     addresses: LookupAddress[],
     seconds: number,
   ): Pick<Answer, 'error' | 'addresses'> {
     if (addresses.length > maxAddresses) {
-      const message = "The name of the model's host has too many addresses.";
+      const message = 'The host name of the model has too many addresses.';
       return { error: new RouterError('provider_unreachable', message), addresses: [] };
     }
     if (!this.#cached) return { error, addresses };
-    const before = this.#answers.get(host);
+    const previous = this.#answers.get(host);
     const time = this.#now();
     if (error !== null && !isUnknown(error)) {
-      if (before === undefined || before.error !== null || time >= before.staleUntil)
+      if (previous === undefined || previous.error !== null || time >= previous.staleUntil)
         return { error, addresses };
-      before.freshUntil = time + minFreshMs;
-      return before;
+      previous.freshUntil = time + minFreshMs;
+      return previous;
     }
-    // A name of an internal zone is kept no longer than one that does not exist, or the time would tell them apart.
-    const lasts = error === null && addresses.every(({ address }) => isPublic(address));
-    const freshMs = lasts ? Math.min(Math.max(seconds * 1_000, minFreshMs), maxFreshMs) : minFreshMs;
+    // Answers with internal addresses are cached as briefly as unknown names, because the timing would tell them
+    // apart.
+    const isPublicAnswer = error === null && addresses.every(({ address }) => isPublic(address));
+    const freshMs = isPublicAnswer ? Math.min(Math.max(seconds * 1_000, minFreshMs), maxFreshMs) : minFreshMs;
     const answer = { error, addresses, freshUntil: time + freshMs, staleUntil: time + freshMs + staleMs };
     this.#answers.set(host, answer);
     return answer;
   }
 }
 
-/** Whether the name servers say that there is no such name, or that it has no address. */
+/** Returns whether the name servers report an unknown name or a name without addresses. */
 function isUnknown(error: Error): boolean {
   const { code } = error as { code?: unknown };
   return code === 'ENOTFOUND' || code === 'ENODATA';
@@ -152,12 +158,12 @@ function tooManyLookups(perTeamReached: boolean): RouterError {
   return perTeamReached
     ? new RouterError(
         'rate_limit_exceeded',
-        'The team is looking up too many host names that are not answered. Retry.',
+        'The team has reached its limit of pending DNS lookups. Retry.',
         {
           retryAfter: 1,
         },
       )
-    : new RouterError('overloaded', 'The router is looking up as many host names as it may. Retry.', {
+    : new RouterError('overloaded', 'The router has reached its limit of pending DNS lookups. Retry.', {
         retryAfter: 1,
       });
 }

@@ -1,20 +1,20 @@
 import { open } from 'node:fs/promises';
 import { isIP } from 'node:net';
 
-/** Bytes of a file that are read. */
+/** Maximum number of bytes that are read from a file. */
 const maxBytes = 1_048_576;
 const checkEveryMs = 5_000;
 
-/** What a hosts file says: the addresses of each name. */
+/** Addresses of each name in a hosts file. */
 export type Hosts = ReadonlyMap<string, readonly string[]>;
 
-/** What resolv.conf says of incomplete names. @see https://man7.org/linux/man-pages/man5/resolv.conf.5.html */
+/** Rules of resolv.conf for incomplete names. @see https://man7.org/linux/man-pages/man5/resolv.conf.5.html */
 export interface SearchRules {
-  /** Domains that a name is completed with. */
+  /** Domains that complete a name. */
   search: readonly string[];
 }
 
-/** Keeps what a file says, and reads it again when it has changed. A file that cannot be read says nothing. */
+/** Caches the parsed content of a file and reloads it after a change. Treats an unreadable file as empty. */
 export class WatchedFile<Content> {
   readonly #path: string;
   readonly #parse: (text: string) => Content;
@@ -31,7 +31,7 @@ export class WatchedFile<Content> {
     this.#content = parse('');
   }
 
-  /** The content; a promise only if the file has to be looked at. */
+  /** Returns the content; a promise only if the file must be checked. */
   read(): Content | Promise<Content> {
     if (this.#now() - this.#checkedAt < checkEveryMs) return this.#content;
     this.#checking ??= this.#check().finally(() => {
@@ -47,7 +47,7 @@ export class WatchedFile<Content> {
     return this.#content;
   }
 
-  /** The file's text if it is another than before. */
+  /** Returns the text of the file if it has changed. */
   async #changed(): Promise<string | undefined> {
     try {
       const file = await open(this.#path);
@@ -69,7 +69,7 @@ export class WatchedFile<Content> {
   }
 }
 
-/** @see https://man7.org/linux/man-pages/man5/hosts.5.html */
+/** Parses a hosts file. @see https://man7.org/linux/man-pages/man5/hosts.5.html */
 export function parseHosts(text: string): Hosts {
   const hosts = new Map<string, string[]>();
   for (const line of text.split('\n')) {
@@ -85,7 +85,10 @@ export function parseHosts(text: string): Hosts {
   return hosts;
 }
 
-/** The last `search` or `domain` line counts, at most six domains of it, as in glibc before 2.26. */
+/**
+ * Parses resolv.conf. Uses the last `search` or `domain` line and at most six of its domains, as glibc before 2.26
+ * does.
+ */
 export function parseSearch(text: string): SearchRules {
   let search: string[] = [];
   for (const line of text.split('\n')) {
