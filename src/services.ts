@@ -83,8 +83,9 @@ export function createServices(given: RouterOptions): RouterServices {
     const words = storageWords[kind];
     if (failure === undefined) log.write('info', {}, words.recovered);
     else log.write('error', { error: describeError(failure) }, words.failed);
+    if (failure !== undefined && kind === 'write') probe.recordFailure();
   });
-  const probe = new WriteProbe(storage);
+  const probe: WriteProbe = new WriteProbe(storage);
   const snapshots = new SnapshotCache(storage, ring, { ...options, now });
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const records = new RecordStore(storage, {

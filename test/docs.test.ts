@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { generateEncryptionKey, TeamModelRouter } from 'team-model-router';
+import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
 import { absentField, absentRoute, movingOver } from '../src/http/routes/litellm-names.ts';
 import { keyBody, modelBody, teamBody } from '../src/schemas/bodies.ts';
@@ -39,11 +41,18 @@ describe('docs/storage.md', () => {
     await client.connect();
     await client.query(`CREATE DATABASE ${database}`);
     await client.end();
+    const file = newPath();
+    const router = new TeamModelRouter({
+      storage: sqliteStorage(file),
+      encryptionKeys: [generateEncryptionKey()],
+    });
+    await router.createTeam({ team_id: 'acme' });
+    await router.close();
     const printed = await runBlockOf('storage.md', {
       DATABASE_URL: new URL(`/${database}`, postgresUrl).href,
-      MODELS_FILE: newPath(),
+      MODELS_FILE: file,
     });
-    expect(printed).toBe('0 records, 0 written\n');
+    expect(printed).toBe('1 records, 1 written\n');
   });
 });
 

@@ -1,11 +1,13 @@
 import { RouterError } from '../errors.ts';
 import type { ListedEntry, Storage, Version } from './storage.ts';
-import { checkStore } from './support/arguments.ts';
+import { checkStore, flag, readOptions, wrongArgument } from './support/arguments.ts';
 import { probePrefix } from './write-probe.ts';
 
 export interface CopyOptions {
   /** Makes the target an exact copy: what differs there is overwritten, what is not in the source is deleted. */
   replace?: boolean;
+  /** Accepts a source without records. With `replace` the target is then emptied. */
+  allowEmpty?: boolean;
   /** Is told after each page. */
   onProgress?: (progress: CopyProgress) => void;
   signal?: AbortSignal;
@@ -26,6 +28,13 @@ export interface CopyResult {
   deleted: number;
 }
 
+const optionChecks = {
+  replace: flag,
+  allowEmpty: flag,
+  onProgress: (value: unknown) => (typeof value === 'function' ? undefined : 'must be a function'),
+  signal: (value: unknown) => (value instanceof AbortSignal ? undefined : 'must be an AbortSignal'),
+};
+
 const pageSize = 100;
 const atATime = 16;
 
@@ -38,19 +47,16 @@ const atATime = 16;
  * again: what is there already is not written a second time. It keeps some 150 bytes a key in memory. What expires in the
  * source expires in the copy at the same time.
  *
- * @throws RouterError `invalid_request` for what is no storage; `already_exists` if the target holds something else under a key of the source (see `replace`);
+ * @throws RouterError `invalid_request` for what is no storage, for an option at fault, and for a source without records (see
+ * `allowEmpty`): a mistyped path names a new, empty file; `already_exists` if the target holds something else under a key of the source (see `replace`);
  * `conflict` if the source changed meanwhile or the copy differs; `storage_unavailable`
  *
  * @example
  * await copyStorage(sqliteStorage('models.sqlite'), postgresStorage(pool), { onProgress: ({ keys }) => show(keys) });
  */
-export async function copyStorage(
-  from: Storage,
-  to: Storage,
-  options: CopyOptions = {},
-): Promise<CopyResult> {
+export async function copyStorage(from: Storage, to: Storage, options?: CopyOptions): Promise<CopyResult> {
   for (const [param, storage] of Object.entries({ from, to })) checkStorage(param, storage);
-  const { replace = false, onProgress = () => {}, signal } = options ?? {};
+  const { replace = false, allowEmpty = false, onProgress, signal } = readOptions(options, optionChecks);
   const operation = signal === undefined ? {} : { signal };
   const versions = new Map<string, Version>();
   let written = 0;
@@ -59,8 +65,9 @@ export async function copyStorage(
       versions.set(entry.key, entry.version);
       if (await write(to, entry, replace, operation)) written += 1;
     });
-    onProgress({ phase: 'copying', keys: versions.size, written });
+    onProgress?.({ phase: 'copying', keys: versions.size, written });
   }
+  if (versions.size === 0 && !allowEmpty) throw emptySource();
 
   let deleted = 0;
   for await (const page of pages(to, { ...operation, keysOnly: true })) {
@@ -70,7 +77,7 @@ export async function copyStorage(
       if (await to.delete(key, version, operation)) deleted += 1;
     });
   }
-  await verify(from, to, versions, (keys) => onProgress({ phase: 'verifying', keys, written }), operation);
+  await verify(from, to, versions, (keys) => onProgress?.({ phase: 'verifying', keys, written }), operation);
   return { keys: versions.size, written, deleted };
 }
 
@@ -81,6 +88,13 @@ interface Operation {
 function checkStorage(param: string, given: unknown): void {
   const what = { expected: 'a storage', example: "one, such as sqliteStorage('models.sqlite')" };
   checkStore(param, given, ['get', 'put', 'delete', 'list'], what);
+}
+
+function emptySource(): RouterError {
+  return wrongArgument(
+    'from',
+    'must have records. Check its path or address, or pass { allowEmpty: true } if it is meant to be empty.',
+  );
 }
 
 /** Whether it had to be written. */

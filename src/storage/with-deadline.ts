@@ -10,7 +10,7 @@ export type OperationKind = 'read' | 'write';
  * fails with `draining`.
  *
  * @param onTurn is told of the first failure after a success, and of the first success after that, of reads and writes apart: a
- * storage may be read and refuse writes
+ * storage may be read and refuse writes. A conflict is no success of a write, because nothing was written.
  */
 export function withDeadline(
   storage: Storage,
@@ -28,11 +28,12 @@ export function withDeadline(
     kind: OperationKind,
     options: OperationOptions | undefined,
     operation: (signal: AbortSignal) => Promise<Result>,
+    showsSuccess: (result: Result) => boolean = () => true,
   ): Promise<Result> => {
     if (closed) throw draining();
     try {
       const result = await boundedWait(milliseconds, options?.signal, (_, abandoned) => operation(abandoned));
-      turn(kind);
+      if (showsSuccess(result)) turn(kind);
       return result;
     } catch (error) {
       if (closed) throw draining(error);
@@ -46,9 +47,19 @@ export function withDeadline(
     atomicity: storage.atomicity,
     get: (key, options) => guard('read', options, (signal) => storage.get(key, { ...options, signal })),
     put: (key, value, expected, options) =>
-      guard('write', options, (signal) => storage.put(key, value, expected, { ...options, signal })),
+      guard(
+        'write',
+        options,
+        (signal) => storage.put(key, value, expected, { ...options, signal }),
+        (version) => version !== undefined,
+      ),
     delete: (key, expected, options) =>
-      guard('write', options, (signal) => storage.delete(key, expected, { ...options, signal })),
+      guard(
+        'write',
+        options,
+        (signal) => storage.delete(key, expected, { ...options, signal }),
+        (isDeleted) => isDeleted,
+      ),
     list: (prefix, options) =>
       guard('read', options, (signal) => storage.list(prefix, { ...options, signal })),
     ...(watch === undefined ? {} : { watch }),

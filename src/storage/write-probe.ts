@@ -19,7 +19,7 @@ export class WriteProbe {
   readonly #storage: Storage;
   readonly #key = probePrefix + randomUUID();
   #version: Version | null = null;
-  #last: { written: Promise<void>; endsAt: number } | undefined;
+  #last: { written: Promise<void>; endsAt: number; isAccepted: boolean; acceptedMs: number } | undefined;
 
   constructor(storage: Storage) {
     this.#storage = storage;
@@ -29,17 +29,26 @@ export class WriteProbe {
   check(): Promise<void> {
     if (this.#last !== undefined && performance.now() < this.#last.endsAt) return this.#last.written;
     const written = this.#write();
-    const last = { written, endsAt: Number.POSITIVE_INFINITY };
+    const last = { written, endsAt: Number.POSITIVE_INFINITY, isAccepted: false, acceptedMs };
     this.#last = last;
     written.then(
       () => {
-        last.endsAt = performance.now() + acceptedMs;
+        last.isAccepted = true;
+        last.endsAt = performance.now() + last.acceptedMs;
       },
       () => {
         last.endsAt = performance.now() + refusedMs;
       },
     );
     return written;
+  }
+
+  /** Discards an accepted write, because another write has failed since. The next check writes again. */
+  recordFailure(): void {
+    if (this.#last === undefined) return;
+    // A write that is under way was perhaps sent before the failure.
+    this.#last.acceptedMs = 0;
+    if (this.#last.isAccepted) this.#last = undefined;
   }
 
   async #write(): Promise<void> {

@@ -127,6 +127,54 @@ describe('copyStorage', () => {
     expect(await to.get('team/of-another')).toMatchObject({ value: 'value' });
   });
 
+  it.each([{}, { replace: true }])(
+    'refuses a source without records, and keeps the target: %j',
+    async (options) => {
+      const mistyped = sqliteStorage(newPath());
+      await to.put('team/7', 'kept', null);
+      const refused = {
+        code: 'invalid_request',
+        param: 'from',
+        message: expect.stringContaining('allowEmpty'),
+      };
+      await expect(copyStorage(mistyped, to, options)).rejects.toMatchObject(refused);
+      expect([...(await contents(to))]).toEqual([['team/7', 'kept']]);
+      await mistyped.close();
+    },
+  );
+
+  it('takes a row of the write probe for no record of the source', async () => {
+    const unused = memoryStorage();
+    await unused.put('probe:of-the-source', '', null);
+    await expect(copyStorage(unused, to)).rejects.toMatchObject({ param: 'from' });
+  });
+
+  it('copies a source without records if the caller allows it', async () => {
+    await to.put('team/7', 'of another', null);
+    const empty = memoryStorage();
+    await expect(copyStorage(empty, to, { allowEmpty: true })).rejects.toMatchObject({
+      code: 'already_exists',
+    });
+    expect(await copyStorage(empty, to, { allowEmpty: true, replace: true })).toEqual({
+      keys: 0,
+      written: 0,
+      deleted: 1,
+    });
+  });
+
+  it.each([
+    [{ replce: true }, 'replce'],
+    [{ replace: 'yes' }, 'replace'],
+    [{ onProgress: true }, 'onProgress'],
+    [{ signal: {} }, 'signal'],
+  ])('refuses the options %j', async (options, param) => {
+    await expect(copyStorage(from, to, options as never)).rejects.toMatchObject({
+      code: 'invalid_request',
+      param,
+    });
+    expect((await contents(to)).size).toBe(0);
+  });
+
   it('ends when it is aborted', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');

@@ -6,7 +6,7 @@ import { createGateway } from 'team-model-router/http';
 import { postgresStorage } from 'team-model-router/storage/postgres';
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   closeConnections,
   newRoom,
@@ -130,6 +130,43 @@ describe.skipIf(!hasRedis())('a Redis that refuses writes', () => {
     const storage = redisStorage(await redisClient(server.url), { prefix: `{${newRoom()}}:` });
     await expectRefusals(storage, { reason, refuse, take }, [String(server.port), folder, 'dump.rdb']);
   });
+
+  it.each([
+    ['NOREPLICAS', 'min-replicas-to-write', '1', '0'],
+    ['OOM', 'maxmemory', '1', '0'],
+  ])(
+    '%s: not ready from the first failed change, and logs a recovery only after a write',
+    async (code, name, refusing, taking) => {
+      vi.useFakeTimers({ toFake: ['performance'] });
+      try {
+        const storage = redisStorage(await redisClient(server.url), { prefix: `{${newRoom()}}:` });
+        const logged: unknown[] = [];
+        const note = (_fields: unknown, message: unknown) => logged.push(message);
+        const logger = { debug: () => {}, info: note, warn: note, error: note };
+        const router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()], logger });
+        await router.createTeam({ team_id: 'acme' });
+        await router.checkStorage({ writes: true });
+        await command('CONFIG', 'SET', name, refusing);
+        const refused = { code: 'storage_unavailable', message: expect.stringContaining(`(${code})`) };
+        await expect(router.updateTeam('acme', { metadata: { a: 1 } })).rejects.toMatchObject(refused);
+        // From the second check on the row of the probe is found where none was expected, which is a conflict without a write.
+        for (let count = 0; count < 3; count++) {
+          await expect(router.checkStorage({ writes: true })).rejects.toMatchObject(refused);
+          vi.advanceTimersByTime(1_000);
+        }
+        // Lines are handed to the logger in a later turn of the event loop.
+        await new Promise(setImmediate);
+        expect(logged).toEqual(['storage write failed']);
+        await command('CONFIG', 'SET', name, taking);
+        await router.checkStorage({ writes: true });
+        await new Promise(setImmediate);
+        expect(logged).toEqual(['storage write failed', 'storage takes writes again']);
+        await router.close();
+      } finally {
+        vi.useRealTimers();
+      }
+    },
+  );
 
   it('says that it is a cluster that is down', async () => {
     const clustered = newPath('cluster');

@@ -66,6 +66,27 @@ describe('WriteProbe', () => {
     }
   });
 
+  it('writes again if another write has failed since the accepted one', async () => {
+    const { storage, puts } = counted();
+    const probe = new WriteProbe(storage);
+    await probe.check();
+    probe.recordFailure();
+    await probe.check();
+    await probe.check();
+    expect(puts).toHaveLength(2);
+  });
+
+  it('does not reuse a write that was under way when another write failed', async () => {
+    const { storage, puts } = counted();
+    const probe = new WriteProbe(storage);
+    const underWay = probe.check();
+    probe.recordFailure();
+    await underWay;
+    await probe.check();
+    await probe.check();
+    expect(puts).toHaveLength(2);
+  });
+
   it('goes on after a write that was told as failed and had happened', async () => {
     vi.useFakeTimers({ toFake: ['performance', 'Date'] });
     try {
