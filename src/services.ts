@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AffinityStore } from './calls/affinity/affinity-store.ts';
 import { Dispatcher } from './calls/dispatcher.ts';
 import { Reporter } from './calls/receipt/reporter.ts';
@@ -6,6 +7,7 @@ import { CircuitBreaker } from './calls/routing/circuit-breaker.ts';
 import { RateLimiter } from './calls/routing/rate-limits.ts';
 import { type TeamHealth, teamHealth } from './calls/routing/team-health.ts';
 import { Credentials } from './calls/upstream/credentials.ts';
+import { send } from './calls/upstream/send.ts';
 import type { TestResult } from './calls/upstream/test-answer.ts';
 import { notAllowed } from './calls/upstream/test-answer.ts';
 import { testDeployment } from './calls/upstream/test-connection.ts';
@@ -108,8 +110,7 @@ export function createServices(given: RouterOptions): RouterServices {
   const dispatcher = new Dispatcher({
     work,
     resolver: new ModelResolver(snapshots, affinity),
-    transports,
-    credentials,
+    send: (deployment, call, cancel) => send({ transports, credentials }, deployment, call, cancel),
     affinity,
     budget,
     limits,
@@ -118,6 +119,7 @@ export function createServices(given: RouterOptions): RouterServices {
     reporter: new Reporter(onCall, log),
     random,
     now,
+    sleep,
   });
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (

@@ -31,8 +31,8 @@ const levels = [
 /** The levels of calls/, by the stages of a call. */
 const callLevels = [
   ['dispatcher.ts'],
-  ['call-context.ts'],
   ['attempts'],
+  ['call-context.ts'],
   ['response'],
   ['routing'],
   ['affinity'],

@@ -7,7 +7,6 @@ import { endOf } from './abort/call-signal.ts';
 import type { AffinityStore } from './affinity/affinity-store.ts';
 import { rememberCreatedObjects } from './affinity/record.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
-import { CallPolicy } from './attempts/call-policy.ts';
 import { fallBack, isRetryable } from './attempts/fallback.ts';
 import { attempt } from './attempts/retry.ts';
 import type { BodyLimits, RequestBody } from './body/request-body.ts';
@@ -18,11 +17,14 @@ import { ReceiptBuilder } from './receipt/receipt.ts';
 import { addCallHeaders } from './receipt/response-headers.ts';
 import { adviseAgainstRetries } from './response/client-retries.ts';
 import { type CallResult, wholeResult } from './response/relay.ts';
+import type { ModelResolver } from './routing/authorize.ts';
+import { CallPolicy } from './routing/call-policy.ts';
 import { listModels } from './routing/list-models.ts';
 import { type Caller, resolve } from './routing/resolve.ts';
 import { isUnread, openBody } from './routing/unread-body.ts';
 
 export interface DispatcherOptions extends CallServices {
+  resolver: ModelResolver;
   affinity: AffinityStore;
   budget: MemoryBudget;
   limits: BodyLimits;
@@ -61,7 +63,7 @@ export class Dispatcher {
       ended();
       if (call.signal?.aborted) {
         const { status, code } = endOf(call.signal);
-        if (receipt.finish()) reporter.report(receipt.snapshot(status, code), receipt.context);
+        reporter.finish(receipt, receipt.snapshot(status, code));
         throw call.signal.reason;
       }
       if (!RouterError.isInstance(error)) reporter.unforeseen(receipt, error);
@@ -73,7 +75,7 @@ export class Dispatcher {
     const begun = receipt.snapshot(answer.status, code, tokens);
     if (!open) {
       ended();
-      if (receipt.finish()) reporter.report(begun, receipt.context, hint);
+      reporter.finish(receipt, begun, hint);
     }
     try {
       adviseAgainstRetries(reply, begun.attempts.length);
@@ -109,10 +111,20 @@ export class Dispatcher {
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.body);
       receipt.tags = request.body.tags;
-      const settings = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
-      for (const name of settings.named) resolve(models, caller, name);
-      const context = new CallContext(this.#options, caller, call, request, settings, receipt, models);
-      context.hold(reservation, ended);
+      const policy = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
+      for (const name of policy.named) resolve(models, caller, name);
+      const services = this.#options;
+      const context = new CallContext({
+        services,
+        caller,
+        call,
+        request,
+        policy,
+        receipt,
+        models,
+        reservation,
+        release: ended,
+      });
       const { outcome: first, name } = await attempt(context, undefined);
       receipt.setRequestedModel(name);
       const outcome = isRetryable(first) ? await fallBack(context, first, name) : first;

@@ -1,18 +1,33 @@
 import { describe, expect, it } from 'vitest';
-import { CallPolicy } from '../../src/calls/attempts/call-policy.ts';
-import { type AttemptPlan, attempt } from '../../src/calls/attempts/retry.ts';
-import { wholeResult } from '../../src/calls/response/relay.ts';
+import { attempt } from '../../src/calls/attempts/retry.ts';
+import { CallContext, type CallServices } from '../../src/calls/call-context.ts';
+import { readRequest } from '../../src/calls/read-request.ts';
+import { ReceiptBuilder } from '../../src/calls/receipt/receipt.ts';
+import { Reporter } from '../../src/calls/receipt/reporter.ts';
+import { CallPolicy } from '../../src/calls/routing/call-policy.ts';
 import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
 import { RateLimiter } from '../../src/calls/routing/rate-limits.ts';
-import { classifyAnswer } from '../../src/calls/upstream/classify-answer.ts';
-import { retryAfterMs } from '../../src/calls/upstream/passed-headers.ts';
 import { ResponseBody } from '../../src/egress/response-body.ts';
+import { Log } from '../../src/logger.ts';
+import { OpenWork } from '../../src/open-work.ts';
+import { Redactor } from '../../src/redact/redactor.ts';
 import type { Deployment } from '../../src/teams/records/deployment.ts';
 
 const refusal = JSON.stringify({ error: { message: 'no' } });
 
 const deployment = (id: string) =>
-  ({ id, publicName: 'm', params: {}, teamId: 'acme' }) as unknown as Deployment;
+  ({
+    id,
+    publicName: 'm',
+    params: {},
+    teamId: 'acme',
+    target: { provider: 'openai', base: 'https://provider.example/v1' },
+    redactor: () => new Redactor([]),
+    masks: [],
+  }) as unknown as Deployment;
+
+const limits = { maxBodyBytes: 1_000, maxJsonBytes: 1_000, maxHeldBytes: 1_000 };
+const models = { team: undefined, shared: undefined };
 
 interface Story {
   ids?: string[];
@@ -30,40 +45,47 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
   const now = () => time;
   const call = {
     method: 'POST',
-    path: '',
+    path: '/chat/completions',
     query: new URLSearchParams(),
     headers: new Headers(),
     numRetries: retries,
   };
   const settings = { allowed_fails: 1_000, fallbacks: new Map<string, string[]>() };
+  const receipt = new ReceiptBuilder('call', 'acme', now);
+  const request = await readRequest(call, '{"model":"m","messages":[]}', limits, 'acme');
   const pool = { publicName: 'm', deployments: ids.map(deployment) };
-  const plan: AttemptPlan = {
-    teamId: 'acme',
-    resolve: () => pool,
+  const services: CallServices = {
+    resolver: { visibleModels: () => models, pool: () => pool },
     async send({ id }) {
       const [status, headers = {}] = answers[Math.min(asked.length, answers.length - 1)] ?? [500];
       asked.push(id);
-      return { status, headers, body: new ResponseBody({ pause() {}, resume() {}, abort() {} }) };
+      const body = new ResponseBody({ pause() {}, resume() {}, abort() {} });
+      body.push(Buffer.from(status < 400 ? '{}' : refusal));
+      body.end();
+      return { status, headers, body };
     },
-    receive: (_, { status, headers }) => ({
-      ...wholeResult({ status, headers: {}, body: null }),
-      retryAfterMs: retryAfterMs(headers),
-      judged: classifyAnswer({ status, headers, body: Buffer.from(status < 400 ? '' : refusal) }),
-    }),
     availability: { health: new CircuitBreaker(now), limits: new RateLimiter(now) },
-    settings: new CallPolicy(call, settings, now, 0),
-    isRepeatable: () => true,
+    reporter: new Reporter(undefined, new Log(undefined)),
+    work: new OpenWork(),
+    maxAnswerBytes: 1_048_576,
     random: () => random,
     now,
-    signal: undefined,
-    async wait(milliseconds) {
+    async sleep(milliseconds) {
       pauses.push(milliseconds);
       time += milliseconds;
     },
-    attempted: () => {},
-    ended: () => {},
   };
-  await attempt(plan, undefined);
+  const context = new CallContext({
+    services,
+    caller: { teamId: 'acme' },
+    call,
+    request,
+    policy: new CallPolicy(call, settings, now, 0),
+    receipt,
+    models,
+    release() {},
+  });
+  await attempt(context, undefined);
   return { asked: asked.join(''), pauses };
 }
 

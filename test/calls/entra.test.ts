@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { AffinityStore } from '../../src/calls/affinity/affinity-store.ts';
@@ -7,6 +8,7 @@ import { ModelResolver } from '../../src/calls/routing/authorize.ts';
 import { CircuitBreaker } from '../../src/calls/routing/circuit-breaker.ts';
 import { RateLimiter } from '../../src/calls/routing/rate-limits.ts';
 import { Credentials } from '../../src/calls/upstream/credentials.ts';
+import { send } from '../../src/calls/upstream/send.ts';
 import { testDeployment } from '../../src/calls/upstream/test-connection.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
@@ -103,14 +105,14 @@ beforeEach(async () => {
     resolver: new ModelResolver(snapshots, affinity),
     reporter: new Reporter(undefined, new Log(undefined)),
     work: new OpenWork(),
-    transports,
-    credentials,
+    send: (deployment, call, cancel) => send({ transports, credentials }, deployment, call, cancel),
     affinity,
     budget: new MemoryBudget({ maxBytesInFlight: 10_000_000, maxTeamBytesInFlight: 10_000_000 }),
     limits,
     maxAnswerBytes: 1_000_000,
     random: () => 0,
     now,
+    sleep,
   });
 });
 

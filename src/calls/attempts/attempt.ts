@@ -1,42 +1,20 @@
 import { RouterError, type RouterErrorCode } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import { type CallSignal, endOf } from '../abort/call-signal.ts';
+import { endOf } from '../abort/call-signal.ts';
 import { Cancel } from '../abort/cancel.ts';
 import { discard } from '../answer.ts';
+import type { CallContext } from '../call-context.ts';
 import type { AttemptRecord } from '../receipt/receipt.ts';
 import type { BodyEnd, CallResult } from '../response/relay.ts';
-import type { Availability } from '../routing/load-balancer.ts';
 import type { HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { faultOf } from '../upstream/provider-message.ts';
-import type { CallPolicy } from './call-policy.ts';
 
 /** How an attempt ended: the provider answered, or could not be asked. */
 export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
   | { reply: CallResult }
   | { error: RouterError }
 );
-
-/** What an attempt is made by, and what is told of it. */
-export interface AttemptWatcher {
-  /** The caller's team; `null` for the operator. */
-  readonly teamId: string | null;
-  readonly availability: Availability;
-  readonly settings: CallPolicy;
-  readonly signal: CallSignal | undefined;
-  now: () => number;
-  send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse>;
-  /** Reads the response as far as it has to be; `ended` is told of a body that is still to come then. */
-  receive(
-    deployment: Deployment,
-    response: SignedResponse,
-    cancel: Cancel,
-    ended: (end: BodyEnd) => void,
-  ): CallResult | Promise<CallResult>;
-  attempted(record: AttemptRecord): void;
-  /** The body of an answer that was still to come has ended. */
-  ended(end: BodyEnd, status: number): void;
-}
 
 /**
  * One attempt, and what the deployment's health is told of it. The caller's own abort, and a time-out that the caller
@@ -46,20 +24,20 @@ export class Attempt {
   readonly #deployment: Deployment;
   /** Its pool has other deployments, so that a rejected key or throttling may cool it. */
   readonly #inPool: boolean;
-  readonly #watcher: AttemptWatcher;
+  readonly #context: CallContext;
   readonly #cancel: Cancel;
   readonly #free: () => void;
   readonly #startedAt: number;
   #status = 0;
 
-  constructor(deployment: Deployment, inPool: boolean, watcher: AttemptWatcher) {
+  constructor(deployment: Deployment, inPool: boolean, context: CallContext) {
     this.#deployment = deployment;
     this.#inPool = inPool;
-    this.#watcher = watcher;
-    this.#cancel = new Cancel(watcher.signal);
-    this.#free = watcher.availability.limits.acquire(deployment, watcher.teamId);
-    watcher.availability.health.tryAcquire(deployment, watcher.teamId);
-    this.#startedAt = watcher.now();
+    this.#context = context;
+    this.#cancel = new Cancel(context.signal);
+    this.#free = context.services.availability.limits.acquire(deployment, context.teamId);
+    context.services.availability.health.tryAcquire(deployment, context.teamId);
+    this.#startedAt = context.services.now();
   }
 
   /** @throws the signal's reason if the caller leaves */
@@ -69,9 +47,9 @@ export class Attempt {
     let response: SignedResponse | undefined;
     let reply: CallResult | undefined;
     try {
-      cancel.within(() => this.#watcher.settings.limitOf(deployment), tooLate);
-      response = await this.#watcher.send(deployment, cancel);
-      const received = this.#watcher.receive(deployment, response, cancel, this.#ended);
+      cancel.within(() => this.#context.policy.limitOf(deployment), tooLate);
+      response = await this.#context.send(deployment, cancel);
+      const received = this.#context.receive(deployment, response, cancel, this.#ended);
       reply = received instanceof Promise ? await received : received;
       cancel.inTime();
       this.#status = reply.status;
@@ -85,7 +63,7 @@ export class Attempt {
       this.#release();
       if (reply !== undefined) discard(reply.answer);
       response?.body.destroy();
-      const { signal: given } = this.#watcher;
+      const { signal: given } = this.#context;
       if (given?.aborted || !RouterError.isInstance(error)) {
         const { status, code } = endOf(given ?? { reason: undefined });
         this.#note(status, code);
@@ -103,7 +81,7 @@ export class Attempt {
     this.#release();
     if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
-    this.#watcher.ended(end, this.#status);
+    this.#context.ended(end, this.#status);
   };
 
   #release(): void {
@@ -114,10 +92,10 @@ export class Attempt {
   #note(status: number, reason: AttemptRecord['reason'], more: Partial<AttemptRecord> = {}): void {
     const { id: deploymentId, publicName: model } = this.#deployment;
     const { queuedMs } = this.#cancel;
-    const milliseconds = Math.max(0, this.#watcher.now() - this.#startedAt - queuedMs);
+    const milliseconds = Math.max(0, this.#context.services.now() - this.#startedAt - queuedMs);
     const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds, ...more };
     if (queuedMs > 0) record.queuedMs = queuedMs;
-    this.#watcher.attempted(record);
+    this.#context.receipt.addAttempt(record);
   }
 
   /** A rejected key cools a deployment only where a sibling can serve instead. */
@@ -127,8 +105,8 @@ export class Attempt {
   }
 
   #settle(signal: HealthSignal, reason: string, retryAfterMs?: number, unprovoked = false): void {
-    const { availability, settings, teamId } = this.#watcher;
-    const { health } = availability;
+    const { policy, services, teamId } = this.#context;
+    const { health } = services.availability;
     const deployment = this.#deployment;
     if (signal === 'success') health.recordSuccess(deployment, teamId);
     else if (signal === 'responsive') health.recordResponse(deployment, teamId);
@@ -136,7 +114,7 @@ export class Attempt {
     else {
       const throttled = signal === 'throttled';
       const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
-      health.recordFailure(deployment, teamId, failure, settings.cooldownOf(deployment));
+      health.recordFailure(deployment, teamId, failure, policy.cooldownOf(deployment));
     }
   }
 }

@@ -1,16 +1,10 @@
 import { isUnavailable, RouterError } from '../../errors.ts';
-import type { ReceiptBuilder } from '../receipt/receipt.ts';
+import type { CallContext } from '../call-context.ts';
 import type { Outcome } from './attempt.ts';
-import { type AttemptPlan, attempt } from './retry.ts';
+import { attempt } from './retry.ts';
 
 /** However the fallbacks are chained, a call goes on to no more than these. */
 const maxFallbacks = 10;
-
-/** Attempts at a model, and then at its fallbacks. */
-export interface FallbackPlan extends AttemptPlan {
-  readonly mayFallBack: boolean;
-  readonly receipt: ReceiptBuilder;
-}
 
 /**
  * Goes on from a model that failed to its fallbacks: those of its name in turn, and then theirs. A name that the caller
@@ -18,22 +12,22 @@ export interface FallbackPlan extends AttemptPlan {
  *
  * @param own the call's own public name
  */
-export async function fallBack(plan: FallbackPlan, first: Outcome, own: string): Promise<Outcome> {
-  const { settings, receipt } = plan;
+export async function fallBack(context: CallContext, first: Outcome, own: string): Promise<Outcome> {
+  const { policy, receipt } = context;
   const seen = new Set([own]);
-  const waiting = [...settings.fallbacksOf(own, true)];
+  const waiting = [...policy.fallbacksOf(own, true)];
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    if (seen.size > maxFallbacks || settings.expired || !plan.mayFallBack) break;
+    if (seen.size > maxFallbacks || policy.expired || !context.mayFallBack) break;
     if (seen.has(name)) continue;
     seen.add(name);
     try {
-      const { outcome } = await attempt(plan, name);
+      const { outcome } = await attempt(context, name);
       receipt.addFallback(name);
       if (!isRetryable(outcome)) return outcome;
     } catch (error) {
       if (!isSkipped(error)) throw error;
     }
-    waiting.push(...settings.fallbacksOf(name, false));
+    waiting.push(...policy.fallbacksOf(name, false));
   }
   return first;
 }

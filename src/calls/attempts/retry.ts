@@ -1,17 +1,8 @@
 import { isUnavailable } from '../../errors.ts';
+import type { CallContext } from '../call-context.ts';
 import { poolExhaustedError, selectDeployment, untriedDeployments } from '../routing/load-balancer.ts';
 import type { Pool } from '../routing/resolve.ts';
-import { Attempt, type AttemptWatcher, type Outcome } from './attempt.ts';
-
-export interface AttemptPlan extends AttemptWatcher {
-  /** Resolves anew for each attempt, so that a key replaced or revoked meanwhile is not used. */
-  resolve(fallback: string | undefined): Pool | Promise<Pool>;
-  /** Whether the call can still be sent again. */
-  isRepeatable(): boolean;
-  random: () => number;
-  /** Rejects with the signal's reason when the caller leaves. */
-  wait(milliseconds: number): Promise<void>;
-}
+import { Attempt, type Outcome } from './attempt.ts';
 
 const none: ReadonlySet<string> = new Set();
 const maxRetries = 20;
@@ -28,16 +19,17 @@ const retryAfterClampMs = 10_000;
  * @throws RouterError what `resolve` throws; the signal's reason
  */
 export async function attempt(
-  plan: AttemptPlan,
+  context: CallContext,
   fallback: string | undefined,
 ): Promise<{ outcome: Outcome; name: string }> {
+  const { availability, random } = context.services;
   let tried = none;
   let outcome: Outcome | undefined;
   let answered: { outcome: Outcome; name: string } | undefined;
   for (let turn = 0; ; turn++) {
     let pool: Pool;
     try {
-      const resolved = plan.resolve(fallback);
+      const resolved = context.resolve(fallback);
       pool = resolved instanceof Promise ? await resolved : resolved;
     } catch (error) {
       // The storage cannot be reached for another attempt: the provider's answer to the last one stands.
@@ -45,11 +37,11 @@ export async function attempt(
       return answered;
     }
     const { deployments, publicName: name } = pool;
-    const deployment = selectDeployment(deployments, tried, plan.availability, plan.random, plan.teamId);
+    const deployment = selectDeployment(deployments, tried, availability, random, context.teamId);
     if (deployment !== undefined) {
       // The caller may have left while the call was read: an abort that has been is not heard of again.
-      plan.signal?.throwIfAborted();
-      outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, plan).outcome();
+      context.signal?.throwIfAborted();
+      outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, context).outcome();
     }
     // When all that were tried cool down or are full, the call waits a turn as if it had been refused again.
     const last = outcome?.deployment;
@@ -57,25 +49,26 @@ export async function attempt(
       return {
         outcome: {
           decision: 'retry-other',
-          error: poolExhaustedError(deployments, plan.availability, plan.teamId),
+          error: poolExhaustedError(deployments, availability, context.teamId),
         },
         name,
       };
     answered = { outcome, name };
     const { decision } = outcome;
-    const enough = turn >= maxRetries || !plan.settings.mayRetry(last, turn) || !plan.isRepeatable();
+    const enough =
+      turn >= maxRetries || !context.policy.mayRetry(last, turn) || !context.request.body.isRepeatable();
     if (decision === 'success' || decision === 'fail' || enough) return answered;
     if (deployment !== undefined) tried = new Set(tried).add(deployment.id);
-    if (untriedDeployments(deployments, tried, plan.availability, plan.teamId).length > 0) {
-      plan.settings.countRetry(last);
+    if (untriedDeployments(deployments, tried, availability, context.teamId).length > 0) {
+      context.policy.countRetry(last);
       continue;
     }
-    const pause = pauseBefore(turn, outcome, plan.random);
+    const pause = pauseBefore(turn, outcome, random);
     // After a pause that outlasts the call's time there is nothing left to try.
-    const late = pause >= plan.settings.limitOf(last).milliseconds;
+    const late = pause >= context.policy.limitOf(last).milliseconds;
     if (decision === 'retry-other' || late) return answered;
-    plan.settings.countRetry(last);
-    await plan.wait(pause);
+    context.policy.countRetry(last);
+    await context.wait(pause);
   }
 }
 

@@ -36,8 +36,16 @@ export class Reporter {
     return this.#onCall !== undefined || calls.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
   }
 
-  /** Never throws: what is told of a call must not take its answer away. @param hint what only the operator can do; it is logged alone */
-  report(receipt: Receipt, context: AsyncContext | undefined, hint?: string): void {
+  /**
+   * Reports the end of a call, once for each call. Never throws, so that an observer cannot take the answer away.
+   *
+   * @param hint text that only the operator may read: it is logged and not part of the receipt
+   */
+  finish(call: ReceiptBuilder, receipt: Receipt, hint?: string): void {
+    if (call.finish()) this.#report(receipt, call.context, hint);
+  }
+
+  #report(receipt: Receipt, context: AsyncContext | undefined, hint?: string): void {
     const line = lineOf(receipt);
     if (hint !== undefined) this.#log.write('error', { ...receipt, hint }, 'call failed');
     else if (line !== undefined) this.#log.write(line.level, receipt, line.message);

@@ -18,34 +18,39 @@ const defaultIdleSeconds = 120;
 /** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
 const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
 
-/** Sends a call to one deployment, with what it signs with at this moment. */
+/** A call as it is sent: to any deployment of its pool, on behalf of one team. */
+export interface OutgoingCall {
+  call: Call;
+  request: ModelRequest;
+  /** The caller's team; `null`: the operator. */
+  teamId: string | null;
+}
+
+/** Sends a call to one deployment, signed with the deployment's current secret. */
 export function send(
   { transports, credentials }: { transports: Transports; credentials: Credentials },
   deployment: Deployment,
-  call: Call,
-  request: ModelRequest,
+  outgoing: OutgoingCall,
   cancel: Cancel,
-  teamId: string | null,
 ): Promise<SignedResponse> {
   const transport = deployment.teamId === null ? transports.shared : transports.team;
+  const { call, request } = outgoing;
   return credentials.use(
     deployment,
-    (secrets) => sendWith(transport, secrets, deployment, call, request, cancel, teamId),
+    (secrets) => sendWith(transport, secrets, deployment, outgoing, cancel),
     request.body,
     call.signal,
     cancel,
   );
 }
 
-/** The only place where a secret becomes a header of a call; a test call (`test-call.ts`) asks for the same headers. */
+/** The only place where a secret becomes a header of a call; a test call (`test-connection.ts`) asks for the same headers. */
 function sendWith(
   transport: Transport,
   secrets: Secrets,
   deployment: Deployment,
-  call: Call,
-  request: ModelRequest,
+  { call, request, teamId }: OutgoingCall,
   cancel: Cancel,
-  teamId: string | null,
 ): Promise<TransportResponse> {
   const { target, params } = deployment;
   const { body: content } = request;

@@ -5,7 +5,7 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSettings } from '../../teams/records/snapshot-cache.ts';
 import type { AttemptLimit } from '../abort/cancel.ts';
 import type { Call } from '../call.ts';
-import type { CooldownPolicy } from '../routing/circuit.ts';
+import type { CooldownPolicy } from './circuit.ts';
 
 const defaults = { retries: 2, timeoutMs: 600_000, allowedFails: 3, cooldownMs: 5_000 } as const;
 const maxTimeoutMs = 86_400_000;
