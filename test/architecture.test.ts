@@ -23,7 +23,7 @@ const levels = [
   ['calls'],
   ['teams'],
   ['memory-budget.ts', 'open-work.ts', 'providers', 'egress', 'secrets', 'storage'],
-  ['schemas', 'logger.ts', 'tick-batch.ts'],
+  ['schemas', 'logger.ts', 'lru-cache.ts', 'tick-batch.ts'],
   ['errors.ts', 'did-you-mean.ts'],
   ['redact'],
 ];

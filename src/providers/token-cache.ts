@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
+import { createLruCache } from '../lru-cache.ts';
 
 /** A token, and for how many seconds it holds. */
 export interface Grant {
@@ -27,9 +27,9 @@ const pauseMs = 10_000;
  * nobody gets a token that another secret was exchanged for.
  */
 export class TokenCache {
-  readonly #tokens = new LRUCache<string, CachedToken>({ max: maxTokens });
-  readonly #rejected = new LRUCache<string, true>({ max: maxTokens });
-  readonly #refused = new LRUCache<string, { error: RouterError; until: number }>({ max: maxTokens });
+  readonly #tokens = createLruCache<string, CachedToken>(maxTokens);
+  readonly #rejected = createLruCache<string, true>(maxTokens);
+  readonly #refused = createLruCache<string, { error: RouterError; until: number }>(maxTokens);
   readonly #asking = new Map<string, Promise<CachedToken>>();
   readonly #now: () => number;
 

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
+import { createLruCache } from '../lru-cache.ts';
 import type { KeyType } from '../schemas/bodies.ts';
 import type { Storage, StorageEvent } from '../storage/storage.ts';
 import { hashKey, isExpired, isKey } from './management/edit-key.ts';
@@ -36,9 +36,9 @@ export class KeyVerifier {
   readonly #snapshots: SnapshotCache;
   readonly #options: KeyVerifierOptions;
   /** The team by the key's hash; a key never changes its team. */
-  readonly #teams = new LRUCache<string, string>({ max: maxKeys });
+  readonly #teams = createLruCache<string, string>(maxKeys);
   /** Hashes that no team has, with the time at which that was read. */
-  readonly #unknown = new LRUCache<string, number>({ max: maxUnknownKeys });
+  readonly #unknown = createLruCache<string, number>(maxUnknownKeys);
   readonly #loading = new Map<string, Promise<string | undefined>>();
 
   constructor(storage: Storage, snapshots: SnapshotCache, options: KeyVerifierOptions) {

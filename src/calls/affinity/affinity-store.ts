@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { createLruCache } from '../../lru-cache.ts';
 import type { Storage, Version } from '../../storage/storage.ts';
 
 /** Which deployment's account an object lives in, and until when that is remembered, in seconds since 1970. */
@@ -34,7 +34,7 @@ export class AffinityStore {
   readonly #storage: Storage;
   readonly #ttlMs: number;
   readonly #pageCount: number;
-  readonly #pages = new LRUCache<string, Page>({ max: pagesInMemory });
+  readonly #pages = createLruCache<string, Page>(pagesInMemory);
   readonly #writing = new Map<string, Promise<void>>();
 
   constructor(storage: Storage, { affinityTtlMs, affinityPages = 2048 }: AffinityOptions) {

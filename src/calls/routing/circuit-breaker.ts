@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { createLruCache } from '../../lru-cache.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { Circuit, type CooldownPolicy, type Failure } from './circuit.ts';
 import { SharedCircuit } from './shared-circuit.ts';
@@ -39,10 +40,10 @@ const forgetAfterMs = 60_000;
  */
 export class CircuitBreaker {
   readonly #now: () => number;
-  readonly #own = new LRUCache<string, Circuit>({ max: maxCircuits });
-  readonly #shared = new LRUCache<string, SharedCircuit>({ max: maxCircuits });
+  readonly #own = createLruCache<string, Circuit>(maxCircuits);
+  readonly #shared = createLruCache<string, SharedCircuit>(maxCircuits);
   /** By shared deployment and team. */
-  readonly #ofTeam = new LRUCache<string, Circuit>({ max: maxCircuits });
+  readonly #ofTeam = createLruCache<string, Circuit>(maxCircuits);
   readonly #onCooldown: (cooldown: Cooldown) => void;
 
   /** @param onCooldown is told when a deployment begins to cool down */

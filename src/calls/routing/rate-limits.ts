@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { createLruCache } from '../../lru-cache.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { TeamShares } from './team-shares.ts';
 
@@ -17,7 +17,7 @@ const maxDeployments = 100_000;
 /** `rpm` and `max_parallel_requests` of the deployments, counted in this process alone. */
 export class RateLimiter {
   readonly #now: () => number;
-  readonly #usages = new LRUCache<string, Usage>({ max: maxDeployments });
+  readonly #usages = createLruCache<string, Usage>(maxDeployments);
 
   constructor(now: () => number) {
     this.#now = now;

@@ -1,6 +1,6 @@
 import type { LookupAddress } from 'node:dns';
-import { LRUCache } from 'lru-cache';
 import { RouterError } from '../../errors.ts';
+import { createLruCache } from '../../lru-cache.ts';
 import { isPublic } from '../address.ts';
 import { type SlotWaiter, type TeamKey, TeamSlots } from '../team-slots.ts';
 
@@ -58,7 +58,7 @@ export class Names {
   readonly #cached: boolean;
   readonly #slots: TeamSlots;
   readonly #now: () => number;
-  readonly #answers = new LRUCache<string, Answer>({ max: maxNames });
+  readonly #answers = createLruCache<string, Answer>(maxNames);
   /** Callbacks that wait for a running lookup. */
   readonly #running = new Map<string, Set<LookupCallback>>();
 

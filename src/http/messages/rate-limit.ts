@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import { RouterError } from '../../errors.ts';
+import { createLruCache } from '../../lru-cache.ts';
 
 const maxTeams = 10_000;
 
@@ -13,7 +13,7 @@ export function limiter(
   windowMs: number,
   now: () => number = () => performance.now(),
 ): (teamId: string | null) => void {
-  const windows = new LRUCache<string, { from: number; count: number }>({ max: maxTeams });
+  const windows = createLruCache<string, { from: number; count: number }>(maxTeams);
   return (teamId) => {
     const key = teamId === null ? 'operator' : `team/${teamId}`;
     const current = windows.get(key);

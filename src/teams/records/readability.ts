@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { createLruCache } from '../../lru-cache.ts';
 import { keyIdOf } from '../../secrets/envelope.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import { Deployment } from './deployment.ts';
@@ -14,7 +14,7 @@ const maxRemembered = 50_000;
  */
 export class Readability {
   readonly #ring: KeyRing;
-  readonly #known = new LRUCache<string, boolean>({ max: maxRemembered });
+  readonly #known = createLruCache<string, boolean>(maxRemembered);
 
   constructor(ring: KeyRing) {
     this.#ring = ring;

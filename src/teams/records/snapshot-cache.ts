@@ -1,5 +1,6 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import { isUnavailable } from '../../errors.ts';
+import { createLruCache } from '../../lru-cache.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import type { Storage, StorageEvent, Version } from '../../storage/storage.ts';
 import { boundedWait } from '../../storage/support/bounded-wait.ts';
@@ -74,9 +75,9 @@ export class SnapshotCache {
     this.#storage = storage;
     this.#ring = ring;
     this.#options = options;
-    this.#known = new LRUCache({ max: options.maxTeams });
+    this.#known = createLruCache(options.maxTeams);
     // Unknown teams have a cache of their own, small: they must not push out teams that exist.
-    this.#unknown = new LRUCache({ max: 1000 });
+    this.#unknown = createLruCache(1000);
   }
 
   /**
