@@ -66,6 +66,9 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
     ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
   }) as (...args: Parameters<buildConnector.connector>) => Socket | undefined;
 
+  // undici's connector takes the default port of its `protocol`, which is http: for the TCP connection of https too.
+  const port = String(destination.port);
+
   return (connectOptions, callback, team) => {
     let stop = () => {};
     let finished = false;
@@ -112,7 +115,7 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
       stop = dialAddresses(
         addresses,
         (address, dialled) =>
-          connect({ ...connectOptions, protocol: 'http:', hostname: address }, (...[error, socket]) =>
+          connect({ ...connectOptions, protocol: 'http:', hostname: address, port }, (...[error, socket]) =>
             dialled(error, socket ?? null),
           ),
         checkConnected,

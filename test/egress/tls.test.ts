@@ -5,7 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { connect } from 'node:tls';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
+import { buildConnector } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Lookup } from '../../src/egress/connector.ts';
+import { compilePolicy } from '../../src/egress/guard.ts';
+import { Transport } from '../../src/egress/transport.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const folder = dirname(temporaryFolder()());
@@ -62,6 +66,40 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   port = (server.address() as AddressInfo).port;
+});
+
+describe('an https address without a port', () => {
+  it.each(['https://llm.test', 'https://llm.test:443', 'https://LLM.test.'])(
+    'connects %s to port 443 and not to the port of http',
+    async (base) => {
+      const dialled: string[] = [];
+      // Does what undici's connector does with a missing port, and then dials the test's own server.
+      const dial: typeof buildConnector = (options) => {
+        const connector = buildConnector(options);
+        return (given, callback) => {
+          if (given.httpSocket === undefined)
+            dialled.push(given.port || (given.protocol === 'https:' ? '443' : '80'));
+          return connector({ ...given, port: String(port) }, callback);
+        };
+      };
+      const lookup: Lookup = (_, __, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]);
+      const transport = new Transport({ policy: compilePolicy(['llm.test']), lookup, dial, ca });
+      try {
+        const response = await transport.request({
+          method: 'GET',
+          url: `${base}/v1/models`,
+          headers: {},
+          headersTimeoutMs: 5_000,
+          bodyTimeoutMs: 5_000,
+        });
+        response.body.destroy();
+        expect(response.status).toBe(200);
+        expect(dialled).toEqual(['443']);
+      } finally {
+        await transport.close();
+      }
+    },
+  );
 });
 
 afterAll(() => {
