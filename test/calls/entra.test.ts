@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateEncryptionKey, memoryStorage, type RouterError } from 'team-model-router';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { AffinityStore } from '../../src/calls/affinity/affinity-store.ts';
+import type { Call } from '../../src/calls/call.ts';
 import { Dispatcher } from '../../src/calls/dispatcher.ts';
 import { Reporter } from '../../src/calls/receipt/reporter.ts';
 import { ModelResolver } from '../../src/calls/routing/authorize.ts';
@@ -132,7 +133,7 @@ const entra = (secret: string, model = 'gpt-4o'): ModelBody => ({
   },
 });
 
-async function call(teamId: string): Promise<{ status: number; text: string }> {
+async function call(teamId: string, asked: Partial<Call> = {}): Promise<{ status: number; text: string }> {
   const answer = await dispatcher.dispatch(
     { teamId },
     {
@@ -142,6 +143,7 @@ async function call(teamId: string): Promise<{ status: number; text: string }> {
       headers: new Headers({ 'content-type': 'application/json' }),
       body: '{"model":"m","messages":[]}',
       numRetries: 0,
+      ...asked,
     },
   );
   return { status: answer.status, text: Buffer.from(answer.body as Uint8Array).toString() };
@@ -261,6 +263,25 @@ test('a call that is aborted does not wait for its token', async () => {
     },
   );
   await expect(aborted).rejects.toThrow('enough');
+});
+
+describe('a token that does not arrive', () => {
+  const inTime = (body: object) => JSON.stringify({ model: 'm', messages: [], ...body });
+
+  it.each<[string, number | undefined, Partial<Call>]>([
+    ['the timeout of the call', undefined, { timeoutMs: 50 }],
+    ['the header x-litellm-timeout', undefined, { headers: new Headers({ 'x-litellm-timeout': '0.05' }) }],
+    ['the timeout of the body', undefined, { body: inTime({ timeout: 0.05 }) }],
+    ['the timeout of the deployment', 0.05, {}],
+    // The request for the token itself ends after 15 s.
+  ])('was waited for beyond %s', { timeout: 10_000 }, async (_, timeout, asked) => {
+    const body = entra('the-right-secret');
+    await models.add('acme', { ...body, litellm_params: { ...body.litellm_params, timeout } } as ModelBody);
+    answerToken = () => {};
+    const { status, text } = await call('acme', asked);
+    expect([status, JSON.parse(text).error.code]).toEqual([504, 'provider_timeout']);
+    expect(azure.requests).toHaveLength(0);
+  });
 });
 
 test('a test call signs as any call does', async () => {

@@ -4,7 +4,7 @@ import { type EntraPost, requestEntraToken } from '../../providers/entra.ts';
 import { TokenCache } from '../../providers/token-cache.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Secrets } from '../../teams/records/sealed-secrets.ts';
-import type { CallSignal } from '../abort/call-signal.ts';
+import type { Cancel } from '../abort/cancel.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
 import { readUpTo } from '../answer.ts';
 
@@ -32,8 +32,7 @@ export class Credentials {
    * new one.
    *
    * @param content whether the request can be made again
-   * @param signal until when a token is waited for
-   * @param queue hears that the request for a token waits for a connection
+   * @param cancel aborts the wait for a token when the attempt ends. The attempt's time limit covers that wait.
    * @throws RouterError what `send` throws, and `credential_unreadable`, `provider_authentication_failed`,
    * `provider_unreachable`, `provider_timeout`
    */
@@ -41,8 +40,7 @@ export class Credentials {
     deployment: Deployment,
     send: (secrets: Secrets) => Promise<TransportResponse>,
     content: { isRepeatable(): boolean } = repeatable,
-    signal?: CallSignal,
-    queue?: QueueListener,
+    cancel?: Cancel,
   ): Promise<SignedResponse> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
@@ -50,8 +48,8 @@ export class Credentials {
     const key = JSON.stringify([deployment.teamId, deployment.id, deployment.secretVersion]);
     const token = async () =>
       untilAborted(
-        Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret, queue))),
-        signal,
+        Promise.resolve(this.#tokens.get(key, () => this.#ask(deployment, clientSecret, cancel))),
+        cancel,
       );
     return this.#signed(key, token, (azure_ad_token) => send({ ...secrets, azure_ad_token }), content);
   }

@@ -34,12 +34,10 @@ export function send(
   cancel: Cancel,
 ): Promise<SignedResponse> {
   const transport = deployment.teamId === null ? transports.shared : transports.team;
-  const { call, request } = outgoing;
   return credentials.use(
     deployment,
     (secrets) => sendWith(transport, secrets, deployment, outgoing, cancel),
-    request.body,
-    call.signal,
+    outgoing.request.body,
     cancel,
   );
 }
