@@ -4,27 +4,29 @@ import { checkStore, flag, readOptions, wrongArgument } from './support/argument
 import { probePrefix } from './write-probe.ts';
 
 export interface CopyOptions {
-  /** Makes the target an exact copy: what differs there is overwritten, what is not in the source is deleted. */
+  /**
+   * Makes the target an exact copy: overwrites different records, and deletes records that the source does not have.
+   */
   replace?: boolean;
-  /** Accepts a source without records. With `replace` the target is then emptied. */
+  /** Accepts a source without records. With `replace` the copy then empties the target. */
   allowEmpty?: boolean;
-  /** Is told after each page. */
+  /** Called after each page. */
   onProgress?: (progress: CopyProgress) => void;
   signal?: AbortSignal;
 }
 
 export interface CopyProgress {
   phase: 'copying' | 'verifying';
-  /** Keys that were looked at in this phase. */
+  /** Number of keys processed in this phase. */
   keys: number;
-  /** Keys that were written so far; the others were there already. */
+  /** Number of keys written so far. The other keys were already present. */
   written: number;
 }
 
 export interface CopyResult {
   keys: number;
   written: number;
-  /** Keys that the target had and the source has not; only with `replace`. */
+  /** Number of keys that only the target had. Always 0 without `replace`. */
   deleted: number;
 }
 
@@ -36,23 +38,27 @@ const optionChecks = {
 };
 
 const pageSize = 100;
-const atATime = 16;
+const concurrency = 16;
 
 /**
- * Copies every record from one storage to another, and verifies the copy. Records keep their sealed secrets as they are:
- * the same encryption keys open them.
+ * Copies every record from one storage to another and verifies the copy. Secrets stay sealed, so the copy needs the
+ * same encryption keys. Records expire in the copy at the same time as in the source.
  *
- * Stop every writer first: what is written to the source after it was read is not copied. The verification reads both
- * storages once more, and fails if anything in the source has changed meanwhile. If it fails, or is cut short, call it
- * again: what is there already is not written a second time. It keeps some 150 bytes a key in memory. What expires in the
- * source expires in the copy at the same time.
+ * Stop every writer first, because writes to the source after its key was read are not copied. The verification reads
+ * both storages again and fails if the source has changed. After a failure or an interruption call the function
+ * again: it skips records that are already present. It uses about 150 bytes of memory per key.
  *
- * @throws RouterError `invalid_request` for what is no storage, for an option at fault, and for a source without records (see
- * `allowEmpty`): a mistyped path names a new, empty file; `already_exists` if the target holds something else under a key of the source (see `replace`);
- * `conflict` if the source changed meanwhile or the copy differs; `storage_unavailable`
+ * @throws RouterError `invalid_request` if an argument is not a storage, an option is invalid, or the source is empty (see
+ * `allowEmpty`), because a mistyped path creates an empty file; `already_exists` if the target has different records
+ * (see `replace`); `conflict` if the source or the target changed during the copy; `storage_unavailable`
  *
  * @example
- * await copyStorage(sqliteStorage('models.sqlite'), postgresStorage(pool), { onProgress: ({ keys }) => show(keys) });
+ * ```ts
+ * const target = postgresStorage(pool);
+ * await copyStorage(sqliteStorage('models.sqlite'), target, {
+ *   onProgress: ({ phase, keys }) => console.log(phase, keys),
+ * });
+ * ```
  */
 export async function copyStorage(from: Storage, to: Storage, options?: CopyOptions): Promise<CopyResult> {
   for (const [param, storage] of Object.entries({ from, to })) checkStorage(param, storage);
@@ -73,7 +79,7 @@ export async function copyStorage(from: Storage, to: Storage, options?: CopyOpti
   for await (const page of pages(to, { ...operation, keysOnly: true })) {
     await eachOf(page, async ({ key, version }) => {
       if (versions.has(key)) return;
-      if (!replace) throw different(key, 'is in the target, and not in the source');
+      if (!replace) throw different(key, 'exists only in the target');
       if (await to.delete(key, version, operation)) deleted += 1;
     });
   }
@@ -86,18 +92,15 @@ interface Operation {
 }
 
 function checkStorage(param: string, given: unknown): void {
-  const what = { expected: 'a storage', example: "one, such as sqliteStorage('models.sqlite')" };
-  checkStore(param, given, ['get', 'put', 'delete', 'list'], what);
+  const expectation = { expected: 'a storage', example: "one, such as sqliteStorage('models.sqlite')" };
+  checkStore(param, given, ['get', 'put', 'delete', 'list'], expectation);
 }
 
 function emptySource(): RouterError {
-  return wrongArgument(
-    'from',
-    'must have records. Check its path or address, or pass { allowEmpty: true } if it is meant to be empty.',
-  );
+  return wrongArgument('from', 'must have records. Check its path or address, or pass { allowEmpty: true }.');
 }
 
-/** Whether it had to be written. */
+/** Writes a record unless the target has it. Returns whether it wrote the record. */
 async function write(
   to: Storage,
   entry: ListedEntry,
@@ -108,12 +111,15 @@ async function write(
   const present = await to.get(key, operation);
   if (present !== undefined && present !== 'unchanged') {
     if (present.value === value) return false;
-    if (!replace) throw different(key, 'is in the target already, with another value');
+    if (!replace) throw different(key, 'already exists in the target with a different value');
   }
   const expected = present === undefined || present === 'unchanged' ? null : present.version;
   const options = expiresAt === undefined ? operation : { ...operation, expiresAt };
   if ((await to.put(key, value, expected, options)) === undefined) {
-    throw new RouterError('conflict', `Somebody else wrote ${key} into the target.`);
+    throw new RouterError(
+      'conflict',
+      `Record ${key} was written to the target by another process. Stop every writer, then copy again.`,
+    );
   }
   return true;
 }
@@ -129,26 +135,29 @@ async function verify(
   for await (const page of pages(from, operation)) {
     await eachOf(page, async ({ key, value, version }) => {
       seen.add(key);
-      if (versions.get(key) !== version) throw moved(key);
+      if (versions.get(key) !== version) throw changedInSource(key);
       const copy = await to.get(key, operation);
       if (copy === undefined || copy === 'unchanged' || copy.value !== value) {
-        throw new RouterError('conflict', `The copy of ${key} differs: somebody else writes to the target.`);
+        throw new RouterError(
+          'conflict',
+          `The copy of ${key} was changed by another process. Stop every writer, then copy again.`,
+        );
       }
     });
     progress(seen.size);
   }
-  for (const key of versions.keys()) if (!seen.has(key)) throw moved(key);
+  for (const key of versions.keys()) if (!seen.has(key)) throw changedInSource(key);
 }
 
-function moved(key: string): RouterError {
+function changedInSource(key: string): RouterError {
   return new RouterError(
     'conflict',
-    `${key} changed in the source while it was copied. Stop every writer, then copy again with { replace: true }.`,
+    `Record ${key} changed in the source during the copy. Stop every writer, then copy again with { replace: true }.`,
   );
 }
 
-function different(key: string, how: string): RouterError {
-  const message = `${key} ${how}. If the target is to become a copy, whatever it holds, pass { replace: true }.`;
+function different(key: string, problem: string): RouterError {
+  const message = `Record ${key} ${problem}. Pass { replace: true } to make the target an exact copy.`;
   return new RouterError('already_exists', message);
 }
 
@@ -157,7 +166,7 @@ async function* pages(storage: Storage, options: Operation & { keysOnly?: boolea
   do {
     const at = cursor === undefined ? {} : { cursor };
     const page = await storage.list('', { limit: pageSize, ...options, ...at });
-    // Written to see whether the storage takes writes, these expire within a minute, perhaps while the copy is made.
+    // Skips the rows of write probes, because they expire within a minute and possibly during the copy.
     yield page.entries.filter(({ key }) => !key.startsWith(probePrefix));
     cursor = page.cursor;
   } while (cursor !== undefined);
@@ -167,7 +176,7 @@ async function eachOf(
   entries: readonly ListedEntry[],
   run: (entry: ListedEntry) => Promise<void>,
 ): Promise<void> {
-  for (let start = 0; start < entries.length; start += atATime) {
-    await Promise.all(entries.slice(start, start + atATime).map(run));
+  for (let start = 0; start < entries.length; start += concurrency) {
+    await Promise.all(entries.slice(start, start + concurrency).map(run));
   }
 }

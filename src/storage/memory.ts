@@ -7,15 +7,20 @@ interface Row {
   value: string;
   version: Version;
   expiresAt: number | undefined;
-  /** Ascends with the Map's own order, so that a walk can go on behind a row that has since been deleted. */
+  /** Insertion number. Ascends in the order of the Map, so a walk can continue after a row that has been deleted. */
   order: number;
 }
 
 /**
- * A storage in this process's memory, for tests and trials: it is gone when the process ends.
+ * Creates a storage in the memory of this process, for tests and trials. The records are lost when the process ends.
  *
  * @example
- * const router = new TeamModelRouter({ storage: memoryStorage(), encryptionKeys });
+ * ```ts
+ * const router = new TeamModelRouter({
+ *   storage: memoryStorage(),
+ *   encryptionKeys: [generateEncryptionKey()],
+ * });
+ * ```
  */
 export function memoryStorage(): Storage {
   const rows = new Map<string, Row>();

@@ -1,4 +1,7 @@
-/** Opaque and random, never a counter: a key that is deleted and made again must not get an old version back. */
+/**
+ * An opaque random version. It must not be a counter, because a key that is deleted and created again must not get an
+ * old version.
+ */
 export type Version = string;
 
 export interface StoredValue {
@@ -8,10 +11,10 @@ export interface StoredValue {
 
 export interface ListedEntry {
   key: string;
-  /** Absent only when `keysOnly` was asked for. */
+  /** Absent only with `keysOnly`. */
   value?: string;
   version: Version;
-  /** When the row expires, in milliseconds since 1970. Absent if it does not, or if `keysOnly` was asked for. */
+  /** Expiry in milliseconds since 1970. Absent if the row does not expire, and with `keysOnly`. */
   expiresAt?: number;
 }
 
@@ -28,25 +31,35 @@ export interface OperationOptions {
 export type StorageEvent = { key: string } | { reset: true };
 
 /**
- * Where the router keeps its documents: a key-value store with one conditional write.
+ * A key-value store with conditional writes, which stores the router's records.
  *
- * Keys are well-formed strings of 1 to 4 096 characters without control characters, values are strings of 0 bytes to several MiB.
- * Every failure throws `RouterError` `storage_unavailable` (or `corrupt_record`, where a stored row cannot be read):
- * an absent answer means that the key is absent, and nothing else.
+ * Keys are well-formed strings of 1 to 4 096 characters without control characters. Values are strings of 0 bytes to
+ * several MiB. An `undefined` result always means that the key is absent.
+ *
+ * @throws RouterError `storage_unavailable` for every failure, `corrupt_record` for a row that cannot be read
+ *
+ * @example
+ * ```ts
+ * const version = await storage.put('team:acme', '{}', null);
+ * const stored = await storage.get('team:acme'); // { value: '{}', version }
+ * ```
  */
 export interface Storage {
   /** The widest scope in which `put` and `delete` are linearizable. */
   readonly atomicity: 'process' | 'host' | 'cluster';
 
-  /** `undefined` only if the key is absent; `'unchanged'` if its version is still `unless`. */
+  /**
+   * Reads a value. Resolves to `undefined` if the key is absent, and to `'unchanged'` if its version still equals
+   * `unless`.
+   */
   get(
     key: string,
     options?: { unless?: Version } & OperationOptions,
   ): Promise<StoredValue | 'unchanged' | undefined>;
 
   /**
-   * Writes if the stored version is `expected` (`null`: if the key is absent). The new version, or `undefined` on conflict.
-   * A storage removes rows whose `expiresAt` has passed, bit by bit.
+   * Writes if the stored version equals `expected` (`null`: if the key is absent). Resolves to the new version, or to
+   * `undefined` on a conflict. A storage removes rows gradually after their `expiresAt`.
    */
   put(
     key: string,
@@ -55,21 +68,24 @@ export interface Storage {
     options?: { expiresAt?: number } & OperationOptions,
   ): Promise<Version | undefined>;
 
-  /** Deletes if the stored version is `expected`; whether it did. */
+  /** Deletes if the stored version equals `expected`. Resolves to whether it deleted the key. */
   delete(key: string, expected: Version, options?: OperationOptions): Promise<boolean>;
 
   /**
-   * One page of the keys that begin with `prefix`. Every key present throughout a full walk appears at least once;
-   * order is not promised, repeats are allowed.
+   * Returns one page of the keys that begin with `prefix`. A full walk returns every key that is present throughout
+   * it at least once. The order is not defined, and a key may be repeated.
    */
   list(
     prefix: string,
     options?: { cursor?: string; limit?: number; keysOnly?: boolean } & OperationOptions,
   ): Promise<ListPage>;
 
-  /** Tells of changes by others, as a fast path; `reset` means that events may have been missed. Resolves to the stop function. */
+  /**
+   * Emits changes by other processes, as a fast path. `reset` means that events may have been lost. Resolves to a
+   * function that stops the watch.
+   */
   watch?(listener: (event: StorageEvent) => void): Promise<() => Promise<void>>;
 
-  /** Releases what the storage opened itself; the storage is of no use afterwards. */
+  /** Releases the resources that the storage opened. The storage cannot be used afterwards. */
   close(): Promise<void>;
 }

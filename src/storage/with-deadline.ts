@@ -5,12 +5,11 @@ import { boundedWait } from './support/bounded-wait.ts';
 export type OperationKind = 'read' | 'write';
 
 /**
- * The same storage, with a deadline for each operation, and with every failure turned into
- * `storage_unavailable`: a driver that hangs or throws something of its own must not look like an absent key. Once it is closed, every operation
- * fails with `draining`.
+ * Wraps a storage with a deadline for each operation. Converts every failure to `storage_unavailable`, because a
+ * hanging or failing driver must not look like an absent key. After `close` every operation fails with `draining`.
  *
- * @param onTurn is told of the first failure after a success, and of the first success after that, of reads and writes apart: a
- * storage may be read and refuse writes. A conflict is no success of a write, because nothing was written.
+ * @param onTurn is called at the first failure after a success and at the next success, separately for reads and
+ * writes, because a storage may answer reads while it refuses writes. A conflict does not count as a successful write.
  */
 export function withDeadline(
   storage: Storage,

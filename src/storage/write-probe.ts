@@ -2,18 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.ts';
 import type { Storage, Version } from './storage.ts';
 
-/** What the keys of the rows begin with that are written only to see whether they are taken. */
+/** Prefix of the rows that a probe writes. */
 export const probePrefix = 'probe:';
 
-/** Milliseconds for which a write that succeeded, or failed, is taken for the storage's state. */
+/** Milliseconds for which the result of a successful or a failed probe is cached. */
 const acceptedMs = 5_000;
 const refusedMs = 1_000;
-/** Milliseconds after which a row of the probe expires, for a process that has ended. */
+/** Milliseconds after which a probe's row expires, for a process that did not delete it. */
 const lifetimeMs = 60_000;
 
 /**
- * Finds out whether a storage takes writes, by one conditional put of a few bytes under a key of its own. However often it is asked,
- * it writes at most every 5 seconds, or every second while writes fail.
+ * Tests whether a storage accepts writes, with one conditional write of a small row per process. Caches the result
+ * for 5 seconds, or for 1 second after a failure.
  */
 export class WriteProbe {
   readonly #storage: Storage;
@@ -25,7 +25,11 @@ export class WriteProbe {
     this.#storage = storage;
   }
 
-  /** @throws RouterError `storage_unavailable` if the storage takes no writes */
+  /**
+   * Writes the probe's row unless a cached result exists.
+   *
+   * @throws RouterError `storage_unavailable` if the storage accepts no writes
+   */
   check(): Promise<void> {
     if (this.#last !== undefined && performance.now() < this.#last.endsAt) return this.#last.written;
     const written = this.#write();
@@ -55,16 +59,15 @@ export class WriteProbe {
     const put = (expected: Version | null) =>
       this.#storage.put(this.#key, '', expected, { expiresAt: Date.now() + lifetimeMs });
     const expected = this.#version;
-    // A write that fails may have happened.
+    // A failed write may still have been applied.
     this.#version = null;
     let written = await put(expected);
     if (written === undefined) {
-      // The row has expired, or a write that failed had happened.
+      // The row has expired, or a failed write was applied.
       const stored = await this.#storage.get(this.#key);
       written = await put(typeof stored === 'object' ? stored.version : null);
     }
-    if (written === undefined)
-      throw new RouterError('storage_unavailable', 'The storage does not take a row of its own.');
+    if (written === undefined) throw new RouterError('storage_unavailable', 'The storage refuses writes.');
     this.#version = written;
   }
 }

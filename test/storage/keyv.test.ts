@@ -99,7 +99,7 @@ test('a store that other processes can reach is refused, unless this process is 
 test('a store whose keys cannot be listed is refused', () => {
   const { get, set, delete: remove, clear } = new Map();
   const keyv = new Keyv({ store: { get, set, delete: remove, clear } });
-  expect(() => keyvStorage(keyv, { singleProcess: true })).toThrow(/no iterator/);
+  expect(() => keyvStorage(keyv, { singleProcess: true })).toThrow(/must have an iterator/);
 });
 
 test.each([

@@ -248,7 +248,7 @@ it('SQLite on a full disk says so, and writes again when there is space', async 
     await expectRefusals(
       sqliteStorage(join(folder, 'models.sqlite')),
       {
-        reason: 'The SQLite file cannot grow: the disk is full (SQLITE_FULL).',
+        reason: 'The SQLite file cannot grow because the disk is full (SQLITE_FULL).',
         refuse: fill,
         take: () => rmSync(filler),
       },

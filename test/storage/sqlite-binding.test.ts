@@ -87,7 +87,7 @@ describe('SQLite without its native binding was told as a missing package', () =
     const answer = await answerWith((sqlite3) => rmSync(sqlite3, { recursive: true }));
     expect(answer).toEqual({
       code: 'storage_unavailable',
-      message: 'sqliteStorage needs two more packages: npm install keyv @keyv/sqlite',
+      message: 'sqliteStorage requires two more packages. Run npm install keyv @keyv/sqlite.',
     });
   }, 30_000);
 });

@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { RouterError, type RouterErrorCode } from '../../errors.ts';
 import type { ListedEntry, Storage, StoredValue, Version } from '../storage.ts';
 
-/** What a check works with: one storage, or several handles to the same data. */
+/** The input of a check: one storage, or several handles to the same data. */
 export interface Trial {
   storage: Storage;
   handles: readonly Storage[];
-  /** The key of this name, apart from the keys of every other check. */
+  /** Returns a key of this name, distinct from the keys of every other check. */
   at(name: string): string;
 }
 
@@ -16,7 +16,7 @@ export interface Check {
   run(trial: Trial): Promise<void>;
 }
 
-/** Runs a check and closes the storages, whatever came of it. */
+/** Runs a check and closes the storages afterwards. */
 export async function closing(handles: readonly Storage[], run: Check['run']): Promise<void> {
   const [storage] = handles;
   ok(storage, 'the conformance suite was given no storage');
@@ -28,21 +28,21 @@ export async function closing(handles: readonly Storage[], run: Check['run']): P
   }
 }
 
-/** Writes a key that is absent, and gives its version. */
+/** Writes an absent key. Returns its version. */
 export async function insert(storage: Storage, key: string, value: string): Promise<Version> {
   const version = await storage.put(key, value, null);
   ok(version !== undefined, `inserting an absent key was answered as a conflict: ${key.slice(0, 200)}`);
   return version;
 }
 
-/** Reads a key that is present. */
+/** Reads a key that must be present. */
 export async function present(storage: Storage, key: string): Promise<StoredValue> {
   const found = await storage.get(key);
   ok(found !== undefined && found !== 'unchanged', `a key that was written is absent: ${key.slice(0, 200)}`);
   return found;
 }
 
-/** Every entry under a prefix, page by page. */
+/** Returns every entry under a prefix, page by page. */
 export async function walk(
   storage: Storage,
   prefix: string,
@@ -61,13 +61,13 @@ export async function walk(
   return entries;
 }
 
-/** The distinct keys under a prefix, sorted. */
+/** Returns the distinct keys under a prefix, sorted. */
 export async function keysUnder(storage: Storage, prefix: string, limit?: number): Promise<string[]> {
   const entries = await walk(storage, prefix, limit === undefined ? {} : { limit });
   return [...new Set(entries.map((entry) => entry.key))].sort();
 }
 
-/** For `assert.rejects`. */
+/** Returns a predicate for `assert.rejects`. */
 export function hasCode(code: RouterErrorCode): (error: unknown) => boolean {
   return (error) => RouterError.isInstance(error) && error.code === code;
 }

@@ -6,24 +6,28 @@ import { pairChecks } from './pairs.ts';
 import { raceChecks } from './races.ts';
 import { valueChecks } from './values.ts';
 
-/** What is used of a test runner: vitest, `node:test`, jest and mocha all have it. */
+/** The functions of a test runner that the suite uses. vitest, `node:test`, jest and mocha have them. */
 export interface ConformanceRunner {
   describe(name: string, body: () => void): unknown;
   it(name: string, body: () => Promise<void>): unknown;
 }
 
 export interface ConformanceOptions {
-  /** Two storages over the same new data, as two processes would have; omitted where only one handle can exist. */
+  /** Creates two storages over the same new data, as two processes would. Omit it if only one handle can exist. */
   createPair?: () => Storage[] | Promise<Storage[]>;
 }
 
 /**
- * Declares the tests that every storage passes. Each makes a storage of its own, uses keys that no other test
- * uses, and closes it.
+ * Declares the tests that every storage must pass. Each test creates its storage, uses distinct keys, and closes the
+ * storage.
  *
  * @example
+ * ```ts
  * import { describe, it } from 'vitest';
+ * import { storageConformance } from 'team-model-router/testing';
+ *
  * storageConformance({ describe, it }, 'my storage', () => myStorage());
+ * ```
  */
 export function storageConformance(
   runner: ConformanceRunner,

@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { type Check, hasCode, insert, keysUnder, present } from './check.ts';
 
-// Pairs that some store or encoding confuses stand next to each other.
+// Neighbours in this list are keys that some store or encoding confuses.
 const names = [
   'a',
   'A',

@@ -104,7 +104,8 @@ export const listChecks: readonly Check[] = [
     async run({ storage, at }) {
       const lasting = numbered(60).map((name) => at(`lasting/${name}`));
       for (const key of lasting) {
-        // Stored before it, and deleted by a writer: a walk that counts rows would then skip the lasting one.
+        // Inserted before the lasting key and then deleted, so that a walk which counts rows would skip the lasting
+        // key.
         await insert(storage, `${key}-0`, 'passing');
         await insert(storage, key, 'value');
       }
@@ -126,7 +127,7 @@ export const listChecks: readonly Check[] = [
   },
 ];
 
-/** Inserts and deletes keys between the lasting ones, and updates the lasting ones, as long as `going`. */
+/** Inserts and deletes keys between the lasting ones, and updates the lasting ones, while `going` returns true. */
 async function churn(
   storage: Storage,
   at: (name: string) => string,

@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import type { Storage, Version } from '../storage.ts';
 import { type Check, insert, present, type Trial } from './check.ts';
 
-/** `count` runs at once, over all handles in turn. */
+/** Starts `count` concurrent runs, distributed over all handles. */
 function together<Result>(
   { handles, storage }: Trial,
   count: number,

@@ -123,7 +123,7 @@ export const valueChecks: readonly Check[] = [
       const { entries } = await storage.list(at(''));
       const found = new Map(entries.map((entry) => [entry.key, entry.expiresAt]));
       equal(found.get(at('stays')), undefined);
-      // A storage may keep the time that is left, by a clock of its own.
+      // A storage may keep the remaining time, measured by a different clock.
       equal(Math.abs((found.get(at('ends')) ?? 0) - expiresAt) < 60_000, true);
     },
   },

@@ -17,31 +17,37 @@ import { newVersion } from '../support/version.ts';
 import { type KeyvLike, KeyvRows } from './rows.ts';
 
 export interface KeyvStorageOptions {
-  /** States that no other process writes to this store. Needed for every store that another process could reach. */
+  /**
+   * Confirms that no other process writes to this store. Required for every store that another process could reach.
+   */
   singleProcess?: boolean;
-  /** How long one operation may take, in milliseconds; 5 000 unless given. */
+  /** Milliseconds that one operation may take. Default 5 000. */
   timeoutMs?: number;
 }
 
-// The store has no conditional write, so writers take turns here; shared by all storages over one store.
+// Serialises writers, because the store has no conditional write. All storages over one store share a mutex.
 const mutexes = new WeakMap<object, KeyedMutex>();
 
-// Never a legal key: deletes and walks take turns on it, since stores that page by offset skip a row when one goes.
+// An illegal key, used as a lock for deletes and walks. Stores that page by offset skip a row if a delete runs during
+// a walk.
 const wholeStore = '';
 
 /**
- * A storage over any Keyv 5 store that can list its keys.
+ * Creates a storage over any Keyv 5 store that can list its keys.
  *
- * Keyv has no conditional write, so writes are safe against each other within this process only. Use one Keyv
- * instance over a store, and `sqliteStorage`, `redisStorage` or `postgresStorage` where several processes write.
- * The Keyv instance stays the application's: `close` does not disconnect it. It is switched to `throwOnErrors`,
- * since an outage would otherwise look like an absent key.
+ * Keyv has no conditional write, so writes are atomic within this process only. Use one Keyv instance per store. Use
+ * `sqliteStorage`, `redisStorage` or `postgresStorage` if several processes write. `close` does not disconnect the
+ * Keyv instance. The storage sets `throwOnErrors` on it, because an outage would otherwise look like an absent key.
  *
- * @throws RouterError `invalid_request` for a store that several processes can reach, unless `singleProcess` is true,
- * and for a store that cannot list its keys.
+ * @throws RouterError `invalid_request` for a store that several processes can reach without `singleProcess`, and for
+ * a store that cannot list its keys
  *
  * @example
- * keyvStorage(new Keyv())
+ * ```ts
+ * import Keyv from 'keyv';
+ *
+ * const router = new TeamModelRouter({ storage: keyvStorage(new Keyv()), encryptionKeys });
+ * ```
  */
 export function keyvStorage(keyv: KeyvLike, options?: KeyvStorageOptions): Storage {
   checkStore('keyv', keyv, ['get', 'set', 'delete'], {
@@ -57,9 +63,9 @@ export function keyvStorage(keyv: KeyvLike, options?: KeyvStorageOptions): Stora
   if (!rows.inMemory && !singleProcess) {
     throw new RouterError(
       'invalid_request',
-      'Keyv has no conditional write, so over a store that several processes can reach they would lose each ' +
-        "other's updates. Use redisStorage, postgresStorage or sqliteStorage, or pass { singleProcess: true } " +
-        'if this process is the only one that writes to it.',
+      'singleProcess: is required for a store that several processes can reach, because Keyv has no conditional write. ' +
+        'Use redisStorage, postgresStorage or sqliteStorage, or pass { singleProcess: true } ' +
+        'if no other process writes to the store.',
       { param: 'singleProcess' },
     );
   }
@@ -90,7 +96,7 @@ export function keyvStorage(keyv: KeyvLike, options?: KeyvStorageOptions): Stora
     }
     return undefined;
   });
-  /** Unless it was written anew since the walk saw it. */
+  /** Deletes an expired row unless it was written again since the walk read it. */
   const removeExpired = async (key: string) => {
     if ((await rows.read(key)) === undefined) await rows.remove(key);
   };

@@ -1,7 +1,7 @@
 import { RouterError } from '../../errors.ts';
 import { unreadableRow } from '../checks.ts';
 
-/** What is used of a Keyv 5 instance. */
+/** The members of a Keyv 5 instance that the storage uses. */
 export interface KeyvLike {
   readonly store: unknown;
   readonly namespace: string | undefined;
@@ -20,14 +20,14 @@ interface KeyvStoreLike {
   off?(event: 'error', listener: () => void): unknown;
 }
 
-/** One stored row. Milliseconds since 1970 in `expires`. */
+/** A stored row. `expires` is in milliseconds since 1970. */
 export interface KeyvRow {
   nonce: string;
   value: string;
   expires?: number;
 }
 
-/** The rows of a Keyv store, with every failure told apart from an absent row. */
+/** Reads and writes the rows of a Keyv store. Distinguishes every failure from an absent row. */
 export class KeyvRows {
   readonly store: KeyvStoreLike;
   readonly #keyv: KeyvLike;
@@ -41,7 +41,7 @@ export class KeyvRows {
     if (!keyv.iterator) {
       throw new RouterError(
         'invalid_request',
-        'This Keyv store has no iterator, so its keys cannot be listed. Use a Map, or a store that Keyv can iterate.',
+        'keyv: must have an iterator, because the storage lists its keys. Use a Map or a store that Keyv can iterate.',
         { param: 'keyv' },
       );
     }
@@ -49,7 +49,7 @@ export class KeyvRows {
     this.#keyv = keyv;
     this.store = keyv.store as KeyvStoreLike;
     keyv.throwOnErrors = true;
-    // Some adapters have a switch of their own, and emit without throwing while it is off.
+    // Some adapters have a separate switch and only emit errors while it is off.
     if ('throwOnErrors' in this.store) this.store.throwOnErrors = true;
     this.store.on?.('error', this.#countError);
   }
@@ -71,7 +71,7 @@ export class KeyvRows {
 
   async write(key: string, row: KeyvRow): Promise<void> {
     const address = this.#address(key);
-    // 0 is Keyv's word for "no time to live": a default of the instance would make documents vanish.
+    // A TTL of 0 disables Keyv's default TTL, which would delete records.
     const written = await this.#checked(() => this.#keyv.set(address, { ...row, key: address }, 0));
     if (!written) throw unavailable();
   }
@@ -80,13 +80,13 @@ export class KeyvRows {
     return this.#checked(() => this.#keyv.delete(this.#address(key)));
   }
 
-  /** Every live row whose key begins with `prefix`; `undefined` for one that cannot be read. */
+  /** Yields every live row whose key begins with `prefix`; `undefined` for a row that cannot be read. */
   async *walk(prefix: string): AsyncGenerator<[key: string, row: KeyvRow | undefined]> {
     const errors = this.#storeErrors;
     try {
       for await (const item of this.#iterator(undefined)) {
         const [listedKey, stored] = item as [string, unknown];
-        // Keyv's iterator loses parts of keys under some namespaces; the row knows its own.
+        // The key is read from the row, because Keyv's iterator truncates keys under some namespaces.
         const address = addressIn(stored);
         if (address === undefined) {
           if (listedKey.startsWith(prefix)) yield [listedKey, undefined];
@@ -101,7 +101,10 @@ export class KeyvRows {
     if (this.#storeErrors !== errors) throw unavailable();
   }
 
-  /** Every row of the store in turn, of others too: the key of one of ours that has expired, else `undefined`. */
+  /**
+   * Yields once per row of the store, including rows of other users: the key of an expired row of this storage, else
+   * `undefined`.
+   */
   async *expired(): AsyncGenerator<string | undefined> {
     for await (const item of this.#iterator(undefined)) {
       const [, stored] = item as [string, unknown];
@@ -116,7 +119,10 @@ export class KeyvRows {
     this.store.off?.('error', this.#countError);
   }
 
-  /** With the namespace written out: Keyv leaves a key alone that already begins with it, and two keys would meet. */
+  /**
+   * Returns the key with the namespace prefix. Keyv does not prefix a key that already begins with the namespace, so
+   * two keys could share a row.
+   */
   #address(key: string): string {
     const { namespace, useKeyPrefix } = this.#keyv;
     return useKeyPrefix && namespace ? `${namespace}:${key}` : key;
@@ -130,7 +136,7 @@ export class KeyvRows {
     } catch (error) {
       throw asRouterError(error);
     }
-    // Falsy: absent, or an outage that the adapter emitted and swallowed.
+    // The row is absent, or the adapter emitted an error without throwing it.
     if (!result && this.#storeErrors !== errors) throw unavailable();
     return result;
   }
@@ -143,7 +149,7 @@ function addressIn(stored: unknown): string | undefined {
 
 function rowAt(address: string, stored: unknown): KeyvRow | undefined {
   const { nonce, value, expires } = Object(stored) as { [field in keyof KeyvRow]?: unknown };
-  // A store that compares keys without case would answer with another key's row.
+  // A case-insensitive store would return the row of another key.
   if (addressIn(stored) !== address || typeof nonce !== 'string' || typeof value !== 'string')
     return undefined;
   if (expires === undefined || expires === null) return { nonce, value };

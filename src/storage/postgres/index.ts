@@ -24,7 +24,7 @@ export type { PostgresClientLike, PostgresPoolLike } from './pool.ts';
 export { type PostgresTable, postgresTableSql } from './queries.ts';
 
 export interface PostgresStorageOptions extends PostgresTable {
-  /** How long one operation may take, in milliseconds; 5 000 unless given. */
+  /** Milliseconds that one operation may take. Default 5 000. */
   timeoutMs?: number;
 }
 
@@ -43,25 +43,28 @@ function checkPool(pool: unknown): void {
 }
 
 /**
- * A storage in one table of PostgreSQL, 11 or newer, safe for any number of processes. The table is made on first use,
- * or by you: `postgresTableSql` prints it. The database's encoding must be UTF8.
+ * Creates a storage in one table of PostgreSQL 11 or newer, safe for any number of processes. The first operation
+ * creates the table. An application that runs migrations itself can print the SQL with `postgresTableSql`. The
+ * database's encoding must be UTF8.
  *
- * The pool is the application's: keep it until the router is closed; `close` leaves it open. One of its connections
- * listens for changes by others, so it needs two at least. Give it a `connectionTimeoutMillis`, or a server that does
- * not answer keeps connections of the pool waiting.
+ * Keep the pool open until the router is closed, because `close` does not end it. One of its connections listens for
+ * changes by other processes, so the pool needs at least two. Set `connectionTimeoutMillis`, because connections to
+ * an unresponsive server would otherwise wait forever.
  *
- * An acknowledged write is on the primary's disk (unless `synchronous_commit` is off). Replicas follow later, so a
- * failover can lose the last writes unless `synchronous_standby_names` is set. Reads must go to the primary.
+ * An acknowledged write is on the primary's disk, unless `synchronous_commit` is off. A failover can lose the last
+ * writes unless `synchronous_standby_names` is set, because replicas follow later. Reads must go to the primary.
  *
- * @throws RouterError `invalid_request` for what is no pool, for a name that cannot be one, and for a pool of one connection
+ * @throws RouterError `invalid_request` if `pool` is not a pool or has one connection, or if an option is invalid
  *
  * @example
+ * ```ts
  * const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 5_000 });
- * new TeamModelRouter({ storage: postgresStorage(pool), encryptionKeys })
+ * const router = new TeamModelRouter({ storage: postgresStorage(pool), encryptionKeys });
+ * ```
  */
-export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageOptions): Storage {
+export function postgresStorage(pool: PostgresPoolLike, input?: PostgresStorageOptions): Storage {
   checkPool(pool);
-  const options = readOptions(given, { table: text, schema: text, timeoutMs: milliseconds });
+  const options = readOptions(input, { table: text, schema: text, timeoutMs: milliseconds });
   const { timeoutMs = 5_000 } = options;
   const { name, channel } = tableOf(options);
   if (pool.options?.max === 1) {
@@ -87,7 +90,7 @@ export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageO
       const [row] = await queries.run(signal, sql.read, [rowKey(key), unless ?? null]);
       if (!row) return undefined;
       if (row.expired) {
-        // Housekeeping: if it fails the row is still absent to every reader.
+        // A failed cleanup is ignored, because every reader treats the expired row as absent.
         await queries.run(signal, sql.sweep, [rowKey(key)]).catch(() => undefined);
         return undefined;
       }
@@ -117,7 +120,7 @@ export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageO
       const range = indexedPart(prefix);
       if (cursor !== undefined && !cursor.startsWith(range)) throw unknownCursor();
       const count = pageLimit(limit);
-      // The least text that can follow the cursor's row.
+      // The smallest text above the cursor's row.
       const from = cursor === undefined ? range : `${cursor}\u0001`;
       const rows = await queries.run(signal, keysOnly ? sql.pageOfKeys : sql.pageOfRows, [
         from,
@@ -143,7 +146,7 @@ export function postgresStorage(pool: PostgresPoolLike, given?: PostgresStorageO
   };
 }
 
-/** pg gives a bigint as text. */
+/** Returns the expiry of a row. pg returns a bigint as a string. */
 function expiryOf({ expires_at: expiresAt }: Row): { expiresAt?: number } {
   return expiresAt === null || expiresAt === undefined ? {} : { expiresAt: Number(expiresAt) };
 }

@@ -3,7 +3,7 @@ import { storageClosed } from '../checks.ts';
 import { boundedWait } from '../support/bounded-wait.ts';
 import type { Subscription, SubscriptionEvents } from '../support/change-subscription.ts';
 
-/** What is used of a Pool of the `pg` package. */
+/** The members of a `pg` Pool that the storage uses. */
 export interface PostgresPoolLike {
   readonly options?: { max?: number };
   connect(): Promise<PostgresClientLike>;
@@ -20,13 +20,14 @@ export interface PostgresClientLike {
 
 export type Row = Record<string, unknown>;
 
-// What waits in the pool's queue cannot be taken out of it, so an outage must not fill it without end.
+// Limits the pool's queue during an outage, because entries cannot be removed from it.
 const maxWaiting = 10_000;
 
-// Without a listener a lost connection would end the process; every query that it concerns fails by itself.
+// A lost connection emits `error`, which would end the process without a listener. The affected queries fail
+// separately.
 const ignore = (): void => {};
 
-/** The queries of one pool, each with a deadline, and each failure `storage_unavailable`. */
+/** Runs queries on a pool, each with a deadline. Converts every failure to `storage_unavailable`. */
 export class PostgresQueries {
   readonly #pool: PostgresPoolLike;
   readonly #timeoutMs: number;
@@ -41,7 +42,7 @@ export class PostgresQueries {
     pool.on('error', ignore);
   }
 
-  /** Makes the table first, if it is not there. */
+  /** Runs a query. Creates the table first if it does not exist. */
   async run(signal: AbortSignal | undefined, text: string, values: unknown[]): Promise<Row[]> {
     try {
       return await this.#query(signal, text, values);
@@ -56,7 +57,7 @@ export class PostgresQueries {
     }
   }
 
-  /** As `run`, for a conditional write: what another transaction came before has not happened, which is a conflict. */
+  /** Runs a conditional write. Returns `false` after a serialization failure, because the write was not applied. */
   async write(signal: AbortSignal | undefined, text: string, values: unknown[]): Promise<boolean> {
     try {
       return (await this.run(signal, text, values)).length > 0;
@@ -77,7 +78,7 @@ export class PostgresQueries {
     if (this.#waiting >= maxWaiting) {
       throw new RouterError(
         'storage_unavailable',
-        'Too many operations wait for a connection to PostgreSQL.',
+        'Too many operations are waiting for a connection to PostgreSQL.',
       );
     }
     return boundedWait(this.#timeoutMs, signal, async (stillWanted, abandoned) => {
@@ -95,9 +96,9 @@ export class PostgresQueries {
         client.off('error', ignore);
         client.release(error);
       };
-      // A connection that does not answer must not keep its place in the pool.
-      const giveUp = (): void => release(new Error('The query took too long.'));
-      abandoned.addEventListener('abort', giveUp);
+      // Removes an unresponsive connection from the pool.
+      const discard = (): void => release(new Error('The query timed out.'));
+      abandoned.addEventListener('abort', discard);
       try {
         const { rows } = await client.query(text, values);
         release();
@@ -106,7 +107,7 @@ export class PostgresQueries {
         release(error as Error);
         throw error;
       } finally {
-        abandoned.removeEventListener('abort', giveUp);
+        abandoned.removeEventListener('abort', discard);
       }
     });
   }
@@ -119,7 +120,7 @@ export class PostgresQueries {
   }
 }
 
-/** LISTEN holds its connection for itself as long as it lasts, and it is not given back afterwards. */
+/** Subscribes with LISTEN. The connection is not returned to the pool afterwards. */
 export function listen(pool: PostgresPoolLike, channel: string, events: SubscriptionEvents): Subscription {
   let client: PostgresClientLike | undefined;
   let closed = false;
@@ -147,8 +148,8 @@ export function listen(pool: PostgresPoolLike, channel: string, events: Subscrip
 
 const undefinedTable = '42P01';
 const serializationFailure = '40001';
-// CREATE TABLE IF NOT EXISTS fails in these ways when two run at the same time.
-const madeMeanwhile = ['42P07', '42710', '23505'];
+// Errors of concurrent CREATE TABLE IF NOT EXISTS statements.
+const createdConcurrently = ['42P07', '42710', '23505'];
 
 const meanings: Record<string, string> = {
   '08006': 'lost the connection',
@@ -168,10 +169,10 @@ const meanings: Record<string, string> = {
 };
 
 function unlessMadeMeanwhile(error: unknown): void {
-  if (!madeMeanwhile.includes(stateOf(error) ?? '')) throw error;
+  if (!createdConcurrently.includes(stateOf(error) ?? '')) throw error;
 }
 
-/** The five characters that PostgreSQL gives every error; they are the `code` of the driver's error. */
+/** Returns the SQLSTATE of an error: five characters in the `code` of the driver's error. */
 function stateOf(error: unknown): string | undefined {
   const { code } = Object(error) as { code?: unknown };
   return typeof code === 'string' && code.length === 5 ? code : undefined;

@@ -3,16 +3,20 @@ import { RouterError } from '../../errors.ts';
 import { rowsPerStep } from '../support/expiry-sweep.ts';
 
 export interface PostgresTable {
-  /** The table's name; `team_model_router` unless given. */
+  /** Name of the table. Default `team_model_router`. */
   table?: string;
-  /** The schema, which must exist; the first of the connection's search path unless given. */
+  /** Name of the schema, which must exist. Default: the first schema of the connection's search path. */
   schema?: string;
 }
 
-/** A name in quotes, for SQL. */
+/**
+ * Quotes an identifier.
+ *
+ * @throws RouterError `invalid_request` that names `param`
+ */
 export function quoted(name: string, param: string): string {
   if (!/^[^\p{Cc}\p{Cs}]{1,63}$/u.test(name) || Buffer.byteLength(name) > 63) {
-    const message = `${param}: must be a name of 1 to 63 bytes without control characters`;
+    const message = `${param}: must be a name of 1 to 63 bytes without control characters.`;
     throw new RouterError('invalid_request', message, { param });
   }
   return `"${name.replaceAll('"', '""')}"`;
@@ -24,10 +28,14 @@ export function tableOf({ table = 'team_model_router', schema }: PostgresTable) 
 }
 
 /**
- * The SQL that makes the table, for those who run migrations themselves. Without it the table is made on first use.
+ * Returns the SQL that creates the table, for applications that run migrations themselves.
+ *
+ * @throws RouterError `invalid_request` for an invalid name
  *
  * @example
- * process.stdout.write(postgresTableSql({ schema: 'models' }))
+ * ```ts
+ * process.stdout.write(postgresTableSql({ schema: 'models' }));
+ * ```
  */
 export function postgresTableSql(options: PostgresTable = {}): string {
   return `CREATE TABLE IF NOT EXISTS ${tableOf(options).name} (
@@ -39,38 +47,41 @@ export function postgresTableSql(options: PostgresTable = {}): string {
 );`;
 }
 
-// An index entry has room for some 2 700 bytes, a key may have 12 288.
+// An index entry has at most about 2 700 bytes, but a key may have 12 288.
 const maxIndexed = 600;
 
-/** The beginning of a key that the index keeps as it is; no half of a pair of surrogates. */
+/** Returns the prefix of a key that is stored in the index. Does not split a surrogate pair. */
 export function indexedPart(key: string): string {
   const part = key.slice(0, maxIndexed);
   return part.isWellFormed() ? part : part.slice(0, -1);
 }
 
-/** What stands in the column `key`: of a long key its beginning and its hash, which no other key can have. */
+/** Returns the content of the column `key`: the key, or the prefix and the hash of a long key. */
 export function rowKey(key: string): string {
   if (key.length <= maxIndexed) return key;
   return `${indexedPart(key)}\u0001${createHash('sha256').update(key).digest('base64url')}`;
 }
 
-/** The long keys in full; `null` for the others. */
+/** Returns a long key in full; `null` for a short key. */
 export function longKey(key: string): string | null {
   return key.length <= maxIndexed ? null : key;
 }
 
-// What pg_notify can carry is bounded; nothing instead of the key means that anything may have changed.
+// Limit of a pg_notify payload. Without a payload the listener assumes that any key may have changed.
 const maxNotified = 7_900;
 
 export function notice(key: string): string {
   return Buffer.byteLength(key) <= maxNotified ? key : '';
 }
 
-/** One statement each: PostgreSQL takes it whole or not at all. Time is the server's, the same for all nodes. */
+/**
+ * Returns the queries. Each is a single statement and therefore atomic. All times are the server's, so they are the
+ * same for all nodes.
+ */
 export function queriesOn(table: string) {
   const live = '(expires_at IS NULL OR expires_at > extract(epoch FROM statement_timestamp()) * 1000)';
   const name = 'COALESCE(long_key, key)';
-  // Notifications go out when the statement commits, and only for rows that were written.
+  // PostgreSQL sends notifications at commit, and only for rows that were written.
   const announced = (statement: string) =>
     `WITH written AS (${statement} RETURNING 1) SELECT pg_notify($1, $2) FROM written`;
   const page = (column: string) =>

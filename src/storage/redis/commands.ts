@@ -4,7 +4,7 @@ import { storageClosed, unreadableRow } from '../checks.ts';
 import { boundedWait } from '../support/bounded-wait.ts';
 import { versionLength } from '../support/version.ts';
 
-/** What is used of a connected client of the `redis` package, 5 or 6. */
+/** The members of a connected client of the `redis` package (5 or 6) that the storage uses. */
 export interface RedisClientLike {
   sendCommand(
     command: string[],
@@ -32,15 +32,15 @@ function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') };
 }
 
-// A row is its version and, right behind it, its text. Each script runs as one step, which no other command can split.
+// A row is its version followed by its text. Redis runs each script atomically.
 const lastOfHead = versionLength - 1;
 
-/** KEYS: row. ARGV: the version that need not be read again. */
+/** KEYS: row. ARGV: the version whose value is not needed. */
 export const readUnless: Script = script(`
 if redis.call('GETRANGE', KEYS[1], 0, ${lastOfHead}) == ARGV[1] then return 1 end
 return redis.call('GET', KEYS[1])`);
 
-/** KEYS: row, index. ARGV: expected version or nothing, new row, expiry or nothing, key, channel. */
+/** KEYS: row, index. ARGV: expected version or '', new row, expiry or '', key, channel. */
 export const write: Script = script(`
 if ARGV[1] == '' then
   if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
@@ -61,17 +61,21 @@ redis.call('ZREM', KEYS[2], ARGV[2])
 redis.pcall('PUBLISH', ARGV[3], ARGV[2])
 return 1`);
 
-/** KEYS: index. ARGV: lower bound, prefix, count. No UTF-8 text has a byte 255, so it ends every prefix. */
+/**
+ * KEYS: index. ARGV: lower bound, prefix, count. UTF-8 never contains the byte 255, so that byte ends every prefix.
+ */
 export const pageOfKeys: Script = script(`
 return redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '(' .. ARGV[2] .. '\\255', 'LIMIT', 0, ARGV[3])`);
 
-/** KEYS: rows. The milliseconds that each has left, negative for one that does not expire or is gone. */
+/**
+ * KEYS: rows. Returns the remaining milliseconds of each row, negative for a row that does not expire or is absent.
+ */
 export const timesLeft: Script = script(`
 local left = {}
 for place = 1, #KEYS do left[place] = redis.call('PTTL', KEYS[place]) end
 return left`);
 
-/** KEYS: index, rows. ARGV: the last byte that is wanted, the rows' keys. An expired row leaves the index here. */
+/** KEYS: index, rows. ARGV: the last byte to read, the keys of the rows. Removes expired rows from the index. */
 export const rowsOfKeys: Script = script(`
 local rows = {}
 for place = 2, #KEYS do
@@ -80,12 +84,13 @@ for place = 2, #KEYS do
 end
 return rows`);
 
-/** The commands of one client, each with a deadline, and each failure `storage_unavailable`. */
+/** Runs the commands of a client, each with a deadline. Converts every failure to `storage_unavailable`. */
 export class RedisCommands {
   readonly #client: RedisClientLike;
   readonly #timeoutMs: number;
   #closed = false;
-  // Without a listener a lost connection would end the process; every command that it concerns fails by itself.
+  // A lost connection emits `error`, which would end the process without a listener. The affected commands fail
+  // separately.
   readonly #ignore = (): void => {};
 
   constructor(client: RedisClientLike, timeoutMs: number) {
@@ -98,7 +103,7 @@ export class RedisCommands {
     if (this.#closed) throw storageClosed();
     signal?.throwIfAborted();
     try {
-      // A command that waits for the connection leaves the queue when its time is up, and is never sent.
+      // After the timeout a command that waits for the connection is removed from the queue and never sent.
       return await boundedWait(this.#timeoutMs, signal, (_, abandoned) =>
         this.#client.sendCommand(command, { abortSignal: abandoned, typeMapping: {} }),
       );
@@ -151,12 +156,12 @@ function failure(cause: unknown): RouterError {
   return new RouterError('storage_unavailable', message, { cause });
 }
 
-/** A reply's code is its first word; a connection's failure has a code of the system; others only their name. */
+/** Returns the first word of an error reply, the system's code of a connection failure, or the name of the error. */
 function errorCode(error: unknown): string {
   const { code, message, name } = Object(error) as { code?: unknown; message?: unknown; name?: unknown };
   if (typeof code === 'string') return code;
   const text = String(message);
-  // Before 7.0 Redis reports the failure of a script's command within an ERR of its own.
+  // Redis before 7.0 wraps the error of a script's command in an ERR reply.
   const inner = /^ERR Error running script.{0,200}: ?-([A-Z]{2,})\b/.exec(text)?.[1];
   return inner ?? /^[A-Z]{2,}\b/.exec(text)?.[0] ?? String(name ?? 'unknown');
 }

@@ -23,9 +23,9 @@ import {
 export type { RedisClientLike, RedisSubscriberLike } from './commands.ts';
 
 export interface RedisStorageOptions {
-  /** What every key in Redis begins with; `{team-model-router}:` unless given. */
+  /** Prefix of every key in Redis. Default `{team-model-router}:`. */
   prefix?: string;
-  /** How long one operation may take, in milliseconds; 5 000 unless given. */
+  /** Milliseconds that one operation may take. Default 5 000. */
   timeoutMs?: number;
 }
 
@@ -54,22 +54,24 @@ function checkClient(client: unknown): void {
 }
 
 /**
- * A storage in Redis, safe for any number of processes: a Lua script compares and sets in one step.
+ * Creates a storage in Redis, safe for any number of processes. A Lua script does each compare-and-set.
  *
- * The client is the application's: connect it before, keep it until the router is closed; `close` leaves it open.
- * Changes by others are heard on a connection of their own, a duplicate of the client.
+ * Connect the client first and keep it connected until the router is closed, because `close` does not disconnect it.
+ * The storage duplicates the client to subscribe to changes by other processes.
  *
- * Redis keeps an acknowledged write as well as it is configured to. With its defaults the last seconds or minutes are
- * lost when it crashes: set `appendonly yes` and `appendfsync always`. It replicates after it has acknowledged, so a
- * failover can lose the last writes; and with a `maxmemory-policy` of `allkeys-...` it drops records: use `noeviction`.
+ * The durability of an acknowledged write depends on Redis's configuration. With the defaults a crash loses the last
+ * seconds or minutes. Set `appendonly yes` and `appendfsync always`. A failover can lose the last writes, because
+ * replication is asynchronous. Set `maxmemory-policy noeviction`, because `allkeys-...` policies delete records.
  * Reads must go to the primary.
  *
- * @param client of the `redis` package, 5 or 6: `createClient`, not `createCluster`
- * @throws RouterError `invalid_request` for anything else, and for an option at fault
+ * @param client a client of the `redis` package, 5 or 6: `createClient`, not `createCluster`
+ * @throws RouterError `invalid_request` for any other client, and for an invalid option
  *
  * @example
+ * ```ts
  * const client = await createClient({ url: 'redis://localhost' }).connect();
- * new TeamModelRouter({ storage: redisStorage(client), encryptionKeys })
+ * const router = new TeamModelRouter({ storage: redisStorage(client), encryptionKeys });
+ * ```
  */
 export function redisStorage(client: RedisClientLike, options?: RedisStorageOptions): Storage {
   checkClient(client);
@@ -84,7 +86,7 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
     heartbeatMs,
   });
 
-  // Redis removes a row itself; its key has to leave the index.
+  // Redis expires a row itself, but its key must be removed from the index.
   const sweep = new ExpirySweep(async (after) => {
     const from = after === undefined ? '[' : `(${after}`;
     const keys = texts(
@@ -102,7 +104,7 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
 
     async get(key, { unless, signal } = {}) {
       checkKey(key);
-      // No version is empty, and an absent row's is.
+      // A version is never empty, so '' stands for an absent row.
       const row =
         unless === undefined || unless === ''
           ? await commands.run(signal, 'GET', rowKey(key))
@@ -114,7 +116,7 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
     async put(key, value, expected, { expiresAt, signal } = {}) {
       checkKey(key);
       const expiry = checkExpiry(expiresAt);
-      // Nothing stands for "absent" in the script, and is no version.
+      // '' means "absent" in the script and is never a version.
       if (expected === '') return undefined;
       const version = newVersion();
       const row = version + encodeText(value);
@@ -144,7 +146,7 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
       const left = keysOnly ? [] : numbers(await commands.script(signal, timesLeft, keys.map(rowKey), []));
       const entries = keys.flatMap((key, place): ListedEntry[] => {
         const row = rows[place];
-        // Deleted between the two steps, or expired.
+        // The row was deleted or has expired between the two steps.
         if (row === '' || row === undefined) return [];
         if (keysOnly) return [{ key, version: decodeRow(row).version }];
         const lives = left[place] ?? -1;
@@ -177,7 +179,10 @@ function texts(reply: unknown): string[] {
   return reply as string[];
 }
 
-/** A client that reconnects by itself would hide that it was away: this one ends at its first failure. */
+/**
+ * Subscribes with a client that ends at its first failure. A client that reconnects automatically would hide lost
+ * events.
+ */
 function subscribe(client: RedisClientLike, channel: string, events: SubscriptionEvents): Subscription {
   const subscriber = client.duplicate();
   let closed = false;
@@ -187,7 +192,7 @@ function subscribe(client: RedisClientLike, channel: string, events: Subscriptio
     try {
       subscriber.destroy();
     } catch {
-      // It was not open.
+      // The client was not open.
     }
   };
   const lost = (): void => {

@@ -4,8 +4,8 @@ import type { SqliteFile } from './file.ts';
 type Listener = (event: StorageEvent) => void;
 
 /**
- * Watches a SQLite file for the writes of others, by a number that SQLite changes with every commit that is
- * not this connection's own. It does not say which keys were written, so every change is a `reset`.
+ * Watches a SQLite file for commits by other connections, with SQLite's `data_version`. It does not identify the
+ * keys, so every change is a `reset`.
  */
 export class DataVersionWatch {
   readonly #file: SqliteFile;
@@ -50,7 +50,7 @@ export class DataVersionWatch {
   }
 
   async #check(): Promise<void> {
-    // A look that fails is made up for by the next: the number still differs then.
+    // A failed read is ignored, because the next read still sees a different version.
     const current = await this.#read().catch(() => this.#seen);
     if (current === this.#seen) return;
     this.#seen = current;

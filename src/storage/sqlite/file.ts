@@ -3,7 +3,7 @@ import { RouterError } from '../../errors.ts';
 import { storageClosed } from '../checks.ts';
 import { loadKeyvSqlite } from './driver.ts';
 
-/** What is used of `@keyv/sqlite`'s store. */
+/** The members of the store of `@keyv/sqlite` that are used here. */
 interface KeyvSqliteLike {
   query(sql: string, ...parameters: unknown[]): Promise<unknown>;
   close(): Promise<unknown>;
@@ -15,16 +15,16 @@ export type SqlRow = Record<string, unknown>;
 
 export const inMemory = ':memory:';
 
-/** Milliseconds from a write until it is copied into the database file. */
+/** Milliseconds between a write and the checkpoint. */
 const checkpointMs = 5_000;
-/** Waits for no reader and no writer. */
+/** Does not wait for readers and writers. */
 const checkpoint = 'PRAGMA wal_checkpoint(PASSIVE)';
 
 /**
- * One connection to one SQLite file, opened when it is first used, and again after an attempt that failed.
+ * One connection to a SQLite file. Opened at the first use, and again after a failed attempt.
  *
- * Statements run one after another: each waits for SQLite's lock in a thread of the pool that file access and
- * name look-ups share, and several waiting at once would use it up.
+ * Statements run one at a time. Each waits for SQLite's lock in a thread of libuv's pool, and several waiting
+ * statements would block file access and DNS lookups.
  */
 export class SqliteFile {
   readonly #path: string;
@@ -51,7 +51,7 @@ export class SqliteFile {
   close(): Promise<void> {
     this.#closing ??= this.#turn.then(async () => {
       const store = await this.#store?.catch(() => undefined);
-      // SQLite does it by itself only when no other process has the file open.
+      // SQLite checkpoints at close only if no other process has the file open.
       if (this.#checkpointTimer !== undefined) await store?.query(checkpoint).catch(() => undefined);
       clearTimeout(this.#checkpointTimer);
       await store?.close();
@@ -60,8 +60,8 @@ export class SqliteFile {
   }
 
   /**
-   * Copies what is in the -wal file into the database file, soon. SQLite by itself waits for 1 000 pages, and a copy of the database
-   * file alone would lack them.
+   * Schedules a checkpoint of the -wal file. SQLite itself waits for 1 000 pages, and a copy of the database file
+   * alone would lack them.
    */
   #checkpointSoon(): void {
     if (this.#path === inMemory || this.#closing || this.#checkpointTimer !== undefined) return;
@@ -73,9 +73,9 @@ export class SqliteFile {
   }
 
   async #checkpoint(): Promise<void> {
-    // One that fails is made up for after the next write.
+    // A failed checkpoint is repeated after the next write.
     const [row] = await this.read(checkpoint, []).catch(() => []);
-    // A reader that needs the older pages holds up the rest.
+    // A reader of older pages delays the rest.
     if (row !== undefined && row.log !== row.checkpointed) this.#checkpointSoon();
   }
 
@@ -85,7 +85,7 @@ export class SqliteFile {
     const queuedAt = performance.now();
     const result = this.#turn.then(async () => {
       signal?.throwIfAborted();
-      // It stood behind a writer that waited its whole time for the lock: its own time is up as well.
+      // A writer before this one waited its full timeout for the lock, so this writer's time is over too.
       if (writes && this.#lockedAt >= queuedAt) throw failure({ code: 'SQLITE_BUSY' });
       const rows = await this.#run(sql, parameters);
       if (writes) this.#checkpointSoon();
@@ -111,7 +111,7 @@ export class SqliteFile {
 
   async #open(): Promise<KeyvSqliteLike> {
     const KeyvSqlite = await loadKeyvSqlite();
-    // SQLite would make the file readable to everyone; its -wal and -shm files take over the mode of this one.
+    // SQLite would create a world-readable file. Its -wal and -shm files inherit the mode of this file.
     if (this.#path !== inMemory) await (await open(this.#path, 'a', 0o600)).close();
     const until = performance.now() + this.#timeoutMs;
     for (;;) {
@@ -123,12 +123,12 @@ export class SqliteFile {
       try {
         await store.query('PRAGMA journal_mode = WAL');
         await store.query('PRAGMA synchronous = FULL');
-        // A process that was killed may have left rows in the -wal file.
+        // A killed process may have left rows in the -wal file.
         this.#checkpointSoon();
         return store;
       } catch (error) {
         await store.close().catch(() => undefined);
-        // The change to WAL does not wait for the lock by itself when another process makes the same change.
+        // SQLite does not wait for the lock if two processes change to WAL at the same time.
         if (errorCode(error) !== 'SQLITE_BUSY' || performance.now() >= until) throw error;
       }
     }
@@ -141,18 +141,18 @@ const meanings: Record<string, string> = {
   SQLITE_CANTOPEN: 'cannot be opened',
   SQLITE_NOTADB: 'is not a database',
   SQLITE_CORRUPT: 'is damaged',
-  SQLITE_FULL: 'cannot grow: the disk is full',
+  SQLITE_FULL: 'cannot grow because the disk is full',
   SQLITE_READONLY: 'is read-only',
   SQLITE_IOERR: 'cannot be read or written on its disk',
-  SQLITE_PERM: 'may not be opened by this user',
-  ENOSPC: 'cannot be created: the disk is full',
-  EROFS: 'cannot be created: the disk is read-only',
+  SQLITE_PERM: 'cannot be opened by this user',
+  ENOSPC: 'cannot be created because the disk is full',
+  EROFS: 'cannot be created because the disk is read-only',
   EISDIR: 'is a directory',
-  ENOENT: 'cannot be created: its directory does not exist',
-  EACCES: 'may not be opened by this user',
+  ENOENT: 'cannot be created because its directory does not exist',
+  EACCES: 'cannot be opened by this user',
 };
 
-/** Without a cause: the system's own messages carry the path. */
+/** Creates the error of a failed statement. Has no cause, because the system's messages contain the path. */
 function failure(error: unknown): RouterError {
   const code = errorCode(error);
   return new RouterError(

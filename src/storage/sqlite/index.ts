@@ -20,16 +20,16 @@ import {
 } from './rows.ts';
 
 export interface SqliteStorageOptions {
-  /** How long a statement waits for a lock that another process holds, in milliseconds; 5 000 unless given. */
+  /** Milliseconds that a statement waits for another process's lock. Default 5 000. */
   timeoutMs?: number;
-  /** How often `watch` looks for other processes' writes, in milliseconds; 200 unless given. */
+  /** Milliseconds between two checks for writes by other processes. Default 200. */
   watchIntervalMs?: number;
 }
 
 // Keyv's default namespace, so that `new Keyv(new KeyvSqlite('sqlite://...'))` reads the same rows.
 const rowKey = (key: string): string => `keyv:${key}`;
 
-// One statement each, so that none can see another's half: all callers share the connection.
+// Each operation is a single statement, because all callers share the connection.
 const select = `SELECT CASE WHEN ${hasHead} THEN NULL ELSE value END AS value, ${hasExpired} AS expired, ${headColumn}
   FROM keyv WHERE key = ?`;
 const insert = `INSERT INTO keyv (key, value) VALUES (?, ?)
@@ -39,21 +39,25 @@ const remove = `DELETE FROM keyv WHERE key = ? AND ${hasHead} AND NOT ${hasExpir
 const page = (column: string): string =>
   `SELECT key, ${column} FROM keyv WHERE key >= ? AND key < ? AND NOT ${hasExpired} ORDER BY key LIMIT ?`;
 const sweep = `DELETE FROM keyv WHERE key = ? AND ${hasExpired}`;
-// Keys are in the index: a row's text is looked at only as far as its expiry.
+// The query uses the index, and reads the row's text only up to its expiry.
 const endOfStep = `SELECT key FROM keyv WHERE key > ? AND key < ? ORDER BY key LIMIT 1 OFFSET ${rowsPerStep - 1}`;
 const sweepRange = `DELETE FROM keyv WHERE key > ? AND key < ? AND ${hasExpired}`;
 const pageOfKeys = page(headColumn);
 const pageOfRows = page('value');
 
-/** @throws RouterError `invalid_request` for what names no file */
-function fileOf(given: unknown): string {
-  const path = given instanceof URL && given.protocol === 'file:' ? fileURLToPath(given) : given;
+/**
+ * Returns the file name of a path or URL.
+ *
+ * @throws RouterError `invalid_request` if it names no file
+ */
+function fileOf(input: unknown): string {
+  const path = input instanceof URL && input.protocol === 'file:' ? fileURLToPath(input) : input;
   const pass = "Pass a path, such as 'models.sqlite', or ':memory:'.";
   if (typeof path !== 'string') throw wrongArgument('path', `must be the path of a SQLite file. ${pass}`);
   const name = path.replace(/^sqlite:(\/\/)?/i, '');
-  // SQLite takes an empty name for a temporary database.
+  // SQLite opens a temporary database for an empty name.
   if (name.trim() === '') throw wrongArgument('path', `must not be empty. ${pass}`);
-  if (name.includes('\0')) throw wrongArgument('path', `must not have a character U+0000. ${pass}`);
+  if (name.includes('\0')) throw wrongArgument('path', `must not contain U+0000. ${pass}`);
   if (!/^(file:|[a-z][a-z0-9+.-]*:\/\/)/i.test(name)) return name;
   if (/^file:\/\/\/[^?#]+$/i.test(name)) return fileURLToPath(name);
   throw wrongArgument(
@@ -63,22 +67,24 @@ function fileOf(given: unknown): string {
 }
 
 /**
- * A storage in a SQLite file, in the table of `@keyv/sqlite`, safe for several processes of one host.
+ * Creates a storage in a SQLite file, safe for several processes of one host. Uses the table of `@keyv/sqlite`.
  *
- * A plain `new Keyv(new KeyvSqlite('sqlite://models.sqlite'))` reads the same rows; it must not write them.
- * The file is opened at the first operation; a new one is readable to its owner only.
+ * A plain `new Keyv(new KeyvSqlite('sqlite://models.sqlite'))` can read the same rows but must not write them. The
+ * first operation opens the file. Only the owner can read a new file.
  *
- * @param path a file, or `:memory:`; `sqlite:` and `sqlite://` may stand before it, and a `file:` URL names a file.
- * @throws RouterError `invalid_request` for anything else, and for an option at fault
+ * @param path a file or `:memory:`, with an optional `sqlite:` or `sqlite://` prefix, or a `file:` URL
+ * @throws RouterError `invalid_request` for any other path, and for an invalid option
  *
  * @example
- * new TeamModelRouter({ storage: sqliteStorage('models.sqlite'), encryptionKeys })
+ * ```ts
+ * const router = new TeamModelRouter({ storage: sqliteStorage('models.sqlite'), encryptionKeys });
+ * ```
  */
 export function sqliteStorage(path: string, options?: SqliteStorageOptions): Storage {
   const checks = { timeoutMs: milliseconds, watchIntervalMs: milliseconds };
   const { timeoutMs = 5_000, watchIntervalMs = 200 } = readOptions(options, checks);
   const name = fileOf(path);
-  // Resolved now: the file is opened later, and the working directory may change in between.
+  // Resolved now, because the file is opened later and the working directory may change.
   const file = new SqliteFile(name === inMemory ? inMemory : resolve(name), timeoutMs);
   const changes = new DataVersionWatch(file, watchIntervalMs);
   const sweeping = new ExpirySweep(async (after = rowKey('')) => {
@@ -99,7 +105,7 @@ export function sqliteStorage(path: string, options?: SqliteStorageOptions): Sto
       const [row] = await file.read(select, [unlessHead, now, rowKey(key)], signal);
       if (!row) return undefined;
       if (row.expired) {
-        // Housekeeping: if it fails the row is still absent to every reader.
+        // A failed cleanup is ignored, because every reader treats the expired row as absent.
         await file.write(sweep, [rowKey(key), now], signal).catch(() => undefined);
         return undefined;
       }
@@ -129,7 +135,7 @@ export function sqliteStorage(path: string, options?: SqliteStorageOptions): Sto
       if (cursor !== undefined && !cursor.startsWith(prefix)) throw unknownCursor();
       const count = pageLimit(limit);
       const range = rowKey(prefix);
-      // No key has control characters, so the least text that can follow the cursor's key ends in one.
+      // Keys have no control characters, so the smallest text above the cursor's key ends in one.
       const from = cursor === undefined ? range : rowKey(`${cursor}\u0001`);
       const rows = await file.read(
         keysOnly ? pageOfKeys : pageOfRows,

@@ -3,8 +3,8 @@ import type { StoredValue, Version } from '../storage.ts';
 import { versionLength } from '../support/version.ts';
 
 /*
- * A row's text is what Keyv's own serialiser could have written, so that a plain Keyv reads `value` and honours
- * `expires`, with the fields in this order, so that SQL finds the nonce and the expiry at fixed places:
+ * A row's text has the format of Keyv's serialiser, so that a plain Keyv reads `value` and honours `expires`. The order
+ * of the fields is fixed, so that SQL finds the nonce and the expiry at fixed positions:
  *
  *   {"nonce":"<22 characters>","expires":<milliseconds>,"value":"..."}
  */
@@ -17,8 +17,8 @@ const expiresStart = headLength + expiresField.length;
 export const hasHead = `substr(value, 1, ${headLength}) = ?`;
 
 /**
- * SQL: whether a row has expired at the instant that is bound. CAST takes the digits and stops at the comma;
- * with IS a row without a value is listed, and refused as unreadable, where = would leave it out.
+ * SQL: whether a row has expired at the bound instant. CAST reads the digits up to the comma. IS also lists a row
+ * without a value, which is then refused as unreadable; `=` would skip it.
  */
 export const hasExpired =
   `(substr(value, ${headLength + 1}, ${expiresField.length}) IS '${expiresField}' ` +
@@ -33,12 +33,16 @@ export function headOf(version: Version): string {
 
 export function encodeRow(version: Version, value: string, expires: number | undefined): string {
   const expiry = expires === undefined ? '",' : `${expiresField}${expires},`;
-  // Keyv takes one leading colon off every string that it reads.
+  // Keyv removes one leading colon from every string that it reads.
   const text = JSON.stringify(value.startsWith(':') ? `:${value}` : value);
   return `${headOf(version)}${expiry}"value":${text}}`;
 }
 
-/** @param text a whole row */
+/**
+ * Decodes a whole row.
+ *
+ * @throws RouterError `corrupt_record`
+ */
 export function decodeListed(text: unknown): StoredValue & { expiresAt?: number } {
   const stored = decodeRow(text);
   const expires = /^,"expires":(\d{1,16}),/.exec(String(text).slice(headLength + 1, headLength + 32))?.[1];
@@ -57,7 +61,7 @@ export function decodeRow(text: unknown): StoredValue {
   return { value: row.value.startsWith(':') ? row.value.slice(1) : row.value, version };
 }
 
-/** The version in a row's text, or in the `headColumn` of it. */
+/** Returns the version in a row's text or in its `headColumn`. */
 export function versionOf(text: unknown): Version {
   const whole = typeof text === 'string' && text.startsWith(headStart) && text[headLength] === '"';
   if (!whole) throw unreadableRow();

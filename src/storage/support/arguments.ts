@@ -1,6 +1,6 @@
 import { RouterError } from '../../errors.ts';
 
-/** The error for an argument that is no such thing. It never repeats a value, since an address may hold a password. */
+/** Creates the error for an invalid argument. Never repeats a value, because an address may contain a password. */
 export function wrongArgument(param: string, problem: string): RouterError {
   return new RouterError('invalid_request', `${param}: ${problem}`, { param });
 }
@@ -8,54 +8,54 @@ export function wrongArgument(param: string, problem: string): RouterError {
 /**
  * Checks that a store is an object with these methods.
  *
- * @param expected what to pass, as in `a pool of the pg package`
+ * @param expected what to pass, such as `a pool of the pg package`
  * @throws RouterError `invalid_request` that names the argument and says what to pass
  */
 export function checkStore(
   param: string,
-  given: unknown,
+  input: unknown,
   methods: readonly string[],
   { expected, example }: { expected: string; example: string },
 ): void {
-  const instead = typeof given === 'string' || given instanceof URL ? ', not an address' : '';
-  if (isPromise(given)) {
+  const instead = typeof input === 'string' || input instanceof URL ? ', not an address' : '';
+  if (isPromise(input)) {
     throw wrongArgument(param, `must be ${expected}, not a promise of one. Write await before it.`);
   }
-  const isStore = typeof given === 'object' && given !== null;
-  if (isStore && methods.every((name) => typeof Reflect.get(given, name) === 'function')) return;
+  const isStore = typeof input === 'object' && input !== null;
+  if (isStore && methods.every((name) => typeof Reflect.get(input, name) === 'function')) return;
   throw wrongArgument(param, `must be ${expected}${instead}. Pass ${example}.`);
 }
 
-function isPromise(given: unknown): boolean {
-  return typeof given === 'object' && given !== null && typeof Reflect.get(given, 'then') === 'function';
+function isPromise(input: unknown): boolean {
+  return typeof input === 'object' && input !== null && typeof Reflect.get(input, 'then') === 'function';
 }
 
-/** Says what is wrong with the value of an option; `undefined` if nothing is. */
+/** Returns the problem of an option's value; `undefined` if the value is valid. */
 type OptionCheck = (value: unknown) => string | undefined;
 
 export const milliseconds: OptionCheck = (value) =>
   Number.isInteger(value) && Number(value) > 0 && Number(value) <= 86_400_000
     ? undefined
-    : 'must be a whole number of milliseconds, 1 to 86400000';
+    : 'must be an integer from 1 to 86400000 (milliseconds).';
 
 export const text: OptionCheck = (value) =>
-  typeof value === 'string' && value !== '' ? undefined : 'must be text';
+  typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string.';
 
 export const flag: OptionCheck = (value) =>
-  typeof value === 'boolean' ? undefined : 'must be true or false';
+  typeof value === 'boolean' ? undefined : 'must be true or false.';
 
 /**
  * Returns the options without those that are `undefined` or `null`.
  *
- * @throws RouterError `invalid_request` that names the option at fault
+ * @throws RouterError `invalid_request` that names the invalid option
  */
 export function readOptions<Options extends object>(
-  given: Options | undefined,
+  input: Options | undefined,
   checks: { [Name in keyof Required<Options>]: OptionCheck },
 ): Partial<Options> {
-  if (given === undefined || given === null) return {};
-  if (typeof given !== 'object') throw wrongArgument('options', 'must be an object');
-  const entries = Object.entries(given).filter(([, value]) => value !== undefined && value !== null);
+  if (input === undefined || input === null) return {};
+  if (typeof input !== 'object') throw wrongArgument('options', 'must be an object.');
+  const entries = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
   for (const [name, value] of entries) {
     const check = Object.hasOwn(checks, name) ? checks[name as keyof Options] : undefined;
     const problem =

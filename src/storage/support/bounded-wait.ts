@@ -1,12 +1,12 @@
 import { RouterError } from '../../errors.ts';
 
 /**
- * Runs `work`, but waits no longer than `timeoutMs` and no longer than the caller's `signal` allows.
+ * Runs `work` until `timeoutMs` have passed or the caller's `signal` aborts.
  *
- * Work that cannot be stopped once it is under way calls `stillWanted` before every step that writes, which throws if
- * nobody waits for it any more; work that can be stopped listens to `abandoned`, which aborts at that moment.
+ * Work that cannot be interrupted calls `stillWanted` before each step that writes. It throws after the wait has
+ * ended. Work that can be interrupted listens to `abandoned`, which aborts when the wait ends.
  *
- * @throws RouterError `storage_unavailable` when the time is up; the signal's reason when the caller aborted.
+ * @throws RouterError `storage_unavailable` after the timeout; the signal's reason after an abort
  */
 export function boundedWait<Result>(
   timeoutMs: number,
@@ -38,7 +38,7 @@ export function boundedWait<Result>(
     try {
       work(stillWanted, controller.signal).then((result) => settle(() => resolve(result)), failed);
     } catch (error) {
-      // Work that throws before it returns its promise would leave the timer and the listener behind.
+      // Synchronous errors also have to clear the timer and the listener.
       failed(error);
     }
   });

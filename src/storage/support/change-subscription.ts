@@ -1,13 +1,13 @@
 import type { StorageEvent } from '../storage.ts';
 import { boundedWait } from './bounded-wait.ts';
 
-/** One connection that is told of changes. */
+/** One connection that receives changes. */
 export interface Subscription {
-  /** Settles when the connection is established and subscribed, or failed to be. */
+  /** Settles when the connection is subscribed, or has failed. */
   readonly ready: Promise<void>;
-  /** Rejects if the connection is gone, even if nobody said so. */
+  /** Rejects if the connection is lost, even if no event reported that. */
   ping(): Promise<unknown>;
-  /** May be called at any time, also while it is not ready. */
+  /** May be called at any time, including before `ready`. */
   close(): void;
 }
 
@@ -17,7 +17,7 @@ export interface SubscriptionEvents {
 }
 
 export interface ChangeSubscriptionOptions {
-  /** Milliseconds that connecting, and the answer to a ping, may take. */
+  /** Milliseconds that a connection attempt, or the response to a ping, may take. */
   timeoutMs: number;
   /** Milliseconds between pings. */
   heartbeatMs: number;
@@ -26,14 +26,14 @@ export interface ChangeSubscriptionOptions {
 const maxPauseMs = 5_000;
 
 /**
- * Keeps one subscription alive as long as somebody listens. Whatever happened while it was not, nobody was told: so
- * every listener gets a `reset` each time that it is there (again).
+ * Keeps one subscription alive while it has listeners. Each listener receives a `reset` after every (re)connection,
+ * because events may have been lost before it.
  */
 export class ChangeSubscription {
   readonly #subscribe: (events: SubscriptionEvents) => Subscription;
   readonly #options: ChangeSubscriptionOptions;
   readonly #listeners = new Set<{ listener: (event: StorageEvent) => void }>();
-  /** Ends the current subscription, or the pause before the next. */
+  /** Ends the current subscription, or the pause before the next one. */
   #wake: () => void = () => {};
   #running: { firstAttempt: Promise<void>; ended: Promise<void> } | undefined;
 
@@ -42,7 +42,7 @@ export class ChangeSubscription {
     this.#options = options;
   }
 
-  /** Resolves after the first attempt to subscribe, whatever came of it: further ones follow by themselves. */
+  /** Resolves after the first attempt to subscribe, successful or not. Later attempts run in the background. */
   async watch(listener: (event: StorageEvent) => void): Promise<() => Promise<void>> {
     const entry = { listener };
     this.#listeners.add(entry);
@@ -74,7 +74,7 @@ export class ChangeSubscription {
   async #run(attempted: () => void): Promise<void> {
     let failures = 0;
     while (this.#listeners.size > 0) {
-      // A driver that throws at once: nobody waits for this loop, so its rejection would end the process.
+      // A driver may throw synchronously. No caller awaits this loop, so the rejection would end the process.
       const held = await this.#hold(attempted).catch(() => false);
       attempted();
       failures = held ? 0 : failures + 1;
@@ -82,7 +82,7 @@ export class ChangeSubscription {
     }
   }
 
-  /** Subscribes and waits until the subscription is lost; whether there was one. */
+  /** Subscribes and waits until the subscription is lost. Returns whether it was established. */
   async #hold(subscribed: () => void): Promise<boolean> {
     const { timeoutMs } = this.#options;
     let heartbeat: NodeJS.Timeout | undefined;
@@ -91,14 +91,14 @@ export class ChangeSubscription {
       end = resolve;
     });
     this.#wake = end;
-    const subscription = this.#subscribe({ onChange: (event) => this.#tell(event), onLost: end });
+    const subscription = this.#subscribe({ onChange: (event) => this.#emit(event), onLost: end });
     try {
       const connected = subscription.ready.then(() => true);
       const established = await boundedWait(timeoutMs, undefined, () =>
         Promise.race([connected, lost.then(() => false)]),
       ).catch(() => false);
       if (!established) return false;
-      this.#tell({ reset: true });
+      this.#emit({ reset: true });
       subscribed();
       heartbeat = setInterval(() => {
         boundedWait(timeoutMs, undefined, () => subscription.ping()).catch(end);
@@ -113,8 +113,8 @@ export class ChangeSubscription {
 
   async #pause(failures: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const most = Math.min(50 * 2 ** failures, maxPauseMs);
-      const timer = setTimeout(resolve, most / 2 + Math.random() * (most / 2)).unref();
+      const maxMs = Math.min(50 * 2 ** failures, maxPauseMs);
+      const timer = setTimeout(resolve, maxMs / 2 + Math.random() * (maxMs / 2)).unref();
       this.#wake = () => {
         clearTimeout(timer);
         resolve();
@@ -122,7 +122,7 @@ export class ChangeSubscription {
     });
   }
 
-  #tell(event: StorageEvent): void {
+  #emit(event: StorageEvent): void {
     for (const { listener } of this.#listeners) listener(event);
   }
 }

@@ -1,8 +1,8 @@
 import { unreadableRow } from '../checks.ts';
 
 /**
- * A value as a store of UTF-8 text keeps it. UTF-8 has no lone surrogates and PostgreSQL's text no U+0000, so a value
- * with one of them is kept as a JSON string; every other value is kept as it is, readable to whoever looks into the store.
+ * Encodes a value for a store of UTF-8 text. UTF-8 cannot encode lone surrogates, and PostgreSQL's text cannot
+ * contain U+0000. Such values are stored as JSON strings, and every other value unchanged.
  */
 export function encodeText(value: string): string {
   return value.startsWith('"') || value.includes('\u0000') || !value.isWellFormed()
@@ -10,7 +10,11 @@ export function encodeText(value: string): string {
     : value;
 }
 
-/** @throws RouterError `corrupt_record` */
+/**
+ * Decodes a stored value.
+ *
+ * @throws RouterError `corrupt_record`
+ */
 export function decodeText(text: string): string {
   if (!text.startsWith('"')) return text;
   try {

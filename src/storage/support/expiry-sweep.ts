@@ -1,12 +1,12 @@
-/** Puts with an expiry between two steps. */
+/** Number of puts with an expiry between two steps. */
 const putsPerStep = 64;
 
-/** Rows that one step looks at. */
+/** Number of rows that one step checks. */
 export const rowsPerStep = 200;
 
 /**
- * Removes expired rows bit by bit: every 64th put that has an expiry looks at the next 200 rows, so that a storage does not
- * grow with what has ended, and no put waits for more than that.
+ * Removes expired rows gradually. Every 64th put with an expiry checks the next 200 rows, so the storage does not
+ * grow and each put does only bounded work.
  */
 export class ExpirySweep {
   readonly #step: (after: string | undefined) => Promise<string | undefined>;
@@ -14,19 +14,19 @@ export class ExpirySweep {
   #after: string | undefined;
   #running = false;
 
-  /** @param step looks at the rows behind a key; resolves to the last one, or to `undefined` at the end */
+  /** @param step checks the rows after a key; resolves to the last key, or to `undefined` at the end */
   constructor(step: (after: string | undefined) => Promise<string | undefined>) {
     this.#step = step;
   }
 
-  /** Counts a put. It never fails: a row that stays is absent to every reader. */
+  /** Counts a put. Never fails, because every reader treats an expired row as absent. */
   async afterPut(expiresAt: number | undefined): Promise<void> {
     if (expiresAt === undefined || ++this.#puts % putsPerStep !== 0 || this.#running) return;
     this.#running = true;
     try {
       this.#after = await this.#step(this.#after);
     } catch {
-      // The next step begins where this one did.
+      // The next step begins at the same key.
     } finally {
       this.#running = false;
     }

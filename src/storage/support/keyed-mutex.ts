@@ -1,4 +1,4 @@
-/** One task at a time for each key, in the order they came; tasks of different keys do not wait for each other. */
+/** Runs one task at a time per key, in order of arrival. Tasks of different keys run concurrently. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 

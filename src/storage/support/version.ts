@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Version } from '../storage.ts';
 
-/** How many characters a version of `newVersion` has; SQL that compares heads of rows relies on it. */
+/** Number of characters of a version. SQL that compares the heads of rows depends on it. */
 export const versionLength = 22;
 
-/** 128 random bits, base64url. */
+/** Returns 128 random bits in base64url. */
 export function newVersion(): Version {
   return randomBytes(16).toString('base64url');
 }
