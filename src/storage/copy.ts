@@ -33,8 +33,8 @@ export interface CopyResult {
 const optionChecks = {
   replace: flag,
   allowEmpty: flag,
-  onProgress: (value: unknown) => (typeof value === 'function' ? undefined : 'must be a function'),
-  signal: (value: unknown) => (value instanceof AbortSignal ? undefined : 'must be an AbortSignal'),
+  onProgress: (value: unknown) => (typeof value === 'function' ? undefined : 'must be a function.'),
+  signal: (value: unknown) => (value instanceof AbortSignal ? undefined : 'must be an AbortSignal.'),
 };
 
 const pageSize = 100;
