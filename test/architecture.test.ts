@@ -88,6 +88,22 @@ function cycles(): string[][] {
   return found;
 }
 
+/** Returns whether `from` imports `to`, directly or through files that the walk does not name. */
+function reachedFrom(
+  from: string,
+  to: string,
+  named: ReadonlySet<string>,
+  seen = new Set<string>(),
+): boolean {
+  for (const target of imports.get(from) ?? []) {
+    if (target === to) return true;
+    if (seen.has(target) || named.has(target)) continue;
+    seen.add(target);
+    if (reachedFrom(target, to, named, seen)) return true;
+  }
+  return false;
+}
+
 /** Without the lines that are comments, and the imports of types. */
 const withoutComments = (text: string) => text.replace(/^\s*(\/?\*|\/\/).*$|^import type .*$/gm, '');
 
@@ -134,6 +150,42 @@ describe('the layout of src/', () => {
     expect(lengths.filter(({ lines }) => lines > 300)).toEqual([]);
     const sorted = lengths.map(({ lines }) => lines).sort((a, b) => a - b);
     expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThanOrEqual(100);
+  });
+});
+
+describe('docs/architecture.md', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const walks = page
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => ({
+      title: section.split('\n', 1)[0] ?? '',
+      walk: [...section.matchAll(/^\d+\. `([^`]+)`/gm)].map((match) => match[1] ?? ''),
+    }));
+
+  it.each(walks)('walks "$title" along imports', ({ walk }) => {
+    expect(walk.length).toBeGreaterThanOrEqual(10);
+    for (const [at, file] of walk.entries()) {
+      expect(imports.has(file), file).toBe(true);
+      const above = walk.slice(0, at);
+      const reached = above.some((other) => reachedFrom(other, file, new Set(walk)));
+      expect(at === 0 || reached, `${file} is not imported by a file above it`).toBe(true);
+    }
+  });
+
+  it('enters each folder of calls/ once', () => {
+    const folders = walks[0]?.walk.map((file) => /^calls\/([a-z]+)\//.exec(file)?.[1]);
+    const entered = folders?.filter((folder, at) => folder !== undefined && folder !== folders[at - 1]) ?? [];
+    expect(entered).toEqual([...new Set(entered)]);
+    expect(entered.length).toBeGreaterThan(5);
+  });
+
+  it('names files that exist, and each folder of calls/', () => {
+    for (const [, file = ''] of page.matchAll(/`((?:[a-z-]+\/)+[a-z-]+\.ts)`/g))
+      if (!file.startsWith('test/')) expect(imports.has(file), file).toBe(true);
+    const folders = [...imports.keys()].filter((file) => /^calls\/[a-z]+\//.test(file));
+    for (const folder of new Set(folders.map((file) => file.split('/')[1])))
+      expect(page).toContain(`${folder}/`);
   });
 });
 
