@@ -25,7 +25,7 @@ Environment; an option wins over its variable, except that TMR_EGRESS_ALLOW adds
   TMR_EGRESS_ALLOW        entries as above, separated by commas
 
 Lines of JSON on stderr tell what fails.
-Exit codes: 0 it ended as asked, 1 it could not start or end in good order, 2 the command line is wrong.`;
+Exit codes: 0 it ended as asked, 1 it could not start or end in good order, 2 an option or a variable is wrong.`;
 
 export interface ServeSettings {
   port: number;

@@ -27,6 +27,7 @@ const fileFaults: Readonly<Record<string, string>> = {
   EROFS: 'is on a file system that is read-only. Choose another folder with --data.',
   EEXIST: 'is a file. Choose a folder with --data.',
   ENOTDIR: 'is not in a folder. Choose another folder with --data.',
+  ENOENT: 'cannot be created. Choose another folder with --data.',
   ENOSPC: 'is on a file system that is full.',
 };
 
@@ -34,10 +35,15 @@ const fileFaults: Readonly<Record<string, string>> = {
 export function describeFailure(error: unknown): Failure {
   const isSetting = RouterError.isInstance(error) && error.code === 'invalid_request';
   const isUsage = error instanceof UsageError;
-  const text = oneLine(isUsage ? error.message : messageOf(error));
-  if (!isUsage && !isSetting) return { line: text, exitCode: 1 };
+  const text = oneLine(messageOf(error));
+  if (!isUsage && !isSetting) return { line: text, exitCode: isUnusableHost(error) ? 2 : 1 };
   const sentence = /[.?!]$/.test(text) ? text : `${text}.`;
   return { line: `${sentence} See team-model-router --help.`, exitCode: isUsage ? 2 : 1 };
+}
+
+function isUnusableHost(error: unknown): boolean {
+  const { code, syscall } = (error ?? {}) as Record<string, unknown>;
+  return syscall === 'getaddrinfo' || (syscall === 'listen' && code === 'EADDRNOTAVAIL');
 }
 
 function messageOf(error: unknown): string {

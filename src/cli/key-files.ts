@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
 import { type EncryptionKey, generateEncryptionKey } from '../index.ts';
 
@@ -14,11 +14,26 @@ export interface Found<Value> {
   made: boolean;
 }
 
-/** Makes the data folder, readable to its owner only. */
+/** Creates the data folder, readable to its owner only. */
 export async function makeDataFolder(folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-  // What the process's umask leaves of the mode is not what counts.
-  if (made !== undefined) await chmod(folder, 0o700);
+  // The process's umask may have removed bits of the mode.
+  if (await makeFolder(resolve(folder), false)) await chmod(folder, 0o700);
+}
+
+/**
+ * Creates a folder and its parents. Returns whether the folder is new. `mkdir` of Node with `recursive` never ends where the file
+ * system answers ENOENT in a folder that exists, as /proc does.
+ */
+async function makeFolder(folder: string, hasParent: boolean): Promise<boolean> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'EEXIST' && (await stat(folder)).isDirectory()) return false;
+    if (!isMissing(error) || hasParent || dirname(folder) === folder) throw error;
+  }
+  await makeFolder(dirname(folder), false);
+  return makeFolder(folder, true);
 }
 
 /**
@@ -76,6 +91,7 @@ export async function isThere(path: string): Promise<boolean> {
 
 /** Of two processes that start at once, one makes the file, whole, and the other reads it. */
 async function makeOnce(path: string, text: string): Promise<{ text: string; made: boolean }> {
+  await makeDataFolder(dirname(path));
   const draft = `${path}.${randomBytes(8).toString('hex')}`;
   await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
   try {

@@ -1,7 +1,9 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
 import { postgresStorage } from '../storage/postgres/index.ts';
+import { redisFailure } from '../storage/redis/commands.ts';
 import { redisStorage } from '../storage/redis/index.ts';
+import { checkSqliteFile } from '../storage/sqlite/file-check.ts';
 import { sqliteStorage } from '../storage/sqlite/index.ts';
 import type { Storage } from '../storage/storage.ts';
 import { UsageError } from './arguments.ts';
@@ -12,6 +14,9 @@ export interface Place {
   name: string;
   /** Whether several gateways may share it, which then need the same keys. */
   shared: boolean;
+  /** Whether the storage is the file in the data folder. */
+  inDataFolder: boolean;
+  /** @throws RouterError whose message is one line, with the storage's name, if the storage cannot be read */
   open: () => Promise<OpenedStorage>;
 }
 
@@ -28,8 +33,7 @@ export function placeOf(url: string | undefined, data: string): Place {
   if (url === undefined || url.startsWith('sqlite:')) {
     const file =
       url === undefined ? join(data, 'models.sqlite') : resolve(url.replace(/^sqlite:(\/\/)?/, ''));
-    const open = async () => ({ storage: sqliteStorage(file), release: async () => {} });
-    return { name: file, shared: false, open };
+    return { name: file, shared: false, inDataFolder: url === undefined, open: () => openSqlite(file) };
   }
   const opener = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
   if (opener === undefined || !URL.canParse(url)) {
@@ -38,16 +42,51 @@ export function placeOf(url: string | undefined, data: string): Place {
     );
   }
   const { protocol, host, pathname } = new URL(url);
-  return { name: `${protocol}//${host}${pathname}`, shared: true, open: () => opener(url) };
+  const name = `${protocol}//${host}${pathname}`;
+  return { name, shared: true, inDataFolder: false, open: async () => readable(name, await opener(url)) };
 }
 
-type Opener = (url: string) => Promise<OpenedStorage>;
+interface Connected extends OpenedStorage {
+  /** Returns why the last attempt to connect failed, if one did: a command that waits for the connection does not know. */
+  connectionError?: () => unknown;
+}
+
+type Opener = (url: string) => Promise<Connected>;
+
+async function openSqlite(file: string): Promise<OpenedStorage> {
+  try {
+    await checkSqliteFile(file, timeoutMs);
+  } catch (error) {
+    const isDamaged = String((error as Error).message).includes('SQLITE_CORRUPT');
+    throw named(file, error, isDamaged ? ' Restore a backup: see docs/storage.md.' : '');
+  }
+  return { storage: sqliteStorage(file), release: async () => {} };
+}
+
+/** Reads once, so that a storage that cannot be reached ends the start before anything else uses it. */
+async function readable(name: string, opened: Connected): Promise<OpenedStorage> {
+  try {
+    await opened.storage.get('start');
+    return opened;
+  } catch (error) {
+    const reason = opened.connectionError?.() ?? error;
+    await opened.storage.close();
+    await opened.release();
+    throw named(name, reason);
+  }
+}
+
+function named(name: string, error: unknown, advice = ''): unknown {
+  if (!RouterError.isInstance(error)) return error;
+  return new RouterError(error.code, `${name}: ${error.message}${advice}`, { cause: error });
+}
 
 const openRedis: Opener = async (url) => {
   await installed('redis', import('redis'));
   const { FailoverClient } = await import('./redis-failover.ts');
   const client = new FailoverClient(url, timeoutMs);
-  return { storage: redisStorage(client), release: async () => client.destroy() };
+  const connectionError = () => client.lastError && redisFailure(client.lastError);
+  return { storage: redisStorage(client), release: async () => client.destroy(), connectionError };
 };
 
 const openPostgres: Opener = async (url) => {

@@ -15,6 +15,8 @@ const demoted = /^(ERR Error running script.*: ?-)?(READONLY|MASTERDOWN)\b/;
  * failover the address leads to another server, while an open connection stays on the demoted one.
  */
 export class FailoverClient implements RedisClientLike {
+  /** Why the first connection failed, or was lost, the last time. */
+  lastError: unknown;
   readonly #url: string;
   readonly #timeoutMs: number;
   #client: Client;
@@ -26,6 +28,9 @@ export class FailoverClient implements RedisClientLike {
     this.#url = url;
     this.#timeoutMs = timeoutMs;
     this.#client = connectTo(url, timeoutMs);
+    this.#client.on('error', (error: unknown) => {
+      this.lastError = error;
+    });
     // It goes on trying by itself; until it succeeds every operation waits, up to its deadline.
     this.#client.connect().catch(() => {});
   }

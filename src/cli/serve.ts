@@ -2,11 +2,13 @@ import { RouterError } from '../errors.ts';
 import { serveGateway } from '../http/adapters/node.ts';
 import { createGateway } from '../http/gateway.ts';
 import { type EncryptionKey, type Logger, type Storage, TeamModelRouter } from '../index.ts';
-import type { ServeSettings } from './arguments.ts';
+import { type ServeSettings, UsageError } from './arguments.ts';
 import { type Found, findEncryptionKeys, findMasterKey, isThere, makeDataFolder } from './key-files.ts';
 import { jsonLogger } from './log.ts';
 import { placeOf } from './open-storage.ts';
 import { findUnreadable } from './unreadable.ts';
+
+const egressSource = '--egress-allow, TMR_EGRESS_ALLOW';
 
 export interface Outputs {
   /** What it says of itself. */
@@ -20,7 +22,7 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
   const { data } = settings;
   const place = placeOf(settings.storage, data);
   if (place.shared) checkShared(settings);
-  await makeDataFolder(data);
+  if (place.inDataFolder) await makeDataFolder(data);
   const encryptionKeys = await findEncryptionKeys(data, settings.encryptionKeys, () => isThere(place.name));
   const masterKey = await findMasterKey(data, settings.masterKey);
   const opened = await place.open();
@@ -35,7 +37,7 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
     throw withSource(error, {
       masterKey: masterKey.from,
       encryptionKeys: encryptionKeys.from,
-      egress: '--egress-allow, TMR_EGRESS_ALLOW',
+      egress: egressSource,
     });
   });
 
@@ -115,7 +117,9 @@ function checkShared({ encryptionKeys, masterKey }: ServeSettings): void {
 function withSource(error: unknown, sources: Record<string, string>): unknown {
   if (!RouterError.isInstance(error) || error.param === null) return error;
   const source = sources[/^\w+/.exec(error.param)?.[0] ?? ''];
-  return source === undefined ? error : new RouterError(error.code, `${error.message} (from ${source})`);
+  if (source === undefined) return error;
+  const message = `${error.message} (from ${source})`;
+  return source === egressSource ? new UsageError(message) : new RouterError(error.code, message);
 }
 
 /** Whether there is no team yet: a start that made the keys may have failed before it could say so. */

@@ -190,6 +190,6 @@ describe('a failure to start', () => {
     [{ message: 'one\n    at two' }, 'one at two'],
   ])('%j is one line', (fields, line) => {
     const error = Object.assign(new Error('no'), fields);
-    expect(describeFailure(error)).toEqual({ line, exitCode: 1 });
+    expect(describeFailure(error)).toEqual({ line, exitCode: line.includes('--host') ? 2 : 1 });
   });
 });

@@ -134,7 +134,6 @@ describe('team-model-router serve', () => {
     [{ TMR_ENCRYPTION_KEYS: 'k:dG9vIHNob3J0' }, 'encryptionKeys[0].key'],
     [{ TMR_ENCRYPTION_KEYS: '[{"id":"k","key":"dG9vIHNob3J0"}]' }, 'encryptionKeys[0].key'],
     [{ TMR_ENCRYPTION_KEYS: '[dG9vIHNob3J0' }, 'TMR_ENCRYPTION_KEYS'],
-    [{ TMR_EGRESS_ALLOW: 'http://' }, 'egress.allow[0]'],
   ])('%j does not start, and says why without the value', async (environment, named) => {
     const started = serve(newPath('data'), environment as unknown as Record<string, string>);
     expect(await started.ended).toBe(1);
@@ -169,10 +168,19 @@ describe('team-model-router serve', () => {
     expect(third.output()).not.toContain('do not open');
   });
 
-  it('says which variable or option holds what it refuses', async () => {
-    const started = serve(newPath('data'), { TMR_EGRESS_ALLOW: 'no host' });
-    expect(await started.ended).toBe(1);
-    expect(started.output()).toContain('it is "no host" (from --egress-allow, TMR_EGRESS_ALLOW)');
+  it.each([
+    [
+      ['--egress-allow', 'no host'],
+      /^egress\.allow\[0\]: .* "no host" \(from --egress-allow, TMR_EGRESS_ALLOW\)\./,
+    ],
+    [['--egress-allow', 'http://'], /^egress\.allow\[0\]: .* \(from --egress-allow, TMR_EGRESS_ALLOW\)\./],
+    [['--host', '256.0.0.1'], /^256\.0\.0\.1 is no address .* --host or TMR_HOST/],
+    [['--host', '192.0.2.1'], /^192\.0\.2\.1.* is no address of this machine\. .* --host or TMR_HOST/],
+  ])('%j is refused in one line, with the code of a wrong command line', async (more, line) => {
+    const started = serve(newPath('data'), {}, more);
+    expect(await started.ended).toBe(2);
+    expect(started.output()).toMatch(line);
+    expect(started.output().trim().split('\n')).toHaveLength(1);
   });
 
   it('says its version', async () => {

@@ -1,3 +1,5 @@
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { generateEncryptionKey } from 'team-model-router';
 import { afterEach, describe, expect, it } from 'vitest';
 import { placeOf } from '../../src/cli/open-storage.ts';
@@ -53,6 +55,63 @@ describe.each([
 });
 
 describe('team-model-router serve --storage', () => {
+  it.skipIf(redisUrl === undefined)(
+    'makes no data folder if its keys and its storage are elsewhere',
+    async () => {
+      const data = newPath('data');
+      const started = startCommand(
+        ['serve', '--port', '0', '--data', data, '--storage', redisUrl ?? ''],
+        keys,
+      );
+      running.push(started);
+      await started.listening;
+      started.child.kill('SIGTERM');
+      expect(await started.ended).toBe(0);
+      expect(existsSync(data)).toBe(false);
+    },
+  );
+
+  it('makes the data folder if it makes a key', async () => {
+    const data = join(newPath('parent'), 'data');
+    const file = newPath();
+    const started = startCommand(['serve', '--port', '0', '--data', data, '--storage', `sqlite:${file}`], {
+      TMR_MASTER_KEY: masterKey,
+    });
+    running.push(started);
+    await started.listening;
+    expect(readdirSync(data)).toEqual(['encryption-keys']);
+    expect(statSync(data).mode & 0o777).toBe(0o700);
+  });
+
+  it.each([
+    ['redis://127.0.0.1:1', 'redis://127.0.0.1:1: Redis refuses the connection (ECONNREFUSED).'],
+    [
+      'postgres://127.0.0.1:1/db',
+      'postgres://127.0.0.1:1/db: PostgreSQL refuses the connection (ECONNREFUSED).',
+    ],
+    [
+      'sqlite:/no/such/folder/m.sqlite',
+      '/no/such/folder/m.sqlite: The SQLite file cannot be created: its directory does not exist (ENOENT).',
+    ],
+    ['sqlite:/', '/: The SQLite file is a directory (EISDIR).'],
+  ])('%s cannot be opened: it ends with that line alone', async (url, line) => {
+    const started = serve(['--storage', url]);
+    expect(await started.ended).toBe(1);
+    expect(started.output()).toBe(`${line}\n`);
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'a data folder that cannot be made ends it with one line',
+    async () => {
+      const started = startCommand(['serve', '--port', '0', '--data', '/proc/team-models'], keys);
+      running.push(started);
+      expect(await started.ended).toBe(1);
+      expect(started.output()).toBe(
+        '/proc/team-models cannot be created. Choose another folder with --data. (ENOENT)\n',
+      );
+    },
+  );
+
   it('asks for keys that all gateways share, and makes none of its own', async () => {
     const started = serve(['--storage', 'redis://127.0.0.1:1'], {});
     expect(await started.ended).toBe(1);

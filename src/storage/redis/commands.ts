@@ -109,7 +109,7 @@ export class RedisCommands {
       );
     } catch (error) {
       if (signal?.aborted || RouterError.isInstance(error)) throw error;
-      throw errorCode(error) === 'WRONGTYPE' ? unreadableRow() : failure(error);
+      throw errorCode(error) === 'WRONGTYPE' ? unreadableRow() : redisFailure(error);
     }
   }
 
@@ -148,9 +148,11 @@ const meanings: Record<string, string> = {
   NOPERM: 'does not allow this user what is needed',
   CROSSSLOT: 'is a cluster: the prefix needs a {hash tag}',
   ECONNREFUSED: 'refuses the connection',
+  ENOTFOUND: 'has an unknown host name',
 };
 
-function failure(cause: unknown): RouterError {
+/** Returns `storage_unavailable` for an error of the `redis` package, in words without an address. */
+export function redisFailure(cause: unknown): RouterError {
   const code = errorCode(cause);
   const message = `Redis ${meanings[code] ?? 'cannot be used'} (${code}).`;
   return new RouterError('storage_unavailable', message, { cause });
