@@ -103,7 +103,10 @@ export function createServices(given: RouterOptions): RouterServices {
     maxJsonBytes: Math.min(options.maxJsonBytes, budget.maxBytes),
   };
   const credentials = new Credentials(transports, now);
-  const affinity = new AffinityStore(storage, options);
+  const affinity = new AffinityStore(storage, {
+    ...options,
+    onDropped: (dropped) => log.write('warn', dropped, 'affinity records dropped'),
+  });
   const health = new CircuitBreaker(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
   const availability = { health, limits: new RateLimiter(now) };
   const work = new OpenWork();

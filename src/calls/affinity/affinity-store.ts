@@ -1,83 +1,133 @@
 import { createHash } from 'node:crypto';
+import { type SlotLimits, type SlotWaiter, TeamSlots } from '../../egress/team-slots.ts';
+import { RouterError } from '../../errors.ts';
 import { createLruCache } from '../../lru-cache.ts';
-import type { Storage, Version } from '../../storage/storage.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { decodeEntries, emptyPage, encodeEntries, type ObjectEntry, type Page, withEntries } from './page.ts';
+import { PageWrites } from './page-writes.ts';
 
-/** Which deployment's account an object lives in, and until when that is remembered, in seconds since 1970. */
-type ObjectEntry = [id: string, deploymentId: string, endsAt: number];
-
-interface Page {
-  version: Version | null;
-  entries: Map<string, ObjectEntry>;
-}
-
-/** A team's memory has 2048 pages of this many entries, and so no more than 131 072 objects. */
-const entriesOfPage = 64;
 const pagesInMemory = 4096;
 const maxTries = 8;
 /** An answer waits no longer for its record than this. */
 const maxWaitMs = 1000;
+/** Milliseconds between two reports of dropped records. */
+const reportIntervalMs = 60_000;
+
+/** Calls whose objects are read from the storage at a time. */
+const lookupLimits: SlotLimits = {
+  total: 128,
+  perTeam: 16,
+  queuedPerTeam: 4_096,
+  queueTimeoutMs: 10_000,
+  refusal: (perTeamReached) => (perTeamReached ? tooManyLookups() : overloaded()),
+};
+
+/** Records that were not written because too many waited. */
+export interface DroppedRecords {
+  /** The team of the last one. */
+  teamId: string;
+  /** Number of records since the last report. */
+  records: number;
+}
 
 export interface AffinityOptions {
   /** Milliseconds for which an object is remembered after it was last spoken of. */
   affinityTtlMs: number;
   /** Pages that a team may have. Default 2048. */
   affinityPages?: number;
+  /** Called when records were dropped, at most once a minute. Must not throw. */
+  onDropped?: (dropped: DroppedRecords) => void;
 }
 
 /**
  * Remembers which deployment made the objects that live in one provider account. Each team has a fixed number of pages
- * in the storage, and an object's id says which one it stands in, as in a set-associative cache: what is stored is
- * bounded without being counted, and the oldest of a full page goes. A record is a hint and no more: it can only choose
- * among deployments that the caller has.
+ * in the storage, and the hash of an object's id selects the page, as in a set-associative cache. So what is stored is
+ * bounded without being counted, and the oldest entry of a full page is dropped. A record is only a hint: it chooses
+ * among deployments that the caller may use.
  */
 export class AffinityStore {
   readonly #storage: Storage;
   readonly #ttlMs: number;
   readonly #pageCount: number;
+  readonly #onDropped: (dropped: DroppedRecords) => void;
   readonly #pages = createLruCache<string, Page>(pagesInMemory);
-  readonly #writing = new Map<string, Promise<void>>();
+  readonly #writes = new PageWrites(
+    (key, entries) => this.#write(key, entries),
+    (teamId, records) => this.#reportDropped(teamId, records),
+  );
+  readonly #lookups = new TeamSlots(lookupLimits);
+  #droppedRecords = 0;
+  #reportedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(storage: Storage, { affinityTtlMs, affinityPages = 2048 }: AffinityOptions) {
+  constructor(
+    storage: Storage,
+    { affinityTtlMs, affinityPages = 2048, onDropped = () => {} }: AffinityOptions,
+  ) {
     this.#storage = storage;
     this.#pageCount = affinityPages;
     this.#ttlMs = affinityTtlMs;
+    this.#onDropped = onDropped;
   }
 
   /**
-   * The deployment that the first known of these objects lives with: at once if this process knows it.
+   * Returns the deployment that the first known of these objects lives with. Returns it synchronously if this process
+   * knows it.
    *
-   * @throws RouterError `storage_unavailable`: to guess would be to say that the object does not exist
+   * @throws RouterError `storage_unavailable`, because a guess could answer 404 for an object that exists;
+   * `rate_limit_exceeded` or `overloaded` if too many calls wait for the storage
    */
   lookup(teamId: string, objects: readonly string[]): string | undefined | Promise<string | undefined> {
     for (const object of objects) {
       const { key, id } = this.#place(teamId, object);
-      const known = this.#use(teamId, object, this.#pages.get(key)?.entries.get(id));
+      const entry = this.#writes.pending(key, id) ?? this.#pages.get(key)?.entries.get(id);
+      const known = this.#use(teamId, object, entry);
       if (known !== undefined) return known;
     }
     return this.#look(teamId, objects);
   }
 
   async #look(teamId: string, objects: readonly string[]): Promise<string | undefined> {
-    for (const object of objects) {
-      const { key, id } = this.#place(teamId, object);
-      const found = this.#use(teamId, object, (await this.#read(key)).entries.get(id));
-      if (found !== undefined) return found;
+    if (!this.#lookups.tryTake(teamId)) await this.#lookupSlot(teamId);
+    try {
+      for (const object of objects) {
+        const { key, id } = this.#place(teamId, object);
+        const found = this.#use(teamId, object, (await this.#read(key)).entries.get(id));
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    } finally {
+      this.#lookups.release(teamId);
     }
-    return undefined;
+  }
+
+  #lookupSlot(teamId: string): Promise<void> {
+    return new Promise((granted, refused) => {
+      const waiter: SlotWaiter = { granted, refused };
+      this.#lookups.wait(teamId, waiter);
+    });
   }
 
   /**
-   * Remembers where these objects live, and resolves when every process can know, or when that takes too long: an answer
-   * that is paid for is not held back for it, nor lost.
+   * Remembers where these objects live. Resolves when every process can know, or after `maxWaitMs`, because an answer
+   * that is paid for must not wait for a storage that hangs.
    */
   async remember(teamId: string, objects: readonly string[], deploymentId: string): Promise<void> {
-    const writes = objects.flatMap((object) => {
+    const added = new Map<string, ObjectEntry[]>();
+    for (const object of objects) {
       const { key, id } = this.#place(teamId, object);
       const known = this.#pages.get(key)?.entries.get(id);
-      if (known?.[1] === deploymentId && this.#isYoung(known)) return [];
-      return [this.#queue(key, [id, deploymentId, this.#endsAt()]).catch(() => {})];
+      const written = this.#writes.pending(key, id) === undefined;
+      if (written && known?.[1] === deploymentId && this.#isYoung(known)) continue;
+      const entry: ObjectEntry = [id, deploymentId, this.#endsAt()];
+      const entries = added.get(key);
+      if (entries === undefined) added.set(key, [entry]);
+      else entries.push(entry);
+    }
+    if (added.size === 0) return;
+    const writes = [...added].map(([key, entries]) => {
+      this.#know(key, entries);
+      return this.#writes.add(teamId, key, entries);
     });
-    if (writes.length === 0) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, maxWaitMs);
@@ -88,12 +138,12 @@ export class AffinityStore {
 
   #use(teamId: string, object: string, entry: ObjectEntry | undefined): string | undefined {
     if (entry === undefined || entry[2] * 1000 <= Date.now()) return undefined;
-    // What is still spoken of is remembered on.
+    // An object in use is remembered for another `affinityTtlMs`.
     if (!this.#isYoung(entry)) void this.remember(teamId, [object], entry[1]);
     return entry[1];
   }
 
-  /** Where an object's entry stands; the hash keeps foreign ids, however long or strange, out of keys and values. */
+  /** Returns where an object's entry is stored. The hash keeps foreign ids, however long or strange, out of keys and values. */
   #place(teamId: string, object: string): { key: string; id: string } {
     const hash = createHash('sha256')
       .update(JSON.stringify([teamId, object]))
@@ -110,29 +160,23 @@ export class AffinityStore {
     return Math.ceil((Date.now() + this.#ttlMs) / 1000);
   }
 
-  /** Writes to one page stand in line: they would only conflict. */
-  #queue(key: string, entry: ObjectEntry): Promise<void> {
-    const write = (this.#writing.get(key) ?? Promise.resolve())
-      .catch(() => {})
-      .then(() => this.#write(key, entry));
-    this.#writing.set(key, write);
-    const settle = () => {
-      if (this.#writing.get(key) === write) this.#writing.delete(key);
-    };
-    write.then(settle, settle);
-    return write;
+  /** Adds entries to a page in memory, so that this process knows them if the write fails. */
+  #know(key: string, added: readonly ObjectEntry[]): void {
+    const { version, entries } = this.#pages.get(key) ?? emptyPage;
+    this.#pages.set(key, { version, entries: withEntries(entries, byId(added)) });
   }
 
-  async #write(key: string, entry: ObjectEntry): Promise<void> {
-    let page = this.#pages.get(key) ?? { version: null, entries: new Map<string, ObjectEntry>() };
+  async #write(key: string, added: ReadonlyMap<string, ObjectEntry>): Promise<void> {
+    let page = this.#pages.get(key) ?? emptyPage;
     for (let tries = 0; tries < maxTries; tries++) {
-      const entries = withEntry(page.entries, entry);
-      // Known here, whatever becomes of the write.
-      this.#pages.set(key, { version: page.version, entries });
+      const entries = withEntries(page.entries, added);
       const expiresAt = Date.now() + this.#ttlMs;
-      const version = await this.#storage.put(key, encode(entries), page.version, { expiresAt });
+      const version = await this.#storage.put(key, encodeEntries(entries), page.version, { expiresAt });
       if (version !== undefined) {
-        this.#pages.set(key, { version, entries });
+        // What was added meanwhile is written next, or was dropped.
+        const known = this.#pages.get(key)?.entries ?? emptyPage.entries;
+        const all = new Map([...entries, ...known]);
+        this.#pages.set(key, { version, entries: withEntries(emptyPage.entries, all) });
         return;
       }
       page = await this.#read(key);
@@ -146,36 +190,32 @@ export class AffinityStore {
     if (stored === 'unchanged' && known !== undefined) return known;
     const page =
       typeof stored === 'object'
-        ? { version: stored.version, entries: decode(stored.value) }
-        : { version: null, entries: new Map<string, ObjectEntry>() };
+        ? { version: stored.version, entries: decodeEntries(stored.value) }
+        : emptyPage;
     this.#pages.set(key, page);
     return page;
   }
-}
 
-function withEntry(entries: ReadonlyMap<string, ObjectEntry>, entry: ObjectEntry): Map<string, ObjectEntry> {
-  const now = Date.now() / 1000;
-  const kept = [...entries.values()].filter(([id, , endsAt]) => id !== entry[0] && endsAt > now);
-  return new Map([...kept.slice(1 - entriesOfPage), entry].map((each) => [each[0], each]));
-}
-
-function encode(entries: ReadonlyMap<string, ObjectEntry>): string {
-  return JSON.stringify({ format: 1, entries: [...entries.values()] });
-}
-
-/** A page that cannot be read is an empty one: it only holds hints. */
-function decode(text: string): Map<string, ObjectEntry> {
-  try {
-    const { format, entries } = JSON.parse(text) as { format?: unknown; entries?: unknown };
-    if (format !== 1 || !Array.isArray(entries)) return new Map();
-    return new Map(entries.filter(isEntry).map((entry) => [entry[0], entry]));
-  } catch {
-    return new Map();
+  #reportDropped(teamId: string, records: number): void {
+    this.#droppedRecords += records;
+    const now = performance.now();
+    if (now - this.#reportedAt < reportIntervalMs) return;
+    this.#reportedAt = now;
+    this.#onDropped({ teamId, records: this.#droppedRecords });
+    this.#droppedRecords = 0;
   }
 }
 
-function isEntry(value: unknown): value is ObjectEntry {
-  if (!Array.isArray(value)) return false;
-  const [id, deploymentId, endsAt] = value as unknown[];
-  return typeof id === 'string' && typeof deploymentId === 'string' && typeof endsAt === 'number';
+function byId(entries: readonly ObjectEntry[]): Map<string, ObjectEntry> {
+  return new Map(entries.map((entry) => [entry[0], entry]));
+}
+
+function tooManyLookups(): RouterError {
+  const message = 'Too many calls of this team look up the deployments of their objects. Retry shortly.';
+  return new RouterError('rate_limit_exceeded', message, { retryAfter: 1 });
+}
+
+function overloaded(): RouterError {
+  const message = 'Too many calls look up the deployments of their objects. Retry shortly.';
+  return new RouterError('overloaded', message, { retryAfter: 1 });
 }

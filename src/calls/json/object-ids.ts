@@ -53,7 +53,14 @@ export class ReferenceList {
   }
 }
 
-/** The ids of the objects that an answer, or the first event of one, says were made. */
+/** The only created objects whose ids OpenAI returns as a list. */
+const listKey = 'result_files';
+/** The created objects that OpenAI returns whole or by their ids. */
+const objectKeys = new Set(['conversation', 'file']);
+/** How many created objects of one answer are remembered. */
+const maxCreatedIds = 16;
+
+/** Returns the ids of the objects that an answer, or the first event of one, reports as created. */
 export function createdIds(value: unknown, keys: readonly string[]): string[] {
   if (typeof value !== 'object' || value === null) return [];
   const { response } = value as { response?: unknown };
@@ -61,12 +68,17 @@ export function createdIds(value: unknown, keys: readonly string[]): string[] {
     string,
     unknown
   >;
-  return keys.flatMap((key) => idsIn(object[key])).slice(0, 64);
+  const ids = keys.flatMap((key) => idsOf(key, object[key])).filter(isObjectId);
+  return [...new Set(ids)].slice(0, maxCreatedIds);
 }
 
-/** An id, a list of ids, or an object that has one. */
-function idsIn(value: unknown): string[] {
-  if (typeof value === 'string') return value === '' || value.length > 512 ? [] : [value];
-  if (Array.isArray(value)) return value.filter((item) => typeof item === 'string').flatMap(idsIn);
-  return typeof value === 'object' && value !== null ? idsIn((value as { id?: unknown }).id ?? '') : [];
+/** Returns what has the form that OpenAI gives this key. Any other form is not remembered. */
+function idsOf(key: string, value: unknown): unknown[] {
+  if (key === listKey) return Array.isArray(value) ? value.slice(0, maxCreatedIds) : [];
+  if (!objectKeys.has(key) || typeof value !== 'object' || value === null) return [value];
+  return [(value as { id?: unknown }).id];
+}
+
+function isObjectId(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= 512;
 }
