@@ -16,7 +16,7 @@
 set -eu
 : "${GATEWAY:=http://127.0.0.1:4000}" "${TEAM_KEY:?}" "${PROVIDER_KEY:?}" "${API_BASE:?}"
 
-curl -sSf -L -X POST "$GATEWAY/model/new" \
+curl -sS --fail-with-body -L -X POST "$GATEWAY/model/new" \
 -H "Authorization: Bearer $TEAM_KEY" \
 -H 'Content-Type: application/json' \
 -d '{
@@ -34,7 +34,7 @@ curl -sSf -L -X POST "$GATEWAY/model/new" \
 }'
 echo
 
-curl -sSf -L -X POST "$GATEWAY/v1/chat/completions" \
+curl -sS --fail-with-body -L -X POST "$GATEWAY/v1/chat/completions" \
 -H 'Content-Type: application/json' \
 -H "Authorization: Bearer $TEAM_KEY" \
 -d '{
@@ -48,6 +48,6 @@ curl -sSf -L -X POST "$GATEWAY/v1/chat/completions" \
 }'
 echo
 
-curl -sSf -L -X GET "$GATEWAY/team/info?team_id=e59e2671-a064-436a-a0fa-16ae96e5a0a1" \
+curl -sS --fail-with-body -L -X GET "$GATEWAY/team/info?team_id=e59e2671-a064-436a-a0fa-16ae96e5a0a1" \
 -H "Authorization: Bearer $TEAM_KEY"
 echo

@@ -202,8 +202,16 @@ describe.each(Object.entries(bodies))('%s', (field, body) => {
     'null',
     '[object Object]',
     'sk-',
+    'PROVIDER_KEY',
+    'TEAM_KEY',
+    'ACME_KEY',
   ])('as the placeholder %j is refused', async (value) => {
     for (const { param } of await refusals(body(value), false)) expect(param).toBe(`litellm_params.${field}`);
+  });
+
+  it.each(['sk-...', '...', 'PROVIDER_KEY'])('as %j is refused in words for a beginner', async (value) => {
+    for (const { message } of await refusals(body(value), false))
+      expect(message).toMatch(/: is a placeholder\. Paste the \w+ itself, as its issuer shows it\.$/);
   });
 
   it.each([

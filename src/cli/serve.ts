@@ -138,8 +138,8 @@ function described({ from, made, isFile }: Found<unknown>, unused: boolean): str
 function firstSteps(url: string, masterKeyFile: string): string[] {
   const post = (path: string, body: string, key = `$(cat ${masterKeyFile})`) =>
     `  curl ${url}${path} -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '${body}'`;
-  const model =
-    '{"model_name": "my-team-model", "litellm_params": {"model": "openai/gpt-4o", "api_key": "PROVIDER_KEY"}}';
+  const litellmParams = `{"model": "openai/gpt-4o", "api_key": "'"$PROVIDER_KEY"'"}`;
+  const model = `{"model_name": "my-team-model", "litellm_params": ${litellmParams}}`;
   const call = '{"model": "my-team-model", "messages": [{"role": "user", "content": "Hello"}]}';
   return [
     '',
@@ -147,7 +147,7 @@ function firstSteps(url: string, masterKeyFile: string): string[] {
     post('/team/new', '{"team_id": "acme"}'),
     post('/key/generate', '{"team_id": "acme"}'),
     '',
-    'With that key, a model, and a call:',
+    'With that key in TEAM_KEY, and the key of your OpenAI account in PROVIDER_KEY, a model, and a call:',
     post('/model/new', model, '$TEAM_KEY'),
     post('/v1/chat/completions', call, '$TEAM_KEY'),
   ];

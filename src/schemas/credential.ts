@@ -13,7 +13,8 @@ export function credentialProblem(value: string, noun: CredentialNoun): string |
   const alone = `must be the ${noun} alone`;
   if (text === '') return 'must not be empty';
   if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
-  if (isMasked(value)) return masked;
+  if (/^(sk-)?(\.{3,}|\u2026)$/.test(text)) return placeholder(noun);
+  if (isMasked(value)) return masked(noun);
   if (isJson(text)) return `${alone}. It looks like JSON: paste only the value of the ${noun}.`;
   if (isAssignment(text)) return `${alone}. Remove the name and the "=" before it.`;
   if (isHeader(text)) return `${alone}. Remove the name and the ":" before it.`;
@@ -41,7 +42,7 @@ export function idProblem(value: string): string | undefined {
 export function headerProblem(name: string, value: string): string | undefined {
   if (value === '') return 'must not be empty';
   if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
-  if (isMasked(value)) return masked;
+  if (isMasked(value)) return masked('value');
   // A blank value carries nothing, so nothing was pasted wrongly.
   const text = value.trim();
   if (text === '') return undefined;
@@ -55,7 +56,8 @@ export function headerProblem(name: string, value: string): string | undefined {
   return credentialProblem(value.replace(scheme, ''), /token$/i.test(name) ? 'token' : 'key');
 }
 
-const masked = 'is a masked secret; send the secret itself';
+const masked = (noun: string) => `is masked: a part of it is left out. Send the whole ${noun}.`;
+const placeholder = (noun: string) => `is a placeholder. Paste the ${noun} itself, as its issuer shows it.`;
 
 const scheme = /^(bearer|basic|token|apikey|api-key|key)[\s:=]+(?=\S)/i;
 
@@ -150,17 +152,19 @@ const placeholders = [
   /^(sk-)?(proj-)?x{3,}$/i,
   /^(sk-|sk-proj-)?(your|insert|replace|enter|paste|put|change)([-_]?(me|it)$|[-_]?this$|[-_]\S*$|\S*(key|token|secret)\S*$)/i,
   /^(undefined|null|nan|\[object object\])$/i,
+  // Names that the documentation and the command `serve` print.
+  /^(PROVIDER|TEAM|ACME|GLOBEX|BACKUP)_KEY$/,
   /^(sk|sk-proj|sk-ant)-?$/i,
 ];
 
 const maxPlaceholderLength = 128;
 
 function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
-  if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked;
+  if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked(noun);
   if (/^([A-Z][A-Z0-9]*_)*(API_KEY|AD_TOKEN|AUTH_TOKEN|ACCESS_TOKEN|CLIENT_SECRET)$/.test(text)) {
     return `is the name of a variable. Paste the ${noun} itself.`;
   }
   return text.length <= maxPlaceholderLength && placeholders.some((pattern) => pattern.test(text))
-    ? `is a placeholder. Paste the ${noun} itself.`
+    ? placeholder(noun)
     : undefined;
 }

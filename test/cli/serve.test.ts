@@ -233,8 +233,9 @@ it('the commands that it prints make a team, a key and a model; what fails is a 
   };
   expect(await shell(commands[0])).toMatchObject({ team_id: 'acme' });
   const { key: TEAM_KEY } = (await shell(commands[1])) as { key: string };
-  expect(await shell(commands[2], { TEAM_KEY })).toMatchObject({
-    litellm_params: { model: 'openai/gpt-4o' },
+  await expect(shell(commands[2], { TEAM_KEY })).rejects.toThrow('400');
+  expect(await shell(commands[2], { TEAM_KEY, PROVIDER_KEY: 'sk-0123456789abcdef0123' })).toMatchObject({
+    litellm_params: { model: 'openai/gpt-4o', api_key: 'sk-...0123' },
   });
   expect(commands[3]).toContain('"model": "my-team-model"');
 
