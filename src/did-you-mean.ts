@@ -1,4 +1,4 @@
-/** The known name with the fewest edits from `name`, if it is near enough to be meant. */
+/** Returns the known name with the fewest edits from `name`; `undefined` if no name is similar enough. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const bound = Math.max(1, Math.floor(name.length / 3));
   let best: { candidate: string; distance: number } | undefined;
@@ -10,7 +10,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best?.candidate;
 }
 
-/** Letters left out, added, replaced, or swapped with their neighbour. */
+/** Counts insertions, deletions, replacements, and swaps of neighbouring letters. */
 function editDistance(left: string, right: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

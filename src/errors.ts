@@ -1,6 +1,13 @@
 import { redactCredentials } from './redact/credential-patterns.ts';
 
-/** Every code an error of this package can carry, with the HTTP status and the `type` of OpenAI's error body. */
+/**
+ * Every error code of this package, with its HTTP status and the `type` of OpenAI's error body.
+ *
+ * @example
+ * ```ts
+ * const { status, type } = errorCodes.model_not_found; // 404, 'invalid_request_error'
+ * ```
+ */
 export const errorCodes = {
   invalid_request: { status: 400, type: 'invalid_request_error' },
   api_base_not_allowed: { status: 400, type: 'invalid_request_error' },
@@ -34,7 +41,7 @@ export const errorCodes = {
 
 export type RouterErrorCode = keyof typeof errorCodes;
 
-/** The one error shape, in-process and over HTTP: OpenAI's. */
+/** The body of every error, in-process and over HTTP. It has the format of OpenAI's errors. */
 export interface ErrorBody {
   error: { message: string; type: string; param: string | null; code: string };
 }
@@ -42,9 +49,20 @@ export interface ErrorBody {
 const marker = Symbol.for('team-model-router.error');
 
 /**
- * An error of this package. Its words hold no secret: it redacts them itself. `code` is stable and narrows in a
- * `switch`; `status` is the HTTP status that goes with it; `param` is the path of the field at fault, if one is;
- * `retryAfter` the seconds after which it may go better; `hint` what only the operator can do, for the log.
+ * An error of this package. Redacts credentials in its message, `param` and `hint`.
+ *
+ * `code` is stable and narrows in a `switch`. `status` is the HTTP status of the code. `param` is the path of the
+ * invalid field. `retryAfter` is a number of seconds. `hint` is advice for the operator, for the log.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await router.addModel('acme', body);
+ * } catch (error) {
+ *   if (RouterError.isInstance(error) && error.code === 'already_exists') return;
+ *   throw error;
+ * }
+ * ```
  */
 export class RouterError extends Error {
   override readonly name: string = 'RouterError';
@@ -53,7 +71,7 @@ export class RouterError extends Error {
   readonly type: string;
   readonly param: string | null;
   readonly retryAfter: number | undefined;
-  /** For the operator: it is logged, and never part of an answer. */
+  /** Advice for the operator. It is logged and never sent to a client. */
   readonly hint: string | undefined;
   readonly [marker] = true;
 
@@ -71,7 +89,7 @@ export class RouterError extends Error {
     this.hint = options.hint === undefined ? undefined : redactCredentials(options.hint);
   }
 
-  /** Recognises errors of every copy of this package that is loaded, ESM or CJS. */
+  /** Returns whether a value is a `RouterError` of any loaded copy of this package, ESM or CJS. */
   static isInstance(error: unknown): error is RouterError {
     return typeof error === 'object' && error !== null && (error as { [marker]?: unknown })[marker] === true;
   }
@@ -81,7 +99,7 @@ export class RouterError extends Error {
   }
 }
 
-/** Whether the storage could not be reached: what was asked of it may have happened, or not. */
+/** Returns whether the storage was unavailable. The operation may still have been applied. */
 export function isUnavailable(error: unknown): boolean {
   return RouterError.isInstance(error) && error.code === 'storage_unavailable';
 }

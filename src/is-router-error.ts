@@ -1,10 +1,10 @@
 import { APIError } from 'openai';
 import { errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 
-/** An error of a call: the OpenAI client's own class, with a code of ours. */
+/** An error of a call: an `APIError` of the OpenAI client with a code of this package. */
 export type CallError = APIError & { code: RouterErrorCode };
 
-/** A stream that has begun has no status left to give: its errors carry one of these codes alone. */
+/** Codes of errors in a stream. They have no status, because the headers were already sent. */
 const streamCodes: readonly string[] = [
   'provider_unreachable',
   'provider_timeout',
@@ -12,8 +12,18 @@ const streamCodes: readonly string[] = [
 ] satisfies RouterErrorCode[];
 
 /**
- * Whether the router made this error: a `RouterError` of the management calls, or an `OpenAI.APIError` of a call
- * that the router, and not the provider, answered. Either way `error.code` narrows in one `switch`.
+ * Returns whether the router, and not the provider, created an error. Management calls throw a `RouterError`. Calls
+ * throw an `OpenAI.APIError`. `error.code` narrows in one `switch` for both.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await client.chat.completions.create(body);
+ * } catch (error) {
+ *   if (isRouterError(error) && error.code === 'model_not_found') return undefined;
+ *   throw error;
+ * }
+ * ```
  */
 export function isRouterError(error: unknown): error is RouterError | CallError {
   if (RouterError.isInstance(error)) return true;
@@ -21,13 +31,13 @@ export function isRouterError(error: unknown): error is RouterError | CallError 
   if (!isOwn && !isOtherAPIError(error)) return false;
   const { status, code, headers } = error as APIError;
   if (typeof code !== 'string' || !Object.hasOwn(errorCodes, code)) return false;
-  // Only an answer of a router has this header, and a client of another version may call others as well.
+  // Only responses of a router have this header. A client of another version may also call other servers.
   if (!isOwn && !headers?.has('x-litellm-call-id')) return false;
   if (status === undefined) return streamCodes.includes(code);
   return headers?.get('x-litellm-error-source') !== 'provider';
 }
 
-/** Whether it is an `APIError` of another openai than the one that the router imports. */
+/** Returns whether an error is an `APIError` of another copy of the `openai` package. */
 function isOtherAPIError(error: unknown): boolean {
   return (
     error instanceof Error && 'requestID' in error && 'headers' in error && error.headers instanceof Headers

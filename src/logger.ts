@@ -2,7 +2,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { RouterError } from './errors.ts';
 import { redactFields } from './redact/credential-patterns.ts';
 
-/** Takes lines as pino does: fields first, then what happened. `console` will do. */
+/**
+ * Receives log lines in pino's argument order: fields first, then the message. `console` is a valid logger.
+ *
+ * @example
+ * ```ts
+ * const router = new TeamModelRouter({ storage, encryptionKeys, logger: pino() });
+ * ```
+ */
 export interface Logger {
   debug?(fields: object, message: string): unknown;
   info(fields: object, message: string): unknown;
@@ -23,15 +30,15 @@ interface Line {
   level: LogLevel;
   fields: object;
   message: string;
-  /** Runs something in the asynchronous context of the line's cause, such as a request. */
+  /** Runs a function in the asynchronous context of the line's cause, such as a request. */
   context: ReturnType<typeof AsyncLocalStorage.snapshot>;
 }
 
 const maxFrames = 10;
 
 /**
- * Lines for the application's logger, once whoever caused them has its answer: a logger that is slow, or throws, never
- * touches a call. They are made of known fields; what others have written, such as a prompt or an error's message, is none.
+ * Writes lines to the application's logger in a later tick, so that a slow or throwing logger does not affect calls.
+ * Lines contain known fields only, never text of others such as a prompt or the message of a foreign error.
  */
 export class Log {
   readonly #logger: Logger | undefined;
@@ -41,7 +48,7 @@ export class Log {
     this.#logger = logger;
   }
 
-  /** Never throws. A line whose fields cannot be read is dropped. */
+  /** Queues a line. Never throws. Drops a line whose fields cannot be read. */
   write(level: LogLevel, fields: object, message: string): void {
     try {
       if (this.#logger?.[level] === undefined) return;
@@ -59,16 +66,19 @@ export class Log {
     for (const { level, fields, message, context } of lines) {
       try {
         const taken = context(() => this.#logger?.[level]?.(fields, message));
-        // A promise that rejects would end the process.
+        // An unhandled rejection would end the process.
         if (taken instanceof Promise) taken.catch(() => {});
       } catch {
-        // There is nowhere left to say it.
+        // A failed log line cannot be reported anywhere.
       }
     }
   }
 }
 
-/** What a line may say of an error: of a foreign one where it was thrown, and not its message, which could quote anything. */
+/**
+ * Returns the fields of an error that may be logged. Omits the message of a foreign error, because it may quote any
+ * text.
+ */
 export function describeError(error: unknown): object {
   if (RouterError.isInstance(error)) {
     const { name, code, message, hint, cause } = error;
@@ -89,7 +99,7 @@ function safeToken(value: unknown): string | undefined {
   return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value) ? value : undefined;
 }
 
-/** The stack without the message that it begins with, which may have any number of lines. */
+/** Returns the frames of a stack without its message, which may have any number of lines. */
 function stackFrames({ stack, name, message }: Error): string[] {
   const head = message === '' ? name : `${name}: ${message}`;
   if (typeof stack !== 'string' || !stack.startsWith(head)) return [];

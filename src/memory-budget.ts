@@ -1,13 +1,13 @@
 import { RouterError } from './errors.ts';
 
 export interface MemoryBudgetOptions {
-  /** Bytes that the calls of all teams may hold at a time. */
+  /** Maximum number of bytes that the calls of all teams hold. */
   maxBytesInFlight: number;
-  /** Bytes that the calls of one team may hold at a time. */
+  /** Maximum number of bytes that the calls of one team hold. */
   maxTeamBytesInFlight: number;
 }
 
-/** Seconds after which a caller that was refused may try again. */
+/** Seconds after which a rejected caller may retry. */
 const retryAfter = 1;
 
 /** The bytes that one team's calls hold. */
@@ -16,7 +16,7 @@ interface Account {
   reservations: number;
 }
 
-/** Counts the bytes of requests and answers that the router holds in memory, per team and in all. */
+/** Counts the bytes of requests and responses in memory, per team and in total. */
 export class MemoryBudget {
   readonly #options: MemoryBudgetOptions;
   readonly #accounts = new Map<string | null, Account>();
@@ -26,17 +26,17 @@ export class MemoryBudget {
     this.#options = options;
   }
 
-  /** Bytes that are held at this moment. */
+  /** Number of bytes currently held. */
   get bytes(): number {
     return this.#total;
   }
 
-  /** Largest body that could be held if nothing else were. */
+  /** Size of the largest body that could be held if no other call held bytes. */
   get maxBytes(): number {
     return Math.min(this.#options.maxBytesInFlight, this.#options.maxTeamBytesInFlight);
   }
 
-  /** Opens an empty reservation for a team (`null`: the operator). Whoever opens it releases it. */
+  /** Creates an empty reservation for a team (`null`: the operator). The caller must release it. */
   open(teamId: string | null): MemoryReservation {
     let account = this.#accounts.get(teamId);
     if (account === undefined) {
@@ -47,7 +47,7 @@ export class MemoryBudget {
     return new Reservation(this, teamId, account);
   }
 
-  /** @internal Adds to one account and to the total. A negative number gives back. */
+  /** @internal Adds to one account and to the total. A negative number subtracts. */
   add(account: Account, teamBytes: number, bytes: number): void {
     account.bytes += teamBytes;
     this.#total += bytes;
@@ -59,7 +59,7 @@ export class MemoryBudget {
     if (account.reservations === 0) this.#accounts.delete(teamId);
   }
 
-  /** @internal Bytes that the team may still hold. */
+  /** @internal Returns the bytes that the team may still hold. */
   freeOf(account: Account): number {
     return this.#options.maxTeamBytesInFlight - account.bytes;
   }
@@ -70,26 +70,39 @@ export class MemoryBudget {
   }
 }
 
-/** The bytes that one call holds. */
+/**
+ * The bytes that one call holds.
+ *
+ * @example
+ * ```ts
+ * reservation.hold(chunk.byteLength);
+ * try {
+ *   await process(chunk);
+ * } finally {
+ *   reservation.release();
+ * }
+ * ```
+ */
 export interface MemoryReservation {
   /**
-   * Announces bytes that are to come. They count against the team's share at once, and against the bytes of all
-   * teams as they arrive, so that an announcement alone keeps no other team out.
+   * Announces expected bytes. They count against the team's limit immediately, and against the limit of all teams as
+   * they arrive, so an announcement does not block other teams.
    *
-   * @throws RouterError `rate_limit_exceeded` if the team's share is used up
+   * @throws RouterError `rate_limit_exceeded` if the team's limit is reached
    */
   announce(bytes: number): void;
   /**
    * Counts bytes that are held from now on.
    *
-   * @throws RouterError `rate_limit_exceeded` if the team's share is used up, `overloaded` if that of all teams is
+   * @throws RouterError `rate_limit_exceeded` if the team's limit is reached, `overloaded` if the limit of all teams
+   * is reached
    */
   hold(bytes: number): void;
-  /** Counts as many of `wanted` bytes as there is room for. Returns that number. */
+  /** Counts as many of `wanted` bytes as the limits allow. Returns that number. */
   take(wanted: number): number;
-  /** Gives back bytes that are not held any more. */
+  /** Subtracts bytes that are no longer held. */
   give(bytes: number): void;
-  /** Gives back everything, once. Bytes that are counted later are ignored. */
+  /** Subtracts all bytes of the reservation. Later changes of the reservation have no effect. */
   release(): void;
 }
 
@@ -109,14 +122,14 @@ class Reservation implements MemoryReservation {
 
   announce(bytes: number): void {
     if (this.#released) return;
-    if (bytes > this.#budget.freeOf(this.#account)) throw shareUsedUp();
+    if (bytes > this.#budget.freeOf(this.#account)) throw teamLimitReached();
     this.#announced += bytes;
     this.#budget.add(this.#account, bytes, 0);
   }
 
   hold(bytes: number): void {
     if (this.#released) return;
-    if (this.#beyond(bytes) > this.#budget.freeOf(this.#account)) throw shareUsedUp();
+    if (this.#additionalTeamBytes(bytes) > this.#budget.freeOf(this.#account)) throw teamLimitReached();
     if (bytes > this.#budget.free) throw overloaded();
     this.#count(bytes);
   }
@@ -141,23 +154,26 @@ class Reservation implements MemoryReservation {
   }
 
   #count(bytes: number): void {
-    const teamBytes = this.#beyond(bytes);
+    const teamBytes = this.#additionalTeamBytes(bytes);
     this.#held += bytes;
     this.#budget.add(this.#account, teamBytes, bytes);
   }
 
-  /** How many more bytes the team's account has after `bytes` more are held: those announced are in it already. */
-  #beyond(bytes: number): number {
+  /**
+   * Returns the number of bytes to add to the team's account for `bytes` more held bytes. Announced bytes are already
+   * in it.
+   */
+  #additionalTeamBytes(bytes: number): number {
     return Math.max(this.#announced, this.#held + bytes) - Math.max(this.#announced, this.#held);
   }
 }
 
-function shareUsedUp(): RouterError {
-  const message = "This team's calls hold as much memory as they may. Retry when some of them have ended.";
+function teamLimitReached(): RouterError {
+  const message = "This team's calls have reached their memory limit. Retry after some of them have ended.";
   return new RouterError('rate_limit_exceeded', message, { retryAfter });
 }
 
 function overloaded(): RouterError {
-  const message = 'The router holds as many bytes of calls as it may. Retry shortly.';
+  const message = 'The router has reached its memory limit for calls. Retry shortly.';
   return new RouterError('overloaded', message, { retryAfter });
 }

@@ -1,20 +1,24 @@
 import { RouterError } from './errors.ts';
 
-/** Counts the calls and changes that are open. Once it is closing, it refuses new ones and waits for the open ones. */
+/** Counts open calls and changes. While closing, rejects new work and waits for open work. */
 export class OpenWork {
   #count = 0;
-  /** What ends at the deadline. */
+  /** Callbacks that end waits at the deadline. */
   readonly #waits = new Set<() => void>();
   #closing = false;
   #drained: Promise<void> | undefined;
   #finish: () => void = () => {};
 
-  /** @throws RouterError `draining` once the router is closing */
+  /** @throws RouterError `draining` while the router is closing */
   check(): void {
     if (this.#closing) throw closed();
   }
 
-  /** Counts work that begins. Each call needs one of `leave`. @throws RouterError `draining` once the router is closing */
+  /**
+   * Counts the start of work. Each call needs one call of `leave`.
+   *
+   * @throws RouterError `draining` while the router is closing
+   */
   enter(): void {
     this.check();
     this.#count += 1;
@@ -25,7 +29,11 @@ export class OpenWork {
     if (this.#closing && this.#count === 0) this.#finish();
   }
 
-  /** Runs work and counts it until it has ended. @throws RouterError `draining` once the router is closing */
+  /**
+   * Runs work and counts it until it has ended.
+   *
+   * @throws RouterError `draining` while the router is closing
+   */
   async run<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     this.enter();
     try {
@@ -35,18 +43,18 @@ export class OpenWork {
     }
   }
 
-  /** Returns an object with the same methods, each of which runs as counted work. All of them must return promises. */
-  guard<Room extends object>(room: Room): Room {
-    return new Proxy(room, {
+  /** Returns a proxy whose methods run as counted work. All methods must return promises. */
+  guard<Service extends object>(service: Service): Service {
+    return new Proxy(service, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name);
         if (typeof member !== 'function') return member;
-        return (...given: unknown[]) => this.run(() => member.apply(target, given));
+        return (...args: unknown[]) => this.run(() => member.apply(target, args));
       },
     });
   }
 
-  /** Returns what `promise` settles to, or rejects with `draining` when the time of the open work is over. */
+  /** Returns the result of `promise`, or rejects with `draining` at the deadline. */
   async untilDeadline<Value>(promise: Promise<Value>): Promise<Value> {
     let stop = () => {};
     const over = new Promise<never>((_, reject) => {
@@ -60,7 +68,7 @@ export class OpenWork {
     }
   }
 
-  /** Refuses new work and waits for the open work, `timeoutMs` at most. A second call can only shorten the time. */
+  /** Rejects new work and waits for open work, at most `timeoutMs`. A second call can only shorten the wait. */
   async drain(timeoutMs: number): Promise<void> {
     this.#closing = true;
     this.#drained ??= new Promise((resolve) => {
@@ -76,7 +84,7 @@ export class OpenWork {
   }
 }
 
-/** The error of everything that a router refuses, or ends, because it is closed. */
+/** Creates the error for work that is rejected or ended because the router is closed. */
 export function closed(): RouterError {
   return new RouterError('draining', 'The router is closed.');
 }

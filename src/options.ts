@@ -8,89 +8,117 @@ import { hasMethods, parseOptions } from './schemas/parse.ts';
 import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
 import type { Storage } from './storage/storage.ts';
 
-/** What a `TeamModelRouter` is made of. */
+/**
+ * Options of a `TeamModelRouter`.
+ *
+ * @example
+ * ```ts
+ * const options: RouterOptions = {
+ *   storage: sqliteStorage('models.sqlite'),
+ *   encryptionKeys: [{ id: 'k1', key: process.env.ENCRYPTION_KEY ?? '' }],
+ * };
+ * ```
+ */
 export interface RouterOptions {
-  /** Where the teams' records are kept. */
+  /** Stores the records of teams, models and API keys. */
   storage: Storage;
-  /** 32 bytes each, in base64: the first seals, all of them open. See `generateEncryptionKey`. */
+  /** Keys of 32 bytes in base64. The first key seals, and all keys unseal. See `generateEncryptionKey`. */
   encryptionKeys: readonly EncryptionKey[];
   /**
-   * Addresses that calls may go to beside public ones over https on port 443: `host`, `*.suffix`, `host:port`, a
-   * CIDR, or `CIDR:port`, with `http://` in front where https is not needed. `allowShared` holds for shared
-   * deployments on top.
+   * Exceptions to the egress policy, which allows public addresses over HTTPS on port 443. An entry of `allow` is
+   * `host`, `*.suffix`, `host:port`, a CIDR block or `CIDR:port`. A leading `http://` also allows plain HTTP.
+   * `allowShared` adds entries for shared deployments only.
    */
   egress?: {
     allow?: readonly string[] | undefined;
     allowShared?: readonly string[] | undefined;
-    /** The ports of public addresses. Default: 443 alone. */
+    /** Allowed ports of public addresses. Default: 443. */
     ports?: readonly number[] | undefined;
-    /** A certificate authority of your own, in PEM, beside the well-known ones. */
+    /** A certificate authority in PEM, trusted in addition to the well-known ones. */
     ca?: string | undefined;
-    /** Your own look-up of names, called as `dns.lookup` is with `all`; what it answers is judged like any other. */
+    /** A custom resolver, called like `dns.lookup` with `all`. Its results are checked by the egress policy. */
     lookup?: Lookup | undefined;
     /**
-     * `dns`, the default: names are looked up at the name servers, after the hosts file. `system`: by the system's own `getaddrinfo`,
-     * for names that only it knows (mDNS, NIS). It uses libuv's threads, so one team's unanswered names can delay every team.
+     * `dns` (default) reads the hosts file and queries the name servers. `system` uses the system's `getaddrinfo`,
+     * for names that only it knows (mDNS, NIS). It occupies libuv's threads, so one team's unanswered names can delay
+     * every team.
      */
     resolver?: 'dns' | 'system' | undefined;
-    /** Milliseconds to look a host up, connect, and agree on TLS. Default 10 000. */
+    /** Milliseconds for name resolution, the TCP connection and the TLS handshake together. Default 10 000. */
     connectTimeoutMs?: number | undefined;
-    /** Connections to providers of all teams together. Default 2 048. */
+    /** Maximum number of connections to providers, of all teams together. Default 2 048. */
     maxConnections?: number | undefined;
-    /** Connections to providers that one team's calls use at the same time, to shared deployments too. Default 256. */
+    /**
+     * Maximum number of connections that one team's calls use, including those to shared deployments. Default 256.
+     */
     maxConnectionsPerTeam?: number | undefined;
-    /** Calls of one team that wait for a connection; more are refused with `rate_limit_exceeded`. Default 256. */
+    /**
+     * Maximum number of calls of one team that wait for a connection. Further calls fail with `rate_limit_exceeded`.
+     * Default 256.
+     */
     maxQueuedPerTeam?: number | undefined;
-    /** Milliseconds that a call waits for a connection before it is refused with `rate_limit_exceeded`. Default 10 000. */
+    /** Milliseconds that a call waits for a connection before it fails with `rate_limit_exceeded`. Default 10 000. */
     queueTimeoutMs?: number | undefined;
   };
-  /** Default `implicit`: a team's first model, or key, makes its record. `explicit`: an unknown team is refused. */
+  /**
+   * `implicit` (default): the first model or API key of a team creates its record. `explicit`: an unknown team is
+   * rejected.
+   */
   teams?: 'implicit' | 'explicit';
-  /** Milliseconds within which a change made by another process counts here. Default 5 000. */
+  /** Milliseconds within which this process applies a change by another process. Default 5 000. */
   maxStalenessMs?: number;
-  /** Milliseconds for which known teams are served while the storage cannot be reached. Default 30 000. */
+  /** Milliseconds for which cached teams are served while the storage is unavailable. Default 30 000. */
   serveStaleMs?: number;
   /** Milliseconds that a storage operation may take. Default 5 000. */
   storageTimeoutMs?: number;
-  /** How many teams are kept in memory. Default 10 000. */
+  /** Maximum number of teams in the cache. Default 10 000. */
   maxTeams?: number;
-  /** Bytes that a form (`multipart/form-data`), such as an upload, may have. Default 268 435 456 (256 MiB). */
+  /** Maximum size in bytes of a form (`multipart/form-data`), such as an upload. Default 268 435 456 (256 MiB). */
   maxBodyBytes?: number;
   /**
-   * Bytes that any other body may have, since it is held whole. Default 67 108 864 (64 MiB). `maxBodyBytes` bounds it too,
-   * and so do the two options that follow.
+   * Maximum size in bytes of any other body, because it is buffered as a whole. Default 67 108 864 (64 MiB).
+   * `maxBodyBytes`, `maxTeamBytesInFlight` and `maxBytesInFlight` also limit it.
    */
   maxJsonBytes?: number;
   /**
-   * Bytes of requests and answers that the calls of one team may hold in memory at a time. A call that would hold more is
-   * refused with 429 `rate_limit_exceeded`. Default 134 217 728 (128 MiB).
+   * Maximum number of bytes of requests and responses that one team's calls hold in memory. A call above it fails
+   * with 429 `rate_limit_exceeded`. Default 134 217 728 (128 MiB).
    */
   maxTeamBytesInFlight?: number;
-  /** The same for the calls of all teams together; beyond it: 503 `overloaded`. Default 536 870 912 (512 MiB). */
+  /**
+   * Maximum number of bytes that the calls of all teams hold in memory. A call above it fails with 503 `overloaded`.
+   * Default 536 870 912 (512 MiB).
+   */
   maxBytesInFlight?: number;
   /**
-   * Bytes that a JSON answer may have, since whoever reads it holds it whole. Files, audio and streams of events go on at
-   * the reader's pace, without an end. Default 268 435 456 (256 MiB).
+   * Maximum size in bytes of a JSON response, because its client buffers the whole response. Files, audio and event
+   * streams have no limit. Default 268 435 456 (256 MiB).
    */
   maxAnswerBytes?: number;
-  /** Bytes that an answer of any kind may unpack to, where its provider has compressed it. Default 67 108 864 (64 MiB). */
+  /** Maximum decoded size in bytes of a compressed response. Default 67 108 864 (64 MiB). */
   maxDecodedBytes?: number;
-  /** Bytes of an upload that are held back to find its field `model` behind a file. Default 8 388 608 (8 MiB). */
+  /**
+   * Maximum number of upload bytes that are buffered to find a `model` field behind a file. Default 8 388 608 (8
+   * MiB).
+   */
   maxHeldBytes?: number;
   /**
-   * Milliseconds for which a pool remembers which of its deployments made a response, a file, a batch or another object
-   * that lives in one provider account, after it was last spoken of. Default 30 days.
+   * Milliseconds for which a pool remembers the deployment that created a response, file, batch or other object of
+   * one provider account. The time restarts with each use. Default 30 days.
    */
   affinityTtlMs?: number;
-  /** Is told of every call; what it throws is ignored. */
+  /** Receives a receipt of every call. Errors that it throws are ignored. */
   onCall?: (receipt: Receipt) => void;
-  /** Is told of what fails, such as `pino()`; what it throws is ignored. Default: nobody is. See docs/logging.md. */
+  /**
+   * Receives log lines, for example `pino()`. Errors that it throws are ignored. Default: no logging. See
+   * docs/logging.md.
+   */
   logger?: Logger;
-  /** Uniform in [0, 1): decides between deployments of a pool. Default `Math.random`. */
+  /** Returns a number in [0, 1) that selects a deployment of a pool. Default `Math.random`. */
   random?: () => number;
 }
 
-/** How a `TeamModelRouter` is closed. */
+/** Options of `TeamModelRouter.close`. */
 export interface CloseOptions {
   /** Milliseconds that open calls, streams and changes may take to end. Default 25 000. */
   drainTimeoutMs?: number | undefined;
@@ -98,7 +126,7 @@ export interface CloseOptions {
 
 const milliseconds = z.int().positive().max(86_400_000);
 const bytes = z.int().positive().max(2_147_483_647);
-/** Less would refuse the buffer that a body of unknown length begins with. */
+/** A smaller limit could not hold the initial buffer of a body of unknown length. */
 const inFlight = z.int().min(1_048_576).max(1_099_511_627_776);
 const count = z.int().min(0).max(1_000_000);
 const callback = <Signature>() =>
@@ -114,18 +142,18 @@ const entries = z
 
 const isStorage = (value: unknown): boolean => hasMethods(value, ['get', 'put', 'delete', 'list', 'close']);
 
-function storageProblem(given: unknown): string {
+function storageProblem(input: unknown): string {
   const pass =
     "Pass sqliteStorage('models.sqlite'), redisStorage(client), postgresStorage(pool), keyvStorage(keyv) or memoryStorage()";
-  if (typeof given === 'string' || given instanceof URL) return `must be a storage, not an address. ${pass}.`;
-  if (typeof given === 'function') return 'must be a storage, not the function that makes one. Call it.';
-  if (typeof (given as { then?: unknown } | null | undefined)?.then === 'function')
-    return 'must be a storage, not a promise of one. Write await before it.';
+  if (typeof input === 'string' || input instanceof URL) return `must be a storage, not an address. ${pass}.`;
+  if (typeof input === 'function') return 'must be a storage, not the function that creates one. Call it.';
+  if (typeof (input as { then?: unknown } | null | undefined)?.then === 'function')
+    return 'must be a storage, not a promise. Write await before it.';
   const problem = 'must be a storage, such as memoryStorage()';
-  return given === undefined || given === null ? problem : `${problem}. ${pass}.`;
+  return input === undefined || input === null ? problem : `${problem}. ${pass}.`;
 }
 
-/** A bad one would fail every call to everybody. */
+/** Checks the certificate early, because an invalid one would fail every call. */
 function isCertificate(pem: string): boolean {
   try {
     new X509Certificate(pem);
@@ -145,7 +173,7 @@ const routerOptions = z.strictObject({
     .check(({ value, issues }) => {
       if (!Array.isArray(value)) return;
       const [problem] = keyProblems(value);
-      // An issue has its input, and the input is a secret.
+      // The issue omits the input, because it is a secret.
       if (problem !== undefined)
         issues.push({
           code: 'custom',
@@ -189,14 +217,22 @@ const routerOptions = z.strictObject({
 
 const closeOptions = z.strictObject({ drainTimeoutMs: z.int().min(0).max(86_400_000).default(25_000) });
 
-/** @throws RouterError `invalid_request` that names the option at fault */
-export function readCloseOptions(given: CloseOptions) {
-  return parseOptions(closeOptions, given);
+/**
+ * Parses the options of `close`.
+ *
+ * @throws RouterError `invalid_request` that names the invalid option
+ */
+export function readCloseOptions(input: CloseOptions) {
+  return parseOptions(closeOptions, input);
 }
 
-/** Checks the options and fills in the defaults. */
-export function readOptions(given: RouterOptions) {
-  const { egress = {}, maxDecodedBytes, ...options } = parseOptions(routerOptions, given);
+/**
+ * Parses the options of a router and sets defaults.
+ *
+ * @throws RouterError `invalid_request` that names every invalid option
+ */
+export function readOptions(input: RouterOptions) {
+  const { egress = {}, maxDecodedBytes, ...options } = parseOptions(routerOptions, input);
   const { allow, allowShared, ports, ...transport } = egress;
   return {
     ...options,
@@ -205,7 +241,7 @@ export function readOptions(given: RouterOptions) {
   };
 }
 
-/** Without the fields that are `undefined`. */
+/** Removes the fields that are `undefined`. */
 function defined<Fields extends object>(
   fields: Fields,
 ): { [Field in keyof Fields]: Exclude<Fields[Field], undefined> } {

@@ -63,7 +63,7 @@ describe('new TeamModelRouter', () => {
     [
       'no key',
       { ...good(), encryptionKeys: [] },
-      'encryptionKeys: at least one key is needed, such as generateEncryptionKey() makes',
+      'encryptionKeys: must have at least one key. Create one with generateEncryptionKey()',
     ],
     [
       'all at once',

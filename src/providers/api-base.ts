@@ -1,21 +1,21 @@
 import { RouterError } from '../errors.ts';
 
-/** A base as somebody pasted it, taken apart. */
+/** The parts of an `api_base`. */
 export interface ApiBase {
   /** Scheme, host and port. */
   origin: string;
   hostname: string;
-  /** Without a trailing slash and without a call that was pasted along; '' if there is none. */
+  /** Path without trailing slashes and without the path of a call; '' if the base has no path. */
   path: string;
-  /** The api-version of a call's address that was pasted with its query. */
+  /** The `api-version` in the query of a pasted call URL. */
   apiVersion?: string;
-  /** Whether a whole call's address was pasted: then the path before it is exactly as meant. */
+  /** Whether the text was the URL of a call. The remaining path is then used unchanged. */
   pastedCall: boolean;
 }
 
 /**
- * The paths of calls whose whole address may be pasted. Test: every path of the endpoint table that takes a POST and has no
- * parameter is one of them.
+ * Paths of calls that may be part of a pasted URL. A test checks that the list contains every parameterless POST path
+ * of the endpoint table.
  */
 export const pastedPaths: readonly string[] = [
   '/chat/completions',
@@ -39,35 +39,40 @@ export const pastedPaths: readonly string[] = [
   '/vector_stores',
 ];
 
-// Pasted once, or by a form that adds it once more. `/models` alone ends the base of Azure's model inference.
+// The path may be repeated, because some forms append it again. `/models` alone ends the base of Azure's model
+// inference.
 const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+)/models$`, 'i');
 
-/** @throws RouterError `invalid_request`; the message never repeats the base, which may hold a secret */
+/**
+ * Parses an `api_base`.
+ *
+ * @throws RouterError `invalid_request`. Its message never contains the base, which may hold a secret.
+ */
 export function readApiBase(text: string): ApiBase {
-  // URL drops some of these characters silently, and reads a backslash as a slash.
+  // `new URL` silently drops some of these characters and reads a backslash as a slash.
   if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
-    throw invalidField('must be an address that begins with https:// or http://');
+    throw invalidField('must be a URL that begins with https:// or http://');
   }
   if (/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(text)) {
-    throw invalidField('must not have invisible characters. Copy the address again');
+    throw invalidField('must not contain invisible characters. Copy the URL again');
   }
-  if (/["'`>,;]$/.test(text)) throw invalidField('must be the address alone. Remove what is after it');
+  if (/["'`>,;]$/.test(text)) throw invalidField('must be the URL alone. Remove the characters after it');
   const url = new URL(text);
   if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
-    throw invalidField('must not hold credentials; send them in api_key');
+    throw invalidField('must not contain credentials. Send them in api_key');
   }
-  if (text.includes('#')) throw invalidField('must not have a fragment');
+  if (text.includes('#')) throw invalidField('must not contain a fragment');
   const apiVersion = readQuery(text, url);
   const path = withoutSlashes(url.pathname);
   const base = withoutSlashes(path.replace(pastedCalls, ''));
   return { origin: url.origin, hostname: url.hostname, path: base, pastedCall: base !== path, ...apiVersion };
 }
 
-/** Reads the api-version of Azure's target URI, the only query that a base may have. */
+/** Reads `api-version`, the only query parameter that a base may have. Azure's target URIs contain it. */
 function readQuery(text: string, { search }: URL): Pick<ApiBase, 'apiVersion'> {
   if (!text.includes('?')) return {};
   const version = /^\?api-version=([0-9a-z-]{1,32})$/i.exec(search)?.[1];
-  if (version === undefined) throw invalidField('must not have a query but api-version');
+  if (version === undefined) throw invalidField('must not contain a query parameter other than api-version');
   return { apiVersion: version };
 }
 
@@ -81,8 +86,8 @@ function withoutSlashes(path: string): string {
   return path.slice(0, end);
 }
 
-function invalidField(what: string): RouterError {
-  return new RouterError('invalid_request', `litellm_params.api_base ${what}.`, {
+function invalidField(problem: string): RouterError {
+  return new RouterError('invalid_request', `litellm_params.api_base: ${problem}.`, {
     param: 'litellm_params.api_base',
   });
 }

@@ -1,21 +1,21 @@
 import type { ApiBase } from './api-base.ts';
 
-/** The api-version of an Azure deployment that names none: the latest that is generally available. */
+/** Default api-version of Azure deployments: the latest generally available one. */
 export const defaultApiVersion = '2024-10-21';
 
-/** A real suffix with a label before it: neither `openai.azure.com` itself nor `evil-openai.azure.com`. */
+/** Requires a label before the suffix, so that `openai.azure.com` and `evil-openai.azure.com` do not match. */
 const azureHost =
   /^([a-z0-9-]+\.)+(openai\.azure\.(com|us)|cognitiveservices\.azure\.(com|us)|services\.ai\.azure\.com)\.?$/i;
 
-/** Whether Azure's own servers answer under this host name. */
+/** Returns whether a host name belongs to Azure. */
 export function isAzureHost(hostname: string): boolean {
   return azureHost.test(hostname);
 }
 
-/** What LiteLLM's users write as the version to mean Azure's `/openai/v1`, which has none. */
+/** Values of `api_version` with which LiteLLM's users select Azure's `/openai/v1`, which has no api-version. */
 const versionless = new Set(['v1', 'latest', 'preview']);
 
-/** Base, protocol and api-version of an Azure resource, out of whichever of its addresses was pasted. */
+/** Returns base, protocol and api-version of an Azure resource for any of its URLs. */
 export function azureTarget(
   { origin, path }: ApiBase,
   apiVersion: string | undefined,
@@ -31,14 +31,14 @@ export function azureTarget(
   return { base: origin + resource, protocol: 'azure', apiVersion: apiVersion ?? defaultApiVersion };
 }
 
-/** The path of a call, under the deployment or under the account. */
+/** Returns the path of a call below the deployment or the account. */
 export function azurePath(model: string, scope: 'deployment' | 'account', path: string): string {
   return scope === 'deployment'
     ? `/openai/deployments/${encodeURIComponent(model)}${path}`
     : `/openai${path}`;
 }
 
-/** The header that carries the key, or the Entra token that serves instead of one. */
+/** Returns the header with the API key or with the Entra token. */
 export function azureHeaders(secrets: {
   api_key?: string | undefined;
   azure_ad_token?: string | undefined;

@@ -2,17 +2,19 @@ import { RouterError } from '../errors.ts';
 import type { ProviderTarget } from './provider.ts';
 import type { Grant } from './token-cache.ts';
 
-/** What an application in Microsoft Entra proves itself with. */
+/** Client credentials of an application in Microsoft Entra. */
 export interface EntraIdentity {
   tenantId: string;
   clientId: string;
   clientSecret: string;
 }
 
-/** Posts a form; the answer's text is bounded by whoever posts. */
+/** Posts a form. The implementation limits the size of the response. */
 export type EntraPost = (url: string, form: string) => Promise<{ status: number; text: string }>;
 
-/** Microsoft's own authorities, public and of the US government, and what a token is for: never a tenant's choice. */
+/**
+ * Authorities and scopes of Microsoft's public cloud and of its US government cloud. A tenant cannot choose others.
+ */
 const clouds = {
   public: {
     authority: 'https://login.microsoftonline.com',
@@ -22,11 +24,11 @@ const clouds = {
 };
 
 /**
- * Asks Entra for a token by client credentials.
+ * Requests a token with client credentials. Errors omit Entra's message, because it names the tenant.
  *
  * @see https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
- * @throws RouterError `provider_authentication_failed` if Entra refuses the secret, `provider_unreachable` if it does not
- * answer as it should; never in its own words, which name the tenant
+ * @throws RouterError `provider_authentication_failed` if Entra rejects the credentials, `provider_unreachable` for
+ * any other response without a token
  */
 export async function requestEntraToken(
   post: EntraPost,
@@ -45,12 +47,12 @@ export async function requestEntraToken(
     form.toString(),
   );
   if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-    const message = 'Microsoft Entra rejected the stored tenant_id, client_id and client_secret.';
+    const message = 'Microsoft Entra rejected the stored tenant_id, client_id and client_secret. Check them.';
     throw new RouterError('provider_authentication_failed', message);
   }
   const grant = status === 200 ? readGrant(text) : undefined;
   if (grant === undefined) {
-    throw new RouterError('provider_unreachable', `Microsoft Entra gave no token (status ${status}).`);
+    throw new RouterError('provider_unreachable', `Microsoft Entra returned no token (status ${status}).`);
   }
   return grant;
 }
@@ -67,10 +69,11 @@ function readGrant(text: string): Grant | undefined {
 }
 
 /**
- * Whether a deployment has all that its credentials need.
+ * Checks that a deployment has all fields that its credentials need. Rejects secrets that the deployment would not
+ * use.
  *
- * @param secrets the names of the secrets that are stored for it
- * @throws RouterError `invalid_request` that names the field: a secret without effect would only look as if it worked
+ * @param secrets the names of the deployment's stored secrets
+ * @throws RouterError `invalid_request` that names the field
  */
 export function checkCredentials(
   target: Pick<ProviderTarget, 'protocol'>,
@@ -79,15 +82,15 @@ export function checkCredentials(
 ): void {
   for (const field of ['azure_ad_token', 'client_secret']) {
     if (target.protocol === 'openai' && secrets.has(field))
-      throw invalidField(field, 'serves Azure deployments only.');
+      throw invalidField(field, 'must not be set, because only Azure deployments use it.');
   }
   if (!secrets.has('client_secret')) return;
   for (const field of ['tenant_id', 'client_id'] as const) {
-    if (params[field] === undefined) throw invalidField(field, 'is needed with client_secret.');
+    if (params[field] === undefined) throw invalidField(field, 'is required with client_secret.');
   }
 }
 
-function invalidField(field: string, what: string): RouterError {
+function invalidField(field: string, problem: string): RouterError {
   const param = `litellm_params.${field}`;
-  return new RouterError('invalid_request', `${param} ${what}`, { param });
+  return new RouterError('invalid_request', `${param}: ${problem}`, { param });
 }

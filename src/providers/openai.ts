@@ -1,6 +1,6 @@
 import type { ApiBase } from './api-base.ts';
 
-/** The OpenAI-compatible providers whose public base is known; `null`: each has its own, so `api_base` is needed. */
+/** OpenAI-compatible providers and their public base; `null`: `api_base` is required. */
 export const openaiBases: readonly (readonly [provider: string, base: string | null])[] = [
   ['openai', 'https://api.openai.com/v1'],
   ['anthropic', 'https://api.anthropic.com/v1'],
@@ -23,8 +23,8 @@ export const openaiBases: readonly (readonly [provider: string, base: string | n
 ];
 
 /**
- * The base that calls are appended to. A bare host gets the path that its provider is known by, or else `/v1`;
- * a base with a path is taken as it is.
+ * Returns the base URL that call paths are appended to. Completes a bare host with the known path of its provider, or
+ * with `/v1`. Does not change a base with a path.
  */
 export function openaiBase({ origin, path, pastedCall }: ApiBase): string {
   if (path !== '') return origin + path;
@@ -33,7 +33,7 @@ export function openaiBase({ origin, path, pastedCall }: ApiBase): string {
   return pastedCall ? origin : `${origin}/v1`;
 }
 
-/** The headers that carry the key, and whose account it is. */
+/** Returns the headers with the API key, the organization and the project. */
 export function openaiHeaders(
   secrets: { api_key?: string | undefined },
   ids: { organization?: string | undefined; project?: string | undefined },

@@ -4,33 +4,35 @@ import { type ApiBase, readApiBase } from './api-base.ts';
 import { azureHeaders, azurePath, azureTarget, isAzureHost } from './azure.ts';
 import { openaiBase, openaiBases, openaiHeaders } from './openai.ts';
 
-/** Where a deployment's calls go, resolved once, when it is stored. */
+/** The destination of a deployment's calls. Resolved once, when the deployment is stored. */
 export interface ProviderTarget {
-  /** Who is spoken to; `azure` whenever the protocol is Azure's. */
+  /** Name of the provider; `azure` whenever the protocol is Azure's. */
   provider: string;
-  /** Without a trailing slash. OpenAI's own is `https://api.openai.com/v1`; an Azure one stops before `/openai`. */
+  /**
+   * Base URL without a trailing slash. OpenAI's is `https://api.openai.com/v1`. An Azure base ends before `/openai`.
+   */
   base: string;
-  /** `azure`: paths by deployment, with an api-version. `azure_v1`: Azure's OpenAI-compatible form. */
+  /** `azure`: paths by deployment with an api-version. `azure_v1`: Azure's OpenAI-compatible API. */
   protocol: 'openai' | 'azure' | 'azure_v1';
-  /** The provider's own name of the model; the deployment's name on Azure. */
+  /** The provider's name of the model; on Azure the name of the deployment. */
   model: string;
-  /** Set for the protocol `azure` only. */
+  /** Set only for the protocol `azure`. */
   apiVersion: string | null;
-  /** Those of single types of calls, where they differ: the first segment of the path, and its api-version. */
+  /** Different api-versions of some call types, by the first segment of the path. */
   apiVersions?: Record<string, string>;
 }
 
-/** What of an OpenAI call decides its address. */
+/** The fields of an endpoint that determine a call's URL. */
 export interface Route {
-  /** Without `/v1`; `{name}` stands for one segment. */
+  /** Path without `/v1`. `{name}` is a placeholder for one segment. */
   path: string;
-  /** The query parameters that go on to the provider. */
+  /** Query parameters that are passed to the provider. */
   query: readonly string[];
-  /** On Azure: under the deployment's path, or under the account's. */
+  /** Whether Azure has the path below the deployment or below the account. */
   azure: 'deployment' | 'account';
 }
 
-/** What decides where a deployment's calls go: the documented `litellm_params`. */
+/** The `litellm_params` that determine the destination of a deployment's calls. */
 export interface TargetParams {
   model: string;
   custom_llm_provider?: string | undefined;
@@ -38,33 +40,37 @@ export interface TargetParams {
   api_version?: string | Record<string, string | undefined> | undefined;
 }
 
-/** The providers that a model's prefix or `custom_llm_provider` may name, with their public base, if they have one. */
+/** Known providers and their public base; `null`: no public base. */
 export const knownProviders: ReadonlyMap<string, string | null> = new Map([...openaiBases, ['azure', null]]);
 
 /**
- * Where the calls of these params go. An Azure host or an `api_version` means Azure's protocol, whatever the
- * provider says: LiteLLM's documented example has Azure under "openai".
+ * Resolves the destination of a deployment's calls. An Azure host or an `api_version` selects Azure's protocol for
+ * every provider, because LiteLLM's documented example has Azure under "openai".
  *
- * @throws RouterError `invalid_request` with the field's path
+ * @throws RouterError `invalid_request` with the path of the field
  */
 export function resolveTarget(params: TargetParams): ProviderTarget {
   const named = readModel(params);
-  const given = params.api_base === undefined ? undefined : readApiBase(params.api_base);
+  const apiBase = params.api_base === undefined ? undefined : readApiBase(params.api_base);
   const azure =
     named.provider === 'azure' ||
     params.api_version !== undefined ||
-    given?.apiVersion !== undefined ||
-    (given !== undefined && isAzureHost(given.hostname));
+    apiBase?.apiVersion !== undefined ||
+    (apiBase !== undefined && isAzureHost(apiBase.hostname));
   if (!azure) {
-    if (given === undefined && !named.stated && named.model.includes('/')) throw unknownPrefix(named.model);
-    const base = given === undefined ? publicBase(named.provider) : openaiBase(given);
+    if (apiBase === undefined && !named.stated && named.model.includes('/')) throw unknownPrefix(named.model);
+    const base = apiBase === undefined ? publicBase(named.provider) : openaiBase(apiBase);
     return { provider: named.provider, base, protocol: 'openai', model: named.model, apiVersion: null };
   }
-  if (given === undefined) throw needsBase('azure');
-  return azureDeployment(params, named.model, given);
+  if (apiBase === undefined) throw missingBase('azure');
+  return azureDeployment(params, named.model, apiBase);
 }
 
-/** The address of one call, with only those query parameters that the endpoint's row names. */
+/**
+ * Returns the URL of a call. Passes only the query parameters that the endpoint allows.
+ *
+ * @throws RouterError `invalid_request` for an invalid path parameter
+ */
 export function addressOf(
   target: ProviderTarget,
   route: Route,
@@ -75,7 +81,7 @@ export function addressOf(
     ? route.path
     : route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
   const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
-  // Nearly every call has none.
+  // Returns early, because most calls have no query.
   if (query.size === 0 && target.protocol !== 'azure') return { url: target.base + full };
   const search = passedQuery(route, query);
   if (target.protocol === 'azure' && target.apiVersion !== null) {
@@ -86,9 +92,10 @@ export function addressOf(
 }
 
 /**
- * The headers that carry a deployment's secret; none if it has none, as a server of one's own may not need any.
+ * Returns the headers with a deployment's secret. Returns no headers without a secret, because self-hosted servers
+ * may not need one.
  *
- * @throws RouterError `invalid_request` for a value that no header can carry
+ * @throws RouterError `invalid_request` for a value that a header cannot contain
  */
 export function authHeaders(
   target: Pick<ProviderTarget, 'protocol'>,
@@ -100,25 +107,25 @@ export function authHeaders(
     if (/^[\x20-\x7e]+$/.test(headers[name] ?? '')) continue;
     throw new RouterError(
       'invalid_request',
-      `What this model sends as ${name} holds characters that no header can carry.`,
+      `Header ${name} of this model contains characters that a header must not contain. Check the stored credential.`,
     );
   }
   return headers;
 }
 
 /**
- * Splits a model's name into the provider and the provider's own name.
+ * Splits a model name into the provider and the provider's name of the model.
  *
- * @throws RouterError `invalid_request` with the field's path
+ * @throws RouterError `invalid_request` with the path of the field
  */
 export function readModel({ model, custom_llm_provider: stated }: TargetParams): {
   provider: string;
   model: string;
-  /** Whether the provider was named, by the prefix or beside it. */
+  /** Whether the prefix or `custom_llm_provider` names the provider. */
   stated: boolean;
 } {
   if (stated !== undefined && !knownProviders.has(stated)) {
-    throw invalidField('custom_llm_provider', `names no known provider. ${providerHint(stated)}`);
+    throw invalidField('custom_llm_provider', `is unknown. ${providerHint(stated)}`);
   }
   const slash = model.indexOf('/');
   const prefix = slash === -1 ? '' : model.slice(0, slash);
@@ -132,10 +139,13 @@ export function readModel({ model, custom_llm_provider: stated }: TargetParams):
   };
 }
 
-/** A key of a provider that is not known here would go to OpenAI, none of whose own models has a slash in its name. */
+/**
+ * Creates the error for an unknown provider prefix. Without it the key of another provider would be sent to OpenAI.
+ * No model name of OpenAI contains a slash.
+ */
 function unknownPrefix(model: string): RouterError {
   const hint = providerHint(model.slice(0, model.indexOf('/')));
-  return invalidField('model', `names no known provider before its "/", and there is no api_base. ${hint}`);
+  return invalidField('model', `must begin with a known provider if there is no api_base. ${hint}`);
 }
 
 function providerHint(name: string): string {
@@ -146,41 +156,41 @@ function providerHint(name: string): string {
 
 function publicBase(provider: string): string {
   const base = knownProviders.get(provider);
-  if (base === undefined || base === null) throw needsBase(provider);
+  if (base === undefined || base === null) throw missingBase(provider);
   return base;
 }
 
-function azureDeployment(params: TargetParams, name: string, given: ApiBase): ProviderTarget {
+function azureDeployment(params: TargetParams, name: string, apiBase: ApiBase): ProviderTarget {
   const model = name.startsWith('azure/') ? name.slice('azure/'.length) : name;
   if (!isSegment(model)) throw invalidField('model', 'must name an Azure deployment.');
-  checkDeployment(given, model);
-  const version = versionOf(params, given);
-  if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(given, version) };
+  checkDeployment(apiBase, model);
+  const version = versionOf(params, apiBase);
+  if (typeof version !== 'object') return { provider: 'azure', model, ...azureTarget(apiBase, version) };
   const { default: common, ...byType } = version;
   const named = Object.entries(byType).filter((entry): entry is [string, string] => entry[1] !== undefined);
   return {
     provider: 'azure',
     model,
-    ...azureTarget(given, common),
+    ...azureTarget(apiBase, common),
     ...(named.length === 0 ? {} : { apiVersions: Object.fromEntries(named) }),
   };
 }
 
-/** @throws RouterError `invalid_request` if the address names another deployment than `model` */
+/** @throws RouterError `invalid_request` if `api_base` names a deployment other than `model` */
 function checkDeployment({ path, pastedCall, apiVersion }: ApiBase, model: string): void {
-  // A base that was shortened to the deployment is an address like any other.
+  // A base that ends at the deployment is a plain base URL.
   if (!pastedCall && apiVersion === undefined) return;
   const segment = /\/openai\/deployments\/([^/]+)$/i.exec(path)?.[1];
   if (segment === undefined || segment === model || segment === encodeURIComponent(model)) return;
   throw invalidField(
     'model',
-    'must be the deployment that api_base names. Write the same name in both, or shorten api_base.',
+    'must be the deployment that api_base names. Use the same name in both, or shorten api_base.',
   );
 }
 
-/** @throws RouterError `invalid_request` if the address names another version than `api_version` */
-function versionOf({ api_version: stated }: TargetParams, given: ApiBase): TargetParams['api_version'] {
-  const { apiVersion } = given;
+/** @throws RouterError `invalid_request` if `api_base` names a version other than `api_version` */
+function versionOf({ api_version: stated }: TargetParams, apiBase: ApiBase): TargetParams['api_version'] {
+  const { apiVersion } = apiBase;
   if (apiVersion === undefined) return stated;
   const common = typeof stated === 'object' ? stated.default : stated;
   if (common === undefined)
@@ -190,23 +200,23 @@ function versionOf({ api_version: stated }: TargetParams, given: ApiBase): Targe
 }
 
 /**
- * Whether a text may stand for one segment of a path. `encodeURIComponent` leaves `.` and `..` as they are, and a URL
- * parser would climb by them; what else is refused here would be encoded, but a server that decodes twice reads a path.
+ * Returns whether a text is safe as one path segment. `encodeURIComponent` does not change `.` and `..`, which URL
+ * parsers resolve. Also rejects characters that a server which decodes twice would read as part of a path.
  */
 function isSegment(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
   return !/^\.{0,2}$|[/\\?#%\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(text) && text.isWellFormed();
 }
 
 function encodeSegment(name: string, value: string | undefined): string {
-  // A deployment's name may hold a space; no id does.
+  // An Azure deployment name may contain a space, but an id may not.
   if (value === undefined || !isSegment(value) || /\s/.test(value)) {
-    throw new RouterError('invalid_request', `${name} is not a valid id.`, { param: name });
+    throw new RouterError('invalid_request', `${name}: must be a valid id.`, { param: name });
   }
   return encodeURIComponent(value);
 }
 
-/** The SDK writes lists and maps as `include[]` and `metadata[key]`. */
+/** Returns the allowed query parameters. SDKs write lists and maps as `include[]` and `metadata[key]`. */
 function passedQuery(route: Route, query: URLSearchParams): URLSearchParams {
   const passed = new URLSearchParams();
   if (route.query.length === 0) return passed;
@@ -216,11 +226,11 @@ function passedQuery(route: Route, query: URLSearchParams): URLSearchParams {
   return passed;
 }
 
-function needsBase(provider: string): RouterError {
-  return invalidField('api_base', `is needed for ${provider}, which has no public address.`);
+function missingBase(provider: string): RouterError {
+  return invalidField('api_base', `is required for ${provider}, which has no public base URL.`);
 }
 
-function invalidField(field: string, what: string): RouterError {
+function invalidField(field: string, problem: string): RouterError {
   const param = `litellm_params.${field}`;
-  return new RouterError('invalid_request', `${param} ${what}`, { param });
+  return new RouterError('invalid_request', `${param}: ${problem}`, { param });
 }

@@ -1,76 +1,84 @@
 import { RouterError } from '../errors.ts';
 import { createLruCache } from '../lru-cache.ts';
 
-/** A token, and for how many seconds it holds. */
+/** A token and its lifetime in seconds. */
 export interface Grant {
   token: string;
   seconds: number;
 }
 
 interface CachedToken extends Grant {
-  /** From here on a new one is asked for, while this one still serves. */
+  /** After this time a new token is requested in the background, while this one is still used. */
   renewAt: number;
   endsAt: number;
-  /** Asked for because the one before was rejected: asking once more would change nothing. */
-  last: boolean;
+  /** Whether this token replaced a rejected one. Another request would not help then. */
+  isReplacement: boolean;
 }
 
 const maxTokens = 10_000;
 const maxSeconds = 86_400;
-/** How long before its end a token is renewed, unless it is short-lived. */
+/**
+ * Milliseconds before expiry at which a token is renewed. Short-lived tokens are renewed after half of their
+ * lifetime.
+ */
 const renewMs = 300_000;
-/** Between two tries where one failed: an authority that is asked on every call would lock the account. */
+/** Milliseconds between attempts after a failure. An attempt per call could lock the account. */
 const pauseMs = 10_000;
 
 /**
- * Tokens in memory, one request for each at a time. A key names a deployment and the version of its secret, so that
- * nobody gets a token that another secret was exchanged for.
+ * Caches tokens, with single flight per key. A key identifies a deployment and the version of its secret, so a token
+ * is used only with the secret that it was issued for.
  */
 export class TokenCache {
   readonly #tokens = createLruCache<string, CachedToken>(maxTokens);
   readonly #rejected = createLruCache<string, true>(maxTokens);
-  readonly #refused = createLruCache<string, { error: RouterError; until: number }>(maxTokens);
-  readonly #asking = new Map<string, Promise<CachedToken>>();
+  readonly #failures = createLruCache<string, { error: RouterError; until: number }>(maxTokens);
+  readonly #pending = new Map<string, Promise<CachedToken>>();
   readonly #now: () => number;
 
-  /** @param now milliseconds, monotonic */
+  /** @param now returns monotonic milliseconds */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** The token of this key, at once if there is one that holds. @throws what `ask` throws */
-  get(key: string, ask: () => Promise<Grant>): string | Promise<string> {
+  /**
+   * Returns the cached token, or a promise of a new one.
+   *
+   * @throws the error of `requestToken`
+   */
+  get(key: string, requestToken: () => Promise<Grant>): string | Promise<string> {
     const now = this.#now();
     const entry = this.#tokens.get(key);
-    if (entry === undefined || now >= entry.endsAt) return this.#ask(key, ask).then(({ token }) => token);
-    if (now >= entry.renewAt) this.#ask(key, ask).catch(() => {});
+    if (entry === undefined || now >= entry.endsAt)
+      return this.#request(key, requestToken).then(({ token }) => token);
+    if (now >= entry.renewAt) this.#request(key, requestToken).catch(() => {});
     return entry.token;
   }
 
-  /** Forgets a token that was not accepted; whether another one is worth asking for. */
+  /** Removes a rejected token. Returns whether requesting another token may help. */
   reject(key: string, token: string): boolean {
     const entry = this.#tokens.get(key);
-    // Another call has dropped it already.
+    // Another call has already removed the token.
     if (entry?.token !== token) return true;
-    if (entry.last) return false;
+    if (entry.isReplacement) return false;
     this.#tokens.delete(key);
     this.#rejected.set(key, true);
     return true;
   }
 
-  async #ask(key: string, ask: () => Promise<Grant>): Promise<CachedToken> {
-    const running = this.#asking.get(key);
+  async #request(key: string, requestToken: () => Promise<Grant>): Promise<CachedToken> {
+    const running = this.#pending.get(key);
     if (running !== undefined) return running;
-    const refused = this.#refused.get(key);
-    if (refused !== undefined && this.#now() < refused.until) throw refused.error;
-    const asking = this.#renew(key, ask).finally(() => this.#asking.delete(key));
-    this.#asking.set(key, asking);
-    return asking;
+    const failure = this.#failures.get(key);
+    if (failure !== undefined && this.#now() < failure.until) throw failure.error;
+    const pending = this.#renew(key, requestToken).finally(() => this.#pending.delete(key));
+    this.#pending.set(key, pending);
+    return pending;
   }
 
-  async #renew(key: string, ask: () => Promise<Grant>): Promise<CachedToken> {
+  async #renew(key: string, requestToken: () => Promise<Grant>): Promise<CachedToken> {
     try {
-      const { token, seconds } = await ask();
+      const { token, seconds } = await requestToken();
       const now = this.#now();
       const lifeMs = Math.min(seconds, maxSeconds) * 1000;
       const entry = {
@@ -78,16 +86,16 @@ export class TokenCache {
         seconds,
         renewAt: now + lifeMs - Math.min(renewMs, lifeMs / 2),
         endsAt: now + lifeMs,
-        last: this.#rejected.delete(key),
+        isReplacement: this.#rejected.delete(key),
       };
       this.#tokens.set(key, entry);
       return entry;
     } catch (error) {
-      const later = this.#now() + pauseMs;
-      const held = this.#tokens.get(key);
-      if (held !== undefined) held.renewAt = later;
+      const retryAt = this.#now() + pauseMs;
+      const current = this.#tokens.get(key);
+      if (current !== undefined) current.renewAt = retryAt;
       if (RouterError.isInstance(error) && error.code === 'provider_authentication_failed') {
-        this.#refused.set(key, { error, until: later });
+        this.#failures.set(key, { error, until: retryAt });
       }
       throw error;
     }

@@ -2,14 +2,14 @@ import { createCipheriv, createDecipheriv, hkdfSync, type KeyObject, randomBytes
 import { RouterError } from '../errors.ts';
 import type { KeyRing } from './keyring.ts';
 
-/** Where a secret belongs, and the only place it opens for. */
+/** The deployment and field that a secret belongs to. A sealed secret can be unsealed only with the same context. */
 export interface SealContext {
   /** `null`: a shared deployment. */
   teamId: string | null;
   deploymentId: string;
   field: string;
   provider: string;
-  /** The whole normalised base, with its path. */
+  /** The normalised base URL with its path. */
   base: string;
   organization: string | null;
   project: string | null;
@@ -23,7 +23,12 @@ const saltBytes = 16;
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** Seals a secret under the primary key: `tmr1.<key id>.<salt>.<iv>.<ciphertext>.<tag>`, the parts in base64url. */
+/**
+ * Seals a secret with the primary key. Returns `tmr1.<key id>.<salt>.<iv>.<ciphertext>.<tag>`, with the parts in
+ * base64url.
+ *
+ * @throws RouterError `credential_unreadable` if the key ring has no primary key
+ */
 export function seal(ring: KeyRing, plaintext: string, context: SealContext): string {
   const keyId = ring.primaryId;
   const key = ring.get(keyId);
@@ -38,7 +43,7 @@ export function seal(ring: KeyRing, plaintext: string, context: SealContext): st
 }
 
 /**
- * Opens a token, if it is the one that was sealed for this very context.
+ * Unseals a token that was sealed with the same context.
  *
  * @throws RouterError `credential_unreadable`
  */
@@ -50,7 +55,7 @@ export function unseal(ring: KeyRing, token: string, context: SealContext): stri
     throw credentialUnreadable();
   if (salt?.length !== saltBytes || iv?.length !== ivBytes || ciphertext === undefined)
     throw credentialUnreadable();
-  // Node 20 to 24 accept a tag of 4 bytes otherwise, which is guessed in no time.
+  // Node 20 to 24 also accept a tag of 4 bytes, which can be guessed quickly.
   if (tag?.length !== tagBytes) throw credentialUnreadable();
   try {
     const decipher = createDecipheriv(algorithm, deriveKey(key, salt), iv, { authTagLength: tagBytes });
@@ -62,13 +67,13 @@ export function unseal(ring: KeyRing, token: string, context: SealContext): stri
   }
 }
 
-/** The id of the key that a token was sealed under. */
+/** Returns the id of the key that sealed a token; `undefined` if the text is not a token. */
 export function keyIdOf(token: string): string | undefined {
   const [version, keyId] = token.split('.');
   return version === scheme ? keyId : undefined;
 }
 
-// A key of its own for each token: no count of uses of one key to keep.
+// Derives a separate key per token, so that no key reaches its limit of uses.
 function deriveKey(key: KeyObject, salt: Buffer): Buffer {
   return Buffer.from(hkdfSync('sha256', key, salt, scheme, 32));
 }
@@ -79,7 +84,7 @@ function additionalData(keyId: string, context: SealContext): Buffer {
   return Buffer.from(`${keyId}${JSON.stringify(bound)}`);
 }
 
-/** Only the one spelling that the encoder makes: a stray bit at the end would otherwise go unseen. */
+/** Rejects non-canonical base64url, because changed trailing bits would otherwise pass unnoticed. */
 function decodePart(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url');
   return bytes.toString('base64url') === text ? bytes : undefined;
@@ -88,6 +93,6 @@ function decodePart(text: string): Buffer | undefined {
 function credentialUnreadable(): RouterError {
   return new RouterError(
     'credential_unreadable',
-    'A stored secret does not open; it has to be entered again.',
+    'The stored credential cannot be decrypted. Enter it again.',
   );
 }

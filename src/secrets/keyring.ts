@@ -1,33 +1,42 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { RouterError } from '../errors.ts';
 
-/** A key that seals what the teams entrust to us. */
+/** A key that seals the secrets of teams. */
 export interface EncryptionKey {
-  /** 1 to 64 letters, digits, `_` or `-`; stored beside what it sealed, so it must never name another key. */
+  /** 1 to 64 letters, digits, `_` or `-`. Sealed secrets refer to it, so it must never be reused for another key. */
   id: string;
-  /** 32 random bytes, in base64. */
+  /** 32 random bytes in base64. */
   key: string;
 }
 
 const keyBytes = 32;
 
-/** A new random key. Keep it as you keep a database password: without it nothing that it sealed can be read. */
+/**
+ * Generates a random encryption key. Store it like a database password, because sealed secrets cannot be read without
+ * it.
+ *
+ * @example
+ * ```ts
+ * const key = generateEncryptionKey();
+ * process.stdout.write(JSON.stringify([key])); // a value for TMR_ENCRYPTION_KEYS
+ * ```
+ */
 export function generateEncryptionKey(id: string = `k${randomBytes(4).toString('hex')}`): EncryptionKey {
   return { id, key: randomBytes(keyBytes).toString('base64') };
 }
 
-/** The keys by their ids. The first is primary: it seals; all of them open. */
+/** Holds the encryption keys by id. The first key is primary and seals. All keys unseal. */
 export class KeyRing {
   readonly primaryId: string;
   readonly #keys = new Map<string, KeyObject>();
 
-  /** @throws RouterError `invalid_request` that names the key at fault, never what it is */
+  /** @throws RouterError `invalid_request` that names the invalid key without its value */
   constructor(keys: readonly EncryptionKey[]) {
     const [problem] = keyProblems(keys);
     if (problem !== undefined) {
       const [index, field] = problem.path;
       const param = field === undefined ? 'encryptionKeys' : `encryptionKeys[${index}].${field}`;
-      throw new RouterError('invalid_request', `${param}: ${problem.message}`, { param });
+      throw new RouterError('invalid_request', `${param}: ${problem.message}.`, { param });
     }
     this.primaryId = keys[0]?.id ?? '';
     for (const { id, key } of keys) this.#keys.set(id, createSecretKey(Buffer.from(key, 'base64')));
@@ -39,30 +48,30 @@ export class KeyRing {
 }
 
 export interface KeyProblem {
-  /** The entry and its field; empty for the list itself. */
+  /** The index of the key and its field; empty for the list itself. */
   path: [] | [index: number, field: string];
   message: string;
 }
 
-/** What is wrong with a list of keys, never what they are. */
+/** Returns the problems of a list of keys. The messages never contain a key. */
 export function keyProblems(keys: readonly unknown[]): KeyProblem[] {
   if (keys.length === 0)
-    return [{ path: [], message: 'at least one key is needed, such as generateEncryptionKey() makes' }];
+    return [{ path: [], message: 'must have at least one key. Create one with generateEncryptionKey()' }];
   const problems: KeyProblem[] = [];
   const ids = new Set<unknown>();
   for (const [index, entry] of keys.entries()) {
     const { id, key } = (entry ?? {}) as Partial<Record<keyof EncryptionKey, unknown>>;
-    const tell = (field: string, message: string) => problems.push({ path: [index, field], message });
+    const report = (field: string, message: string) => problems.push({ path: [index, field], message });
     if (typeof id !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(id))
-      tell('id', 'must be 1 to 64 letters, digits, _ or -');
-    else if (ids.has(id)) tell('id', 'stands for two keys');
-    else if (typeof key !== 'string' || !isKey(key)) tell('key', `must be ${keyBytes} bytes in base64`);
+      report('id', 'must be 1 to 64 letters, digits, _ or -');
+    else if (ids.has(id)) report('id', 'already exists in the list. Give each key a unique id');
+    else if (typeof key !== 'string' || !isKey(key)) report('key', `must be ${keyBytes} bytes in base64`);
     ids.add(id);
   }
   return problems;
 }
 
-/** Node's decoder skips what it does not know: only text that it would write itself is taken. */
+/** Accepts canonical base64 only, because Node's decoder skips invalid characters. */
 function isKey(text: string): boolean {
   const bytes = Buffer.from(text, 'base64');
   const canonical = [bytes.toString('base64'), bytes.toString('base64url')].includes(text);

@@ -51,7 +51,7 @@ describe('the provider table', () => {
       { model: 'some/model', custom_llm_provider: provider },
     ]) {
       if (address === null) {
-        expect(() => resolveTarget(params)).toThrow(/api_base is needed/);
+        expect(() => resolveTarget(params)).toThrow(/api_base: is required/);
         continue;
       }
       expect(resolveTarget(params)).toMatchObject({ provider, model: 'some/model' });
