@@ -1,8 +1,15 @@
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { packageEntries } from './package-entries.ts';
+import { globs, projects } from './test/projects.ts';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
+  return { extends: true, test: { name, ...test } };
+}
+
+const listed = globs(Object.values(projects).flat());
 
 // With TMR_TEST_BUILT=1 the tests of public behaviour run against the built package.
 const built = process.env.TMR_TEST_BUILT === '1';
@@ -14,13 +21,21 @@ export default defineConfig({
     })),
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/long/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
     // vitest itself would leave one core free: of two that is half.
     maxWorkers: 2,
-    globalSetup: ['test/fixtures/servers.ts'],
+    // The files of `unit` and `http` share the modules that they load, which costs more than most of them.
+    projects: [
+      project('unit', { include: globs(projects.unit), pool: 'threads', isolate: false }),
+      project('http', {
+        include: ['test/**/*.test.ts'],
+        exclude: ['test/long/**', ...listed],
+        isolate: false,
+      }),
+      project('storage', { include: globs(projects.storage), globalSetup: ['test/fixtures/servers.ts'] }),
+      project('process', { include: globs(projects.process) }),
+    ],
   },
 });

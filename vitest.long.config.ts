@@ -1,15 +1,17 @@
-import { mergeConfig } from 'vitest/config';
+import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
+const { projects: _, ...test } = base.test ?? {};
+
 // Soaks, long histories and kill loops.
-export default mergeConfig(
-  { ...base, test: { ...base.test, include: [], exclude: [] } },
-  {
-    test: {
-      include: ['test/long/**/*.test.ts'],
-      testTimeout: 600_000,
-      hookTimeout: 600_000,
-      fileParallelism: false,
-    },
+export default defineConfig({
+  ...base,
+  test: {
+    ...test,
+    include: ['test/long/**/*.test.ts'],
+    globalSetup: ['test/fixtures/servers.ts'],
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    fileParallelism: false,
   },
-);
+});

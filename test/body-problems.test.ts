@@ -7,7 +7,7 @@ let router: TeamModelRouter;
 beforeEach(() => {
   router = new TeamModelRouter({ storage: memoryStorage(), encryptionKeys: [generateEncryptionKey()] });
 });
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const params = { model: 'openai/gpt-4o', api_key: 'sk-0123456789abcdef' };
 

@@ -27,7 +27,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

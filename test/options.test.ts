@@ -104,7 +104,7 @@ describe('a gateway', () => {
   beforeAll(() => {
     router = new TeamModelRouter(good());
   });
-  afterAll(() => router.close());
+  afterAll(() => router.close({ drainTimeoutMs: 0 }));
   const make = (options?: unknown) => () => createGateway(router, options as GatewayOptions);
   const key = 'masterKey: is required, because a gateway needs a master key or an authenticate of your own';
 

@@ -25,7 +25,7 @@ beforeEach(() => {
   router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()] });
   gateway = createGateway(router, { masterKey });
 });
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 type Fields = Record<string, unknown>;
 const openai = (fields: Fields): ModelBody => ({

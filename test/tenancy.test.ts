@@ -39,7 +39,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await Promise.all([acmes, globexes, operators].map((provider) => provider.close()));
 });
 

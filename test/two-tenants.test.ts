@@ -86,7 +86,7 @@ beforeAll(worksForItsOwner);
 
 afterAll(async () => {
   await worksForItsOwner();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await Promise.all([provider.close(), victims.close()]);
 });
 

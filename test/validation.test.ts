@@ -19,7 +19,7 @@ beforeEach(() => {
   router = new TeamModelRouter(options());
 });
 
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 async function refused(body: object): Promise<{ message: string; param: string | null; code: string }> {
   try {

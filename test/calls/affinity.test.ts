@@ -23,7 +23,7 @@ beforeEach(async () => {
   provider = await accountsProvider();
 });
 afterEach(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -46,7 +46,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await gateway.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

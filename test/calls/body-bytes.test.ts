@@ -24,7 +24,7 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -48,7 +48,7 @@ beforeEach(() => {
   status = 200;
 });
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -54,7 +54,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await sibling.close();
   for (const socket of accepted) socket.destroy();
   silent.close();

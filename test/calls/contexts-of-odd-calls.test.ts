@@ -65,7 +65,7 @@ afterEach(() => {
 });
 afterAll(async () => {
   unsubscribe(callChannelName, onChannel);
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -51,7 +51,7 @@ afterEach(() => {
 afterAll(async () => {
   unsubscribe('team-model-router:call', onPublished);
   for (const server of servers) server.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -277,7 +277,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await gateway.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

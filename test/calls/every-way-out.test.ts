@@ -142,7 +142,7 @@ beforeEach(async () => {
   await router.updateTeam('acme', { settings });
 });
 
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const headers = { 'content-type': 'application/json' };
 const post = (path: string, body: object): Call => ({

@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await gateway.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   server.closeAllConnections();
   server.close();
 });

@@ -68,7 +68,7 @@ beforeAll(async () => {
   await router.updateTeam('acme', { settings: { num_retries: 0, allowed_fails: 1_000, cooldown_time: 0 } });
 });
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

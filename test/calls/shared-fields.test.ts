@@ -52,7 +52,7 @@ beforeEach(() => {
   provider.requests.length = 0;
 });
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

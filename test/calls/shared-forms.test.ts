@@ -47,7 +47,7 @@ beforeEach(() => {
 });
 afterAll(async () => {
   await server.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

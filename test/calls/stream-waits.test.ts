@@ -32,7 +32,7 @@ beforeAll(async () => {
   await router.updateTeam('globex', { settings: { allowed_fails: 0 } });
 });
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 beforeEach(() => {

@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   server.closeAllConnections();
   server.close();
 });

@@ -28,7 +28,7 @@ beforeEach(async () => {
   openai = router.forTeam('acme');
 });
 afterEach(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await inRange.close();
   await provider.close();
 });

@@ -29,7 +29,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   hook.disable();
-  await Promise.all(routers.splice(0).map((router) => router.close()));
+  await Promise.all(routers.splice(0).map((router) => router.close({ drainTimeoutMs: 0 })));
   await provider.close();
 });
 

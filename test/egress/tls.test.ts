@@ -109,7 +109,7 @@ afterAll(() => {
 
 const routers: TeamModelRouter[] = [];
 afterEach(async () => {
-  await Promise.all(routers.splice(0).map((router) => router.close()));
+  await Promise.all(routers.splice(0).map((router) => router.close({ drainTimeoutMs: 0 })));
   requests.length = 0;
 });
 

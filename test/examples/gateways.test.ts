@@ -70,7 +70,7 @@ describe.each(Object.entries(examples))('examples/%s', (_, { start, headersOf })
   });
   afterAll(async () => {
     await app.close();
-    await router.close();
+    await router.close({ drainTimeoutMs: 0 });
     await provider.close();
   });
 

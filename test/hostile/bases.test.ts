@@ -59,7 +59,7 @@ describe.each(Object.entries(refusedWhenStored))('%s', (_, bases) => {
     encryptionKeys: [generateEncryptionKey()],
     egress: { lookup: mustNotLookUp },
   });
-  afterAll(() => router.close());
+  afterAll(() => router.close({ drainTimeoutMs: 0 }));
 
   it.each(bases.map((base) => [JSON.stringify(base), base]))(
     '%s is refused when it is sent',

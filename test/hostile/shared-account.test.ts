@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 afterAll(async () => {
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

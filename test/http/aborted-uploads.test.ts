@@ -75,7 +75,7 @@ afterAll(async () => {
   for (const socket of sockets) socket.destroy();
   provider.close();
   await gateway.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
 });
 
 interface Plan {

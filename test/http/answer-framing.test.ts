@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server.close();
-  await fixture.router.close();
+  await fixture.router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

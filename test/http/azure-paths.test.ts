@@ -37,7 +37,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { server } of servers) await server.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 afterEach(() => {

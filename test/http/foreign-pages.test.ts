@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await house.router.close();
+  await house.router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

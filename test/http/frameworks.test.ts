@@ -51,7 +51,7 @@ beforeEach(() => {
 });
 afterAll(async () => {
   for (const mounted of opened) await mounted.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

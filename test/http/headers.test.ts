@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server.close();
-  await house.router.close();
+  await house.router.close({ drainTimeoutMs: 0 });
   hostile.close();
   await recording.close();
 });

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const server of servers) await new Promise((resolve) => server.close(resolve).closeAllConnections());
-  await house.router.close();
+  await house.router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 beforeEach(() => {

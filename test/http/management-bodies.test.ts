@@ -9,7 +9,7 @@ let house: GatewayFixture;
 beforeAll(() => {
   house = gatewayFixture({ storage: memoryStorage() });
 });
-afterAll(() => house.router.close());
+afterAll(() => house.router.close({ drainTimeoutMs: 0 }));
 
 const post = (line: string, body: string) =>
   send(house.gateway, line, { key: masterKey, body, headers: { 'content-type': 'application/json' } });

@@ -47,7 +47,7 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
   });
   afterAll(async () => {
     await gateway.close();
-    await router.close();
+    await router.close({ drainTimeoutMs: 0 });
     await provider.close();
   });
   beforeEach(() => {

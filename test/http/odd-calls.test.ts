@@ -39,7 +39,7 @@ afterEach(() => {
 });
 afterAll(async () => {
   await server.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -29,7 +29,7 @@ beforeEach(async () => {
   });
   other = await router.createKey('acme', { key_alias: 'other-alias', metadata: { note: 'other-note' } });
 });
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const get = async (key: string, path: string) => {
   const response = await gateway.request(path, { headers: { authorization: `Bearer ${key}` } });

@@ -52,7 +52,7 @@ afterAll(async () => {
     server.closeAllConnections();
     server.close();
   }
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

@@ -102,7 +102,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const server of Object.values(servers)) await server.close();
-  await fixture.router.close();
+  await fixture.router.close({ drainTimeoutMs: 0 });
   await provider.close();
 });
 

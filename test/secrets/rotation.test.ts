@@ -36,7 +36,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(routers.splice(0).map((router) => router.close()));
+  await Promise.all(routers.splice(0).map((router) => router.close({ drainTimeoutMs: 0 })));
   await provider.close();
 });
 

@@ -10,7 +10,7 @@ beforeEach(() => {
   storage = memoryStorage();
   router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey('k1')] });
 });
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const model = (name: string, params: object = {}) => ({
   model_name: name,

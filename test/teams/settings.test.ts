@@ -16,7 +16,7 @@ beforeEach(async () => {
   }
 });
 
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const set = (settings: TeamPatch['settings']) => router.updateTeam('acme', { settings });
 const stored = async () => (await router.getTeamInfo('acme')).team_info.settings;

@@ -19,7 +19,7 @@ beforeEach(async () => {
   await storage.put('team/later', newer, null);
   await storage.put('team/another', JSON.stringify({ format: 1, team_id: 'acme' }), null);
 });
-afterEach(() => router.close());
+afterEach(() => router.close({ drainTimeoutMs: 0 }));
 
 const request = async (method: string, path: string, body?: object) => {
   const gateway = createGateway(router, { masterKey });

@@ -91,7 +91,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await gateway.close();
-  await router.close();
+  await router.close({ drainTimeoutMs: 0 });
   await Promise.all([provider.close(), mock.stop()]);
 });
 
