@@ -8,7 +8,7 @@ import {
 } from 'team-model-router';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { scanBody } from '../../src/calls/json/body.ts';
-import { callControlNames } from '../../src/calls/json/call-controls.ts';
+import { controlNames } from '../../src/calls/json/control-names.ts';
 import { writeBody } from '../../src/calls/json/writer.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
 import { runs } from '../fixtures/runs.ts';
@@ -58,8 +58,8 @@ async function call(body: object | string, path = '/chat/completions') {
     headers: { 'content-type': 'application/json' },
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
-  const json = (await response.json()) as { error?: { code: string; param: string } };
-  return { status: response.status, param: json.error?.param, code: json.error?.code };
+  const json = (await response.json()) as { error?: { code: string; param: string; message: string } };
+  return { status: response.status, ...json.error };
 }
 
 const sent = () => JSON.parse(String(provider.requests[0]?.body)) as Record<string, unknown>;
@@ -94,7 +94,7 @@ describe("LiteLLM's call controls in a body", () => {
   });
 
   it('are not given if they are null', async () => {
-    const nulls = Object.fromEntries(callControlNames.map((name) => [name, null]));
+    const nulls = Object.fromEntries(controlNames.map((name) => [name, null]));
     expect((await call({ ...nulls, model: 'mine', stream: null, store: null })).status).toBe(200);
     expect(sent()).toEqual({ model: 'mine', stream: null, store: null });
   });
@@ -105,6 +105,33 @@ describe("LiteLLM's call controls in a body", () => {
   ])('%s is refused by name', async (name) => {
     for (const path of ['/chat/completions', '/embeddings', '/responses'])
       expect(await call({ model: 'mine', [name]: true }, path)).toMatchObject({ status: 400, param: name });
+    expect(provider.requests).toEqual([]);
+  });
+
+  it.each([
+    ...['user_config', 'callbacks', 'policies', 'secret_fields', 'model_config', 'headers', 'client_secret'],
+    ...['langfuse_secret', 'langsmith_api_key', 'dd_api_key', 'arize_space_key', 'aws_secret_access_key'],
+    ...['s3_secret_access_key', 'vertex_credentials', 'azure_password', 'gcs_path_service_account'],
+    ...['_litellm_strip_stream_usage', 'slack_webhook_url', 'another_service_api_key'],
+  ])('%s, which may carry a secret of another service, never reaches the provider', async (name) => {
+    const body = { model: 'mine', [name]: 'sk-of-another-service' };
+    expect(await call(body)).toMatchObject({ status: 400, code: 'invalid_request', param: name });
+    expect(provider.requests).toEqual([]);
+  });
+
+  it('are told in one error', async () => {
+    const body = { model: 'mine', langfuse_secret: 'x', num_retries: -1, cache: {}, timeout: 'soon' };
+    const { message } = await call(body);
+    for (const name of ['langfuse_secret', 'num_retries', 'cache', 'timeout'])
+      expect(message).toContain(name);
+    const keyed = await call({ model: 'mine', user_config: {}, api_key: 'x', base_url: 'x' });
+    expect(keyed).toMatchObject({ status: 400, param: 'api_key' });
+    expect(keyed.message).toBe('user_config, api_key, base_url may not be set by a call.');
+  });
+
+  it('are refused in a spelling that a lenient parser folds', async () => {
+    for (const name of ['Langfuse_Secret', 'DD_API_KEY', 'aws\u005fx', 'Cache'])
+      expect(await call(`{"model":"mine","${name}":"x"}`), name).toMatchObject({ status: 400 });
     expect(provider.requests).toEqual([]);
   });
 

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { ByteCollector } from '../../src/calls/body/byte-collector.ts';
 import { readFormModel } from '../../src/calls/form/body.ts';
 import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
-import { forbiddenKeys } from '../../src/calls/json/body.ts';
+import { forbiddenNames } from '../../src/calls/json/control-names.ts';
 import { RouterError } from '../../src/errors.ts';
 import { runs } from '../fixtures/runs.ts';
 
@@ -31,7 +31,7 @@ const otherField: fc.Arbitrary<Field> = fc.record(
         fc.constantFrom('file', 'prompt', 'image[]', 'models', 'x model', 'mode', 'model_id'),
         fc.stringMatching(/^[a-z_]{1,12}$/),
       )
-      .filter((name) => name !== 'model' && !forbiddenKeys.has(name)),
+      .filter((name) => name !== 'model' && !forbiddenNames.includes(name)),
     filename: fc.constantFrom('a.wav', 'name="model".png'.replaceAll('"', '%22'), 'ü.txt'),
     type: fc.constantFrom('audio/wav', 'application/octet-stream', 'text/plain'),
     bytes,
@@ -170,7 +170,7 @@ test('a form may not say where the call goes or with which key', () => {
   fc.assert(
     fc.property(
       fieldsWithModel,
-      fc.constantFrom(...forbiddenKeys),
+      fc.constantFrom(...forbiddenNames),
       bytes,
       ({ before, field, after }, name, value) => {
         const body = encode([...before, { name, bytes: value }, field, ...after]);

@@ -46,9 +46,7 @@ export class JsonBody implements RequestBody {
     return writeBody(bytes, scan, {
       model: this.#writesModel ? target.model : undefined,
       extra: carries ? params.extra_body : undefined,
-      ...(scan.controls && {
-        cut: scan.controls.names.filter((name) => !params.allow_fields?.includes(name)),
-      }),
+      ...(scan.controls && { cut: scan.controls.withheld({ params }) }),
     });
   }
 

@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.ts';
-import { forbiddenKeys } from '../json/body.ts';
+import { mayNotBeSet } from '../json/call-controls.ts';
+import { isForbidden } from '../json/control-names.ts';
 import { type ParameterizedHeader, parseHeader } from './header-parameters.ts';
 
 /** The only encodings that leave a part's bytes as they are. */
@@ -87,8 +88,7 @@ function isAmbiguous(filename: string, afterName: boolean): boolean {
 function checkFieldName(name: string): void {
   const folded = foldedName(name);
   if (folded === '_charset_') throw invalidField(name, 'is not supported. Send the form in UTF-8.');
-  if (forbiddenKeys.has(folded))
-    throw new RouterError('invalid_request', `${folded} may not be set by a call.`, { param: folded });
+  if (isForbidden(folded)) throw mayNotBeSet([folded]);
   if (folded === 'model' && name !== 'model')
     throw invalidField(name, 'is ambiguous. Write it as model.', 'model');
 }

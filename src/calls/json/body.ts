@@ -1,13 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { RouterError } from '../../errors.ts';
 import { tickFor } from '../../tick-batch.ts';
-import { CallControls, metadataTags } from './call-controls.ts';
+import { type CallControls, jsonControls, metadataTags } from './call-controls.ts';
 import { BodyReader } from './reader.ts';
 import { JsonScanner } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { isLiteral, type MemberSpan, quote, stringAt } from './tokens.ts';
-
-export { forbiddenKeys } from './reader.ts';
 
 /** What the router has to know of a JSON body: where its top-level values stand, and what decides where it may go. */
 export interface BodyScan {
@@ -104,7 +102,7 @@ function scanOf(bytes: Buffer, reader: BodyReader): BodyScan {
     unlisted,
   };
   if (model !== undefined) scan.model = readModel(bytes, model);
-  if (reader.controls !== undefined) scan.controls = new CallControls(bytes, keys, reader.controls);
+  if (reader.controls !== undefined) scan.controls = jsonControls(bytes, keys, reader.controls);
   const tags = scan.controls?.tags ?? metadataTags(bytes, keys.get('metadata'));
   if (tags !== undefined) scan.tags = tags;
   return scan;

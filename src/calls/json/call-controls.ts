@@ -2,149 +2,96 @@ import { RouterError } from '../../errors.ts';
 import { isFallbackName } from '../../schemas/names.ts';
 import { maxTimeoutSeconds } from '../../schemas/seconds.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
+import { isForbidden, isUsed, type UsedName } from './control-names.ts';
 import { isLiteral, type MemberSpan } from './tokens.ts';
 
-/**
- * LiteLLM's call controls in a call's body: what its documentation has callers send beside OpenAI's fields. None of them
- * reaches a provider, unless the deployment's `allow_fields` says that its provider takes the name itself.
- */
-const used = ['fallbacks', 'num_retries', 'timeout', 'stream_timeout', 'tags'] as const;
-
-/** Those that ask for something that does not exist here, or that is not a call's to decide. */
-const refused = [
-  'additional_drop_params',
-  'allowed_fails',
-  'allowed_openai_params',
-  'azure_ad_token',
-  'cache',
-  'cache_control_injection_points',
-  'caching',
-  'client_id',
-  'client_secret',
-  'content_policy_fallbacks',
-  'context_window_fallback_dict',
-  'context_window_fallbacks',
-  'cooldown_time',
-  'custom_prompt_dict',
-  'default_fallbacks',
-  'deployment_id',
-  'disable_fallbacks',
-  'disable_global_guardrails',
-  'drop_params',
-  'enable_json_schema_validation',
-  'ensure_alternating_roles',
-  'extra_headers',
-  'failure_callback',
-  'force_timeout',
-  'guardrail_config',
-  'guardrails',
-  'hf_model_name',
-  'input_cost_per_second',
-  'input_cost_per_token',
-  'logger_fn',
-  'max_fallbacks',
-  'max_parallel_requests',
-  'max_retries',
-  'merge_reasoning_content_in_choices',
-  'model_info',
-  'model_list',
-  'no-log',
-  'organization',
-  'output_cost_per_second',
-  'output_cost_per_token',
-  'preset_cache_key',
-  'prompt_id',
-  'prompt_label',
-  'prompt_variables',
-  'prompt_version',
-  'proxy_server_request',
-  'request_timeout',
-  'retry_policy',
-  'retry_strategy',
-  'router_settings',
-  'rpm',
-  'success_callback',
-  'tenant_id',
-  'tpm',
-  'turn_off_message_logging',
-  'user_continue_message',
-] as const;
-
-/** Whole families of names: `mock_response`, `litellm_metadata` ... */
-const refusedFamilies = /^(mock|litellm)_/;
-
-export const callControlNames: readonly string[] = [...used, ...refused];
-
-const known: ReadonlySet<string> = new Set(callControlNames);
-
-export function isCallControl(name: string): boolean {
-  return known.has(name) || refusedFamilies.test(name);
+/** LiteLLM's call controls as a body carries them. */
+export interface ControlFields {
+  /** The names of those that are not null. */
+  readonly given: readonly string[];
+  /** Returns the value of a control that the router follows; `NaN` if it is malformed. */
+  read(name: UsedName): unknown;
 }
 
 /** Bytes that the value of a control may have. */
 const maxControlBytes = 16_384;
 const secondsHint = `seconds, at most ${maxTimeoutSeconds}. A value in milliseconds has to be divided by 1000`;
 
-/** What a body asks of the router itself. */
+/** What a body asks of the router itself. No provider gets it, unless the deployment's `allow_fields` has the name. */
 export class CallControls {
   readonly fallbacks: readonly string[] | undefined;
   readonly numRetries: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly streamTimeoutMs: number | undefined;
   readonly tags: readonly string[] | undefined;
-  /** Every control that the body has, so that none is sent on. */
+  /** Every control that the body has, null or not. */
   readonly names: readonly string[];
-  /** What is wrong with a control, for every deployment whose provider does not take it itself. */
-  readonly #errors: Map<string, RouterError> = new Map();
-  /** The controls that the router does not know how to follow. */
-  readonly #unsupported = new Set<string>();
+  /** What is wrong with the value of a control, for every deployment whose provider does not take the name itself. */
+  readonly #problems: Map<string, string> = new Map();
+  /** The controls that the router does not follow. */
+  readonly #unsupported: readonly string[];
 
-  constructor(bytes: Buffer, keys: ReadonlyMap<string, MemberSpan>, names: readonly string[]) {
+  /** @throws RouterError `invalid_request` for a name that no deployment may get */
+  constructor(names: readonly string[], fields: ControlFields) {
     this.names = names;
-    const read = (name: string) => this.#read(bytes, keys, name);
+    this.#unsupported = fields.given.filter((name) => !isUsed(name));
+    if (fields.given.some(isForbidden)) throw mayNotBeSet(this.#unsupported);
     const isNames = (value: unknown): value is string[] =>
       isList(10, 256)(value) && value.every(isFallbackName);
-    this.fallbacks = this.#checked('fallbacks', read, isNames, 'at most 10 model names, no patterns');
-    this.numRetries = this.#checked('num_retries', read, isCount, 'a number of retries, 0 to 20');
-    const seconds = (name: string) => this.#checked(name, read, isSeconds, secondsHint);
+    this.fallbacks = this.#checked('fallbacks', fields, isNames, 'at most 10 model names, no patterns');
+    this.numRetries = this.#checked('num_retries', fields, isCount, 'a number of retries, 0 to 20');
+    const seconds = (name: UsedName) => this.#checked(name, fields, isSeconds, secondsHint);
     this.timeoutMs = inMilliseconds(seconds('timeout'));
     this.streamTimeoutMs = inMilliseconds(seconds('stream_timeout'));
-    this.tags = this.#checked('tags', read, isList(32, 256), 'at most 32 strings of up to 256 characters');
-    for (const name of names) {
-      const span = keys.get(name);
-      if ((used as readonly string[]).includes(name) || span === undefined) continue;
-      if (isLiteral(bytes, span[0], span[1], 'null')) continue;
-      this.#unsupported.add(name);
-    }
+    this.tags = this.#checked('tags', fields, isList(32, 256), 'at most 32 strings of up to 256 characters');
   }
 
-  /** Returns the error of the first control that this deployment's provider does not take itself. */
-  refusal({ teamId, params }: Pick<Deployment, 'teamId' | 'params'>): RouterError | undefined {
-    const isRefused = (name: string) => !(params.allow_fields?.includes(name) ?? false);
-    for (const [name, error] of this.#errors) if (isRefused(name)) return error;
-    const name = [...this.#unsupported].find(isRefused);
-    return name === undefined ? undefined : unsupported(name, teamId === null);
+  /** Returns the names of the controls that the deployment's provider does not get. */
+  withheld({ params }: Pick<Deployment, 'params'>): readonly string[] {
+    return this.names.filter((name) => isForbidden(name) || !params.allow_fields?.includes(name));
   }
 
-  #read(bytes: Buffer, keys: ReadonlyMap<string, MemberSpan>, name: string): unknown {
-    const span = this.names.includes(name) ? keys.get(name) : undefined;
-    if (span === undefined) return undefined;
-    const [start, end] = span;
-    return end - start > maxControlBytes ? Number.NaN : parsed(bytes.toString('utf8', start, end));
+  /** Returns one error for all controls that neither the router follows nor this deployment's provider takes. */
+  refusal(deployment: Pick<Deployment, 'teamId' | 'params'>): RouterError | undefined {
+    const withheld = new Set(this.withheld(deployment));
+    const invalid = [...this.#problems].filter(([name]) => withheld.has(name));
+    const unsupported = this.#unsupported.filter((name) => withheld.has(name));
+    const param = invalid[0]?.[0] ?? unsupported[0];
+    if (param === undefined) return undefined;
+    const problems = invalid.map(([, problem]) => problem);
+    if (unsupported.length > 0) problems.push(unsupportedProblem(unsupported, deployment.teamId === null));
+    return new RouterError('invalid_request', problems.join(' '), { param: param.slice(0, 64) });
   }
 
   #checked<Value>(
-    name: string,
-    read: (name: string) => unknown,
+    name: UsedName,
+    fields: ControlFields,
     is: (value: unknown) => value is Value,
     expected: string,
   ): Value | undefined {
-    const value = read(name);
-    if (value === undefined || value === null) return undefined;
+    if (!fields.given.includes(name)) return undefined;
+    const value = fields.read(name);
     if (is(value)) return value;
-    this.#errors.set(name, invalid(name, `${name}: must be ${expected}.`));
+    this.#problems.set(name, `${name}: must be ${expected}.`);
     return undefined;
   }
+}
+
+/** The controls of a JSON body. */
+export function jsonControls(
+  bytes: Buffer,
+  keys: ReadonlyMap<string, MemberSpan>,
+  names: readonly string[],
+): CallControls {
+  const given = names.filter((name) => {
+    const span = keys.get(name);
+    return span !== undefined && !isLiteral(bytes, span[0], span[1], 'null');
+  });
+  const read = (name: UsedName) => {
+    const [start = 0, end = 0] = keys.get(name) ?? [];
+    return end - start > maxControlBytes ? Number.NaN : parsed(bytes.toString('utf8', start, end));
+  };
+  return new CallControls(names, { given, read });
 }
 
 /** The tags that `metadata` of a body carries, for the receipt; `undefined` if it has none. */
@@ -183,11 +130,21 @@ function inMilliseconds(seconds: number | undefined): number | undefined {
 }
 
 /** A team cannot change `allow_fields` of a shared deployment, so it is not told to. */
-function unsupported(name: string, isShared: boolean): RouterError {
-  const removal = isShared ? '' : ", or add it to the deployment's allow_fields if its provider takes it";
-  return invalid(name, `${name.slice(0, 64)}: is not supported in a call. Remove it${removal}.`);
+function unsupportedProblem(names: readonly string[], isShared: boolean): string {
+  const [are, them] = names.length > 1 ? ['are', 'them'] : ['is', 'it'];
+  const addition = isShared
+    ? ''
+    : `, or add ${them} to the deployment's allow_fields if its provider takes ${them}`;
+  return `${listed(names)}: ${are} not supported in a call. Remove ${them}${addition}.`;
 }
 
-function invalid(name: string, message: string): RouterError {
-  return new RouterError('invalid_request', message, { param: name.slice(0, 64) });
+/** Returns the error of a call that says where it goes or with which key. */
+export function mayNotBeSet(names: readonly string[]): RouterError {
+  const param = (names.find(isForbidden) ?? '').slice(0, 64);
+  return new RouterError('invalid_request', `${listed(names)} may not be set by a call.`, { param });
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 20).map((name) => name.slice(0, 64));
+  return shown.join(', ') + (names.length > shown.length ? ' ...' : '');
 }

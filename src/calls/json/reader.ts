@@ -1,21 +1,11 @@
 import { RouterError } from '../../errors.ts';
-import { callControlNames, isCallControl } from './call-controls.ts';
+import { controlNames, isCallControl } from './control-names.ts';
 import { JsonFrame } from './frame.ts';
 import { foldedKey, type KnownName, knownName, nameAt, nameIn, nameOf } from './names.ts';
 import { ReferenceList, referenceNames, referenceRank } from './object-ids.ts';
 import type { JsonHandler } from './scanner.ts';
 import { neededSubstance, type Shape, substanceBit } from './shape.ts';
 import { backslash, isLiteral, type MemberSpan, malformedBody, stringAt } from './tokens.ts';
-
-/** Where a call goes and with which key is the router's to say, never the body's. */
-export const forbiddenKeys: ReadonlySet<string> = new Set([
-  'api_key',
-  'api_base',
-  'base_url',
-  'api_version',
-  'custom_llm_provider',
-  'litellm_params',
-]);
 
 /** Top-level members that a body may have. */
 export const maxMembers = 1_024;
@@ -36,7 +26,7 @@ const judgedAnywhere = new Map(
 );
 const judgedAtTop = new Map([
   ...judgedAnywhere,
-  ...['model', 'stream', 'store', 'background', 'prompt', ...forbiddenKeys, ...callControlNames].map(
+  ...['model', 'stream', 'store', 'background', 'prompt', ...controlNames].map(
     (name) => [foldedKey(name), knownName(name).text] as const,
   ),
 ]);
@@ -172,10 +162,9 @@ export class BodyReader implements JsonHandler {
     const key = name?.text ?? stringAt(this.#bytes, start, end);
     if (key === undefined) throw malformedBody();
     if (this.keys.has(key)) throw refusedField(`${quoted(key)} stands twice in the body.`, key);
-    if (forbiddenKeys.has(key)) throw refusedField(`${key} may not be set by a call.`, key);
     if (this.keys.size === maxMembers)
       throw new RouterError('invalid_request', `The body has more than ${maxMembers} members.`);
-    if (!plain) checkSpelling(key, judgedAtTop);
+    if (!plain) checkSpelling(key, judgedAtTop, isCallControl);
     if (isCallControl(key)) {
       this.controls ??= [];
       this.controls.push(key);
@@ -222,9 +211,17 @@ export class BodyReader implements JsonHandler {
   }
 }
 
-/** @throws RouterError `invalid_request` for a key that is not a judged name, and that a lenient parser takes for one */
-function checkSpelling(key: string, judged: ReadonlyMap<string, string>): void {
-  const meant = judged.get(foldedKey(key));
+/**
+ * @param isJudged returns whether a name is judged that is not among those
+ * @throws RouterError `invalid_request` for a key that is not a judged name, and that a lenient parser takes for one
+ */
+function checkSpelling(
+  key: string,
+  judged: ReadonlyMap<string, string>,
+  isJudged: (name: string) => boolean = () => false,
+): void {
+  const folded = foldedKey(key);
+  const meant = judged.get(folded) ?? (isJudged(folded) ? folded : undefined);
   if (meant === undefined || meant === key) return;
   throw refusedField(`${quoted(key)} must be written ${JSON.stringify(meant)}.`, key);
 }
