@@ -141,8 +141,7 @@ function endCode({ error, left }: BodyEnd): string | undefined {
   return error?.code ?? (left ? 'aborted' : undefined);
 }
 
-/** Returns whether a stream of events was asked for; `undefined` for a form, whose fields are not read. */
-function asksForStream({ endpoint, query, body }: ModelRequest): boolean | undefined {
-  if (body.stream || query.get('stream') === 'true') return true;
-  return endpoint.model === 'form' ? undefined : false;
+/** Returns whether a stream of events was asked for; `undefined` if a form may still say so. */
+function asksForStream({ query, body }: ModelRequest): boolean | undefined {
+  return query.get('stream') === 'true' || body.stream;
 }

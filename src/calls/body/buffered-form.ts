@@ -3,13 +3,17 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel, type Endpoint } from '../endpoints/match.ts';
 import type { FormBody } from '../form/body.ts';
 import { formContentType } from '../form/content-type.ts';
+import type { CallControls } from '../json/call-controls.ts';
+import { asksForStream, formControls } from './form-controls.ts';
 import { type BodyContext, isUnnamed, type RequestBody } from './request-body.ts';
 import { statefulFormReason } from './stateless-check.ts';
 
 /** A form that is buffered whole, so that it can be sent again. */
 export class BufferedForm implements RequestBody {
   readonly model: string | undefined;
-  readonly stream = false;
+  readonly stream: boolean;
+  readonly controls: CallControls | undefined;
+  readonly tags: readonly string[] | undefined;
   readonly contentType: string;
   readonly #form: FormBody;
   readonly #endpoint: Endpoint;
@@ -22,6 +26,9 @@ export class BufferedForm implements RequestBody {
     this.#endpoint = endpoint;
     this.#writesModel = carries && !isUnnamed(context, form.model !== undefined);
     this.model = carries ? form.model : undefined;
+    this.stream = asksForStream(form);
+    this.controls = formControls(form);
+    this.tags = this.controls?.tags;
     this.contentType = formContentType(boundary);
   }
 
@@ -29,8 +36,10 @@ export class BufferedForm implements RequestBody {
     return statefulFormReason(this.#endpoint, this.#form.names, deployment);
   }
 
-  bytesFor({ target }: Deployment): Buffer | Buffer[] {
-    return this.#writesModel ? this.#form.pieces(target.model) : this.#form.bytes;
+  bytesFor(deployment: Deployment): Buffer | Buffer[] {
+    const cut = this.controls?.withheld(deployment) ?? [];
+    if (!this.#writesModel && cut.length === 0) return this.#form.bytes;
+    return this.#form.pieces({ model: this.#writesModel ? deployment.target.model : undefined, cut });
   }
 
   lengthFor(): undefined {}

@@ -1,6 +1,6 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import { type FormSpans, modelPart, written } from '../form/body.ts';
+import { cutBytes, editForm, type FormChanges, type FormSpans, modelPart, written } from '../form/body.ts';
 import type { FormScanner, FormToken } from '../form/multipart-scanner.ts';
 import type { BodySource } from './body-source.ts';
 import { type BodyContext, isUnnamed } from './request-body.ts';
@@ -15,11 +15,9 @@ export interface OpenForm {
 }
 
 /** How a form that is sent while it arrives reads for one deployment. */
-export interface FormPlan {
+export interface FormPlan extends FormChanges {
   /** Bytes that the provider gets; `undefined`: not known, so it is sent chunked. */
   length: number | undefined;
-  /** The provider's own name of the model; `undefined` if the form carries none. */
-  model: string | undefined;
   /** The value that a field `model` must have if it arrives after the first bytes were sent. */
   expected: string | undefined;
   /** Whether the form is sent as it came, because its API needs no model: a field `model` that arrives later is refused. */
@@ -39,12 +37,14 @@ export function planForm(
   context: BodyContext,
   named: boolean,
   { target }: Pick<Deployment, 'target'>,
+  cut: readonly string[] = [],
 ): FormPlan {
-  const { length, pathModel } = context;
+  const { pathModel } = context;
+  const length = context.length === undefined ? undefined : context.length - cutBytes(spans, cut);
   const unnamed = isUnnamed(context, spans.model !== undefined);
   const model = named && !unnamed ? target.model : undefined;
   const expected = pathModel === undefined ? (context.given ?? context.defaultModel) : undefined;
-  const plan = { model, expected, unnamed, padding: undefined };
+  const plan = { model, cut, expected, unnamed, padding: undefined };
   if (length === undefined || model === undefined) return { ...plan, length };
   const size = Buffer.byteLength(model);
   if (spans.model !== undefined)
@@ -61,13 +61,13 @@ export function planForm(
 /**
  * Yields the form while it arrives, with the provider's own name of the model.
  *
- * @param judge returns the error if the deployment may not get fields of these names
+ * @param judge returns the error if fields of these names may not arrive now
  * @throws RouterError `invalid_request` if the rest of the form is malformed or contradicts the plan
  */
 export async function* restOfForm(
   form: OpenForm,
   plan: FormPlan,
-  judge: ((names: readonly string[]) => RouterError | undefined) | undefined,
+  judge: (names: readonly string[]) => RouterError | undefined,
 ): AsyncGenerator<Uint8Array> {
   const { source, scanner } = form;
   source.begun = true;
@@ -78,7 +78,7 @@ export async function* restOfForm(
       for (const token of scanner.feed(chunk)) {
         // The name of a part is known before its head is passed on.
         if (scanner.names.length > judged) {
-          const refused = judge?.(scanner.names.slice(judged));
+          const refused = judge(scanner.names.slice(judged));
           if (refused !== undefined) throw refused;
           judged = scanner.names.length;
         }
@@ -91,17 +91,10 @@ export async function* restOfForm(
   }
 }
 
-function* headOfForm(form: OpenForm, { model }: FormPlan): Generator<Uint8Array> {
-  const { spans } = form;
-  const { head } = form;
+function headOfForm(form: OpenForm, plan: FormPlan): readonly Uint8Array[] {
+  const { head, spans, scanner } = form;
   form.head = Buffer.alloc(0);
-  if (spans.model === undefined || model === undefined) {
-    yield head;
-    return;
-  }
-  yield head.subarray(0, spans.model.start);
-  yield Buffer.from(model);
-  yield head.subarray(spans.model.end);
+  return editForm(head, spans, scanner.boundary, plan);
 }
 
 function* later(scanner: FormScanner, token: FormToken, plan: FormPlan): Generator<Uint8Array> {

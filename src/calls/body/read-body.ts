@@ -103,7 +103,7 @@ async function readForm(
   // With a length to announce, it helps to know whether the form has the field.
   const searching = () =>
     named && scanner.model === undefined && (known === undefined || length !== undefined);
-  while (source.size <= readAhead || searching()) {
+  while (source.size <= readAhead || searching() || scanner.isReadingValue) {
     const chunk = await source.next();
     if (chunk === undefined) {
       if (source.size === 0) return new EmptyBody(endpoint, context.method);
@@ -114,7 +114,7 @@ async function readForm(
       spans.add(token);
       held.add(token.bytes);
     }
-    if (source.size <= maxHeldBytes || !searching()) continue;
+    if (source.size <= maxHeldBytes || !searching() || scanner.isReadingValue) continue;
     if ((known ?? defaultModel) === undefined && !endpoint.modelOptional) throw modelTooLate(maxHeldBytes);
     break;
   }

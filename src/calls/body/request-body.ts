@@ -11,8 +11,8 @@ export type UnreadBody = string | Uint8Array | AsyncIterable<Uint8Array>;
 export interface RequestBody {
   /** The model that the body names. */
   readonly model: string | undefined;
-  /** Whether the body asks for a stream of events. */
-  readonly stream: boolean;
+  /** Whether the body asks for a stream of events; `undefined`: that part of it is still to arrive. */
+  readonly stream: boolean | undefined;
   /** How many choices the body asks for; absent for a body that has no choices. */
   readonly choices?: number;
   readonly contentType: string | null;

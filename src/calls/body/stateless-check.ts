@@ -1,7 +1,9 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Endpoint } from '../endpoints/table.ts';
+import { baseName } from '../form/part-headers.ts';
 import { type BodyScan, isFalse, isTrue } from '../json/body.ts';
+import { isCallControl } from '../json/control-names.ts';
 import { fieldPath, isListedField } from './form-fields.ts';
 import { isProviderField } from './provider-fields.ts';
 
@@ -54,7 +56,8 @@ export function statefulFormReason(
   const reason = statefulReason(endpoint);
   if (reason !== undefined) return reason;
   for (const name of names) {
-    if (isListedField(endpoint.id, name)) continue;
+    // Controls are not sent on, or refused for themselves.
+    if (isListedField(endpoint.id, name) || isCallControl(baseName(name))) continue;
     const path = fieldPath(name);
     if (!isAllowed(path, deployment)) {
       const shown = path.slice(0, 64);

@@ -2,6 +2,8 @@ import type { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel } from '../endpoints/match.ts';
 import { formContentType } from '../form/content-type.ts';
+import type { CallControls } from '../json/call-controls.ts';
+import { asksForStream, formControls, lateControl } from './form-controls.ts';
 import { type FormPlan, type OpenForm, planForm, restOfForm } from './form-plan.ts';
 import type { BodyContext, RequestBody } from './request-body.ts';
 import { statefulFormReason } from './stateless-check.ts';
@@ -9,7 +11,9 @@ import { statefulFormReason } from './stateless-check.ts';
 /** A form that is sent while it arrives. */
 export class StreamedForm implements RequestBody {
   readonly model: string | undefined;
-  readonly stream = false;
+  readonly stream: true | undefined;
+  readonly controls: CallControls | undefined;
+  readonly tags: readonly string[] | undefined;
   readonly contentType: string;
   readonly #form: OpenForm;
   readonly #context: BodyContext;
@@ -20,6 +24,9 @@ export class StreamedForm implements RequestBody {
     this.#context = context;
     this.#carriesModel = carriesModel(context.endpoint);
     this.model = this.#carriesModel ? form.scanner.model : undefined;
+    this.stream = asksForStream(form.scanner) || undefined;
+    this.controls = formControls(form.scanner);
+    this.tags = this.controls?.tags;
     this.contentType = formContentType(form.scanner.boundary);
   }
 
@@ -28,8 +35,10 @@ export class StreamedForm implements RequestBody {
   }
 
   bytesFor(deployment: Deployment): AsyncIterable<Uint8Array> {
-    const judge = (names: readonly string[]) => this.#judge(names, deployment);
-    return restOfForm(this.#form, this.#plan(deployment), deployment.teamId === null ? judge : undefined);
+    const judge = (names: readonly string[]) =>
+      lateControl(names, deployment) ??
+      (deployment.teamId === null ? this.#judge(names, deployment) : undefined);
+    return restOfForm(this.#form, this.#plan(deployment), judge);
   }
 
   lengthFor(deployment: Deployment): number | undefined {
@@ -53,7 +62,8 @@ export class StreamedForm implements RequestBody {
   }
 
   #plan(deployment: Deployment): FormPlan {
-    return planForm(this.#form, this.#context, this.#carriesModel, deployment);
+    const cut = this.controls?.withheld(deployment) ?? [];
+    return planForm(this.#form, this.#context, this.#carriesModel, deployment, cut);
   }
 
   #judge(names: readonly string[], deployment: Deployment): RouterError | undefined {

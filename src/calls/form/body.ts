@@ -1,5 +1,7 @@
 import { tickFor } from '../../tick-batch.ts';
-import { FormScanner, type FormToken } from './multipart-scanner.ts';
+import { asBuffer } from '../answer.ts';
+import type { UsedName } from '../json/control-names.ts';
+import { FormScanner, type FormToken, type ReadField } from './multipart-scanner.ts';
 
 /** A form that is held in memory. */
 export interface FormBody {
@@ -7,12 +9,14 @@ export interface FormBody {
   model?: string;
   /** The names of its fields. */
   names: readonly string[];
+  /** The fields whose values the router reads. */
+  values: readonly ReadField[];
   /** The form as it came. */
   bytes: Buffer;
   /** Returns the same bytes with another model, or with a field `model` added at the end. */
   replace: (model: string) => Buffer;
-  /** Returns the same as `replace`, in pieces of the form's own bytes. */
-  pieces: (model: string) => Buffer[];
+  /** Returns what a provider gets, in pieces of the form's own bytes. */
+  pieces: (changes: FormChanges) => Buffer[];
 }
 
 /** Bytes of a form that is scanned in one go. */
@@ -48,36 +52,84 @@ export async function readLongFormModel(
   return formOf(scanner, spans, body);
 }
 
-/** Where the field `model` and the end of a form are. */
+/** Where the field `model`, the call controls and the end of a form are. */
 export class FormSpans {
   length = 0;
   model: { start: number; end: number } | undefined;
+  /** Parts that the router follows, each with the delimiter after it. */
+  readonly controls: { name: UsedName; start: number; end: number }[] = [];
+  /** Where the two hyphens that end the form are; 0: not read yet. */
   close = 0;
+  #partStart = 0;
+  #control: UsedName | undefined;
 
-  add({ kind, bytes }: FormToken): void {
+  add({ kind, bytes, control }: FormToken): void {
     const end = this.length + bytes.length;
-    if (kind === 'model') this.model = { start: this.length, end };
+    if (kind === 'part') this.#partStart = this.length;
+    else if (kind === 'model') this.model = { start: this.length, end };
     else if (kind === 'close') this.close = this.length;
+    // The value follows its headers in one token, with the delimiter.
+    if (this.#control !== undefined) this.controls.push({ name: this.#control, start: this.#partStart, end });
+    this.#control = control;
     this.length = end;
   }
 }
 
-/** The form whose scan is complete. */
-export function formOf(
-  { model, boundary, names }: FormScanner,
+/** What a provider gets in place of a form as it came. */
+export interface FormChanges {
+  /** The provider's own name of the model; `undefined`: the form carries none. */
+  model: string | undefined;
+  /** The call controls that are left out. */
+  cut: readonly string[];
+}
+
+/** Returns the bytes that were read of a form with other ones in their places. */
+export function editForm(
+  bytes: Buffer,
   spans: FormSpans,
-  body: Uint8Array,
-): FormBody {
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  const { start, end } = spans.model ?? { start: spans.close, end: spans.close };
-  const written = (next: string) => (model === undefined ? modelPart(boundary, next) : Buffer.from(next));
-  const pieces = (next: string) => [bytes.subarray(0, start), written(next), bytes.subarray(end)];
+  boundary: string,
+  { model, cut }: FormChanges,
+): Buffer[] {
+  const edits = cutsOf(spans, cut).map(({ start, end }) => ({ start, end, text: none }));
+  if (model !== undefined && spans.model !== undefined)
+    edits.push({ ...spans.model, text: Buffer.from(model) });
+  else if (model !== undefined && spans.close > 0)
+    edits.push({ start: spans.close, end: spans.close, text: modelPart(boundary, model) });
+  if (edits.length === 0) return [bytes];
+  edits.sort((left, right) => left.start - right.start);
+  const pieces: Buffer[] = [];
+  let from = 0;
+  for (const { start, end, text } of edits) {
+    pieces.push(bytes.subarray(from, start), text);
+    from = end;
+  }
+  pieces.push(bytes.subarray(from));
+  return pieces.filter((piece) => piece.length > 0);
+}
+
+/** Returns how many bytes shorter a form is without these call controls. */
+export function cutBytes(spans: FormSpans, cut: readonly string[]): number {
+  return cutsOf(spans, cut).reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+function cutsOf({ controls }: FormSpans, cut: readonly string[]): readonly FormSpans['controls'][number][] {
+  return controls.filter(({ name }) => cut.includes(name));
+}
+
+const none: Buffer = Buffer.alloc(0);
+
+/** The form whose scan is complete. */
+export function formOf(scanner: FormScanner, spans: FormSpans, body: Uint8Array): FormBody {
+  const { model, names, values, boundary } = scanner;
+  const bytes = asBuffer(body);
+  const pieces = (changes: FormChanges) => editForm(bytes, spans, boundary, changes);
   return {
     ...(model === undefined ? {} : { model }),
     names,
+    values,
     bytes,
     pieces,
-    replace: (next) => Buffer.concat(pieces(next)),
+    replace: (next) => Buffer.concat(pieces({ model: next, cut: [] })),
   };
 }
 

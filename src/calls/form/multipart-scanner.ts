@@ -1,22 +1,35 @@
 import { RouterError } from '../../errors.ts';
 import { asBuffer } from '../answer.ts';
+import { isUsed, type UsedName } from '../json/control-names.ts';
 import { boundaryOf } from './content-type.ts';
-import { readFieldName, readModelValue } from './part-headers.ts';
+import { baseName, type PartHead, readFieldValue, readPartHead } from './part-headers.ts';
+import { PendingBytes } from './pending-bytes.ts';
 
 /**
  * A piece of a form. The pieces joined together are the form. `model` is the whole value of the field `model`, `gap` the
- * blank line before that value, and `close` the two hyphens that end the form.
+ * blank line before that value, `part` the line break between a delimiter and the headers of a part, and `close` the two
+ * hyphens that end the form.
  */
 export interface FormToken {
-  kind: 'data' | 'gap' | 'model' | 'close';
+  kind: 'data' | 'gap' | 'model' | 'part' | 'close';
   bytes: Buffer;
+  /** The call control whose headers these are. */
+  control?: UsedName;
+}
+
+/** A field whose value was read. */
+export interface ReadField {
+  /** The name as it was written, such as `tags[]`. */
+  name: string;
+  value: string;
 }
 
 const maxParts = 1000;
 const maxHeadBytes = 8192;
 /** Bytes of all heads together: reading them is the only work that is done byte by byte. */
 const maxHeadsBytes = 524_288;
-const maxModelBytes = 4096;
+/** Bytes that the value of a field may have that the router reads. */
+const maxValueBytes = 4096;
 /** Line breaks after the end of a form. */
 const maxEpilogueBytes = 64;
 
@@ -36,12 +49,16 @@ export class FormScanner {
   model: string | undefined;
   /** The names of the fields so far. */
   readonly names: string[] = [];
+  /** The field `stream` and the call controls that the router follows, so far. */
+  readonly values: ReadField[] = [];
   readonly boundary: string;
   readonly #dashed: Buffer;
-  #step: 'preamble' | 'delimited' | 'head' | 'body' | 'model' | 'closed' = 'preamble';
+  #step: 'preamble' | 'delimited' | 'head' | 'body' | 'value' | 'closed' = 'preamble';
   readonly #pending = new PendingBytes();
   /** Whether no byte of the form or of the part's body was passed on yet. */
   #atStart = true;
+  /** The part whose value is being read. */
+  #part: PartHead = { name: '', isFile: false };
   #named = false;
   #parts = 0;
   #headsBytes = 0;
@@ -51,6 +68,11 @@ export class FormScanner {
   constructor(contentType: string) {
     this.boundary = boundaryOf(contentType);
     this.#dashed = Buffer.from(`--${this.boundary}`);
+  }
+
+  /** Whether the headers of a part were passed on whose value is still to be read. */
+  get isReadingValue(): boolean {
+    return this.#step === 'value';
   }
 
   /** @throws RouterError `invalid_request` if the form is malformed, or a field is forbidden or names the model twice */
@@ -86,8 +108,8 @@ export class FormScanner {
         return yield* this.#delimited();
       case 'head':
         return yield* this.#head();
-      case 'model':
-        return yield* this.#model();
+      case 'value':
+        return yield* this.#value();
       case 'closed':
         return yield* this.#epilogue();
       default:
@@ -108,7 +130,7 @@ export class FormScanner {
       throw new RouterError('invalid_request', `A form may have ${maxParts} parts at most.`);
     }
     this.#step = 'head';
-    return yield* this.#pass(2);
+    return yield* this.#pass(2, 'part');
   }
 
   *#head(): Generator<FormToken, boolean> {
@@ -121,16 +143,22 @@ export class FormScanner {
     const head = this.#pending.bytes.subarray(0, end);
     this.#headsBytes += end;
     if (head.includes(this.#dashed)) throw boundaryInside();
-    const name = readFieldName(head);
+    this.#part = readPartHead(head);
+    const { name } = this.#part;
     if (name === 'model' && this.#named) {
       throw new RouterError('invalid_request', 'The form has the field model twice.', { param: 'model' });
     }
     this.names.push(name);
     this.#named ||= name === 'model';
-    this.#step = name === 'model' ? 'model' : 'body';
+    const base = baseName(name);
+    const control = isUsed(base) ? base : undefined;
+    const isRead = name === 'model' || control !== undefined || (name === 'stream' && !this.#part.isFile);
+    this.#step = isRead ? 'value' : 'body';
     this.#atStart = true;
     // The blank line stays, because the CRLF of a delimiter may be its own.
-    return yield* this.#pass(end + 2);
+    const bytes = this.#pending.take(end + 2);
+    yield control === undefined ? { kind: 'data', bytes } : { kind: 'data', bytes, control };
+    return true;
   }
 
   /** The preamble, or the body of a part. */
@@ -148,19 +176,26 @@ export class FormScanner {
     return false;
   }
 
-  *#model(): Generator<FormToken, boolean> {
+  *#value(): Generator<FormToken, boolean> {
+    const { name } = this.#part;
     const at = this.#delimiterAt();
-    const longest = maxModelBytes + (at === undefined ? this.#dashed.length + 4 : 4);
+    const longest = maxValueBytes + (at === undefined ? this.#dashed.length + 4 : 4);
     if ((at ?? this.#pending.length) > longest) {
-      throw new RouterError('invalid_request', 'The form field model is too long.', { param: 'model' });
+      const param = name.slice(0, 64);
+      throw new RouterError('invalid_request', `The form field ${param} is too long.`, { param });
     }
     if (at === undefined) return false;
     const length = at - 4;
-    this.model = readModelValue(this.#pending.bytes.subarray(2, 2 + length));
+    const value = readFieldValue(name, this.#pending.bytes.subarray(2, 2 + length));
     this.#step = 'delimited';
-    yield* this.#pass(2, 'gap');
-    yield* this.#pass(length, 'model');
-    return yield* this.#pass(2 + this.#dashed.length);
+    if (name === 'model') {
+      this.model = value;
+      yield* this.#pass(2, 'gap');
+      yield* this.#pass(length, 'model');
+      return yield* this.#pass(2 + this.#dashed.length);
+    }
+    this.values.push({ name, value });
+    return yield* this.#pass(at + this.#dashed.length);
   }
 
   *#epilogue(): Generator<FormToken, boolean> {
@@ -196,68 +231,6 @@ export class FormScanner {
   *#pass(length: number, kind: FormToken['kind'] = 'data'): Generator<FormToken, true> {
     yield { kind, bytes: this.#pending.take(length) };
     return true;
-  }
-}
-
-/** Bytes that were not passed on yet. Bytes that were taken are never written again. */
-class PendingBytes {
-  #buffer: Buffer = Buffer.alloc(0);
-  #start = 0;
-  #end = 0;
-  /** Whether the rest of the buffer may be written. */
-  #owned = false;
-  /** Up to where `find` has searched. */
-  #searched = 0;
-
-  get length(): number {
-    return this.#end - this.#start;
-  }
-
-  get bytes(): Buffer {
-    return this.#buffer.subarray(this.#start, this.#end);
-  }
-
-  append(chunk: Buffer): void {
-    if (this.length === 0) {
-      this.#replace(chunk, chunk.length, false);
-      return;
-    }
-    const needed = this.length + chunk.length;
-    if (!this.#owned || this.#end + chunk.length > this.#buffer.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed * 2, 512));
-      this.bytes.copy(grown);
-      this.#replace(grown, this.length, true);
-    }
-    this.#end += chunk.copy(this.#buffer, this.#end);
-  }
-
-  /** Searches every byte once, however often it is called for the same pattern. */
-  find(pattern: string | Buffer): number | undefined {
-    const { bytes } = this;
-    const found = bytes.indexOf(pattern, this.#searched, 'latin1');
-    this.#searched = Math.max(0, found === -1 ? bytes.length - pattern.length + 1 : found);
-    return found === -1 ? undefined : found;
-  }
-
-  /** Lets `find` begin here. */
-  skip(to: number): void {
-    this.#searched = to;
-  }
-
-  take(length: number): Buffer {
-    const taken = this.#buffer.subarray(this.#start, this.#start + length);
-    this.#start += length;
-    this.#searched = Math.max(0, this.#searched - length);
-    return taken;
-  }
-
-  #replace(buffer: Buffer, end: number, owned: boolean): void {
-    const { length } = this;
-    this.#buffer = buffer;
-    this.#start = 0;
-    this.#end = end;
-    this.#owned = owned;
-    if (length === 0) this.#searched = 0;
   }
 }
 

@@ -1,6 +1,6 @@
 import { RouterError } from '../../errors.ts';
 import { mayNotBeSet } from '../json/call-controls.ts';
-import { isForbidden } from '../json/control-names.ts';
+import { isCallControl, isForbidden } from '../json/control-names.ts';
 import { type ParameterizedHeader, parseHeader } from './header-parameters.ts';
 
 /** The only encodings that leave a part's bytes as they are. */
@@ -9,15 +9,27 @@ const modelCharsets = new Set(['utf-8', 'us-ascii']);
 const knownParameters = new Set(['name', 'filename', 'filename*']);
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** What the headers of a part say. */
+export interface PartHead {
+  name: string;
+  /** Whether the part has a file name. */
+  isFile: boolean;
+}
+
+/** Returns the name of a field without its brackets: `tags` for `tags[]` and `tags[0]`. */
+export function baseName(name: string): string {
+  return name.split('[', 1)[0] ?? name;
+}
+
 /**
- * Returns the field name of a part from the part's headers. Rejects a head that two parsers could read differently:
+ * Reads the headers of a part. Rejects a head that two parsers could read differently:
  * Go decodes quoted-printable, PHP folds names, formidable takes the first `name=` even inside another parameter.
  *
  * @param head without the blank line that ends it
  * @throws RouterError `invalid_request`
  * @see https://www.rfc-editor.org/rfc/rfc7578#section-4
  */
-export function readFieldName(head: Buffer): string {
+export function readPartHead(head: Buffer): PartHead {
   const headers = readHeaders(head.toString('latin1'));
   const disposition = parseHeader(headers.get('content-disposition') ?? '');
   // busboy drops a part whose disposition ends with a semicolon.
@@ -33,7 +45,7 @@ export function readFieldName(head: Buffer): string {
     throw invalidField(name, 'must not be a form itself.');
   checkFieldName(name);
   if (name === 'model') checkModelPart(disposition, type);
-  return name;
+  return { name, isFile: isFile(disposition) };
 }
 
 function readHeaders(text: string): ReadonlyMap<string, string> {
@@ -91,6 +103,8 @@ function checkFieldName(name: string): void {
   if (isForbidden(folded)) throw mayNotBeSet([folded]);
   if (folded === 'model' && name !== 'model')
     throw invalidField(name, 'is ambiguous. Write it as model.', 'model');
+  if (isCallControl(folded) && baseName(name) !== folded)
+    throw invalidField(name, `is ambiguous. Write it as ${folded}.`, folded);
 }
 
 /** PHP cuts a name at a bracket and turns spaces and dots into `_`; Go and ASP.NET ignore case. */
@@ -106,9 +120,12 @@ function foldedName(name: string): string {
     .replace(/[\s.-]/g, '_');
 }
 
-function checkModelPart({ parameters }: ParameterizedHeader, type: string | undefined): void {
-  if (parameters.has('filename') || parameters.has('filename*'))
-    throw invalidField('model', 'must not be a file.');
+function isFile({ parameters }: ParameterizedHeader): boolean {
+  return parameters.has('filename') || parameters.has('filename*');
+}
+
+function checkModelPart(disposition: ParameterizedHeader, type: string | undefined): void {
+  if (isFile(disposition)) throw invalidField('model', 'must not be a file.');
   if (type === undefined) return;
   const parsed = parseHeader(type);
   const charset = parsed?.parameters.get('charset')?.value.toLowerCase() ?? 'utf-8';
@@ -117,10 +134,10 @@ function checkModelPart({ parameters }: ParameterizedHeader, type: string | unde
   }
 }
 
-/** Returns the model's name. @throws RouterError `invalid_request` if it is not UTF-8 */
-export function readModelValue(bytes: Buffer): string {
+/** Returns the value of a field. @throws RouterError `invalid_request` if it is not UTF-8 */
+export function readFieldValue(name: string, bytes: Buffer): string {
   const value = decodeUtf8(bytes.toString('latin1'));
-  if (value === undefined) throw invalidField('model', 'must be UTF-8.');
+  if (value === undefined) throw invalidField(name, 'must be UTF-8.');
   return value;
 }
 

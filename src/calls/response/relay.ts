@@ -37,7 +37,7 @@ export interface UpstreamExchange {
   deployment: Deployment;
   response: SignedResponse;
   endpoint: Endpoint;
-  /** The caller asked for a stream of events; `undefined`: that stands in a form. */
+  /** The caller asked for a stream of events; `undefined`: a form may still say so. */
   stream: boolean | undefined;
   /** How many choices the caller asked for. */
   expectedChoices: number;
@@ -93,13 +93,13 @@ function kindReply(
   kind: Kind,
   head: readonly Buffer[],
 ): CallResult | Promise<CallResult> {
-  const { deployment, endpoint, response, stream } = exchange;
+  const { deployment, endpoint, response } = exchange;
   if (kind === 'page') {
     response.body.destroy();
     throw unreachable(deployment, 'answered with a web page');
   }
   if (kind === 'events') {
-    if (stream === true && endpoint.method !== 'GET' && head.length === 0 && response.body.over)
+    if (endpoint.method !== 'GET' && head.length === 0 && response.body.over)
       throw unreachable(deployment, 'ended its stream before it began');
     return eventReply(exchange, headers, head);
   }
@@ -230,7 +230,8 @@ function judgeWhole(
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
   const failure = readFailure(value);
   if (failure !== undefined) return refused({ teamId, deployment, response }, failure, bytes);
-  if (stream === true && endpoint.streams !== undefined)
+  // Of the models that take forms, some ignore that they were asked for a stream.
+  if (stream === true && endpoint.streams !== undefined && endpoint.model !== 'form')
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);

@@ -7,7 +7,7 @@ export type Kind = 'json' | 'events' | 'bytes' | 'page';
 /** What was asked for. */
 export interface Asked {
   endpoint: Pick<Endpoint, 'answer' | 'streams'>;
-  /** A stream of events was asked for; `undefined`: that stands in a form, which is not read. */
+  /** A stream of events was asked for; `undefined`: a form may still say so. */
   stream: boolean | undefined;
 }
 
