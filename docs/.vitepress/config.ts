@@ -1,0 +1,43 @@
+import { defineConfig } from 'vitepress';
+import { sections } from './pages.ts';
+
+/** Files outside of docs/, by the page that shows them here. */
+const outside: Record<string, string> = { '../README.md': 'index.md', '../SECURITY.md': 'security.md' };
+
+/** Returns a heading's anchor as GitHub and npm make it, so that one link works in all places. */
+const slugify = (heading: string) =>
+  heading
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}_ -]/gu, '')
+    .replaceAll(' ', '-');
+
+const linkOf = (path: string) => `/${path.replace(/(^|\/)index$/, '$1')}`;
+
+export default defineConfig({
+  title: 'team-model-router',
+  description: "Each team's OpenAI calls, with its own keys, to its own endpoints.",
+  cleanUrls: true,
+  markdown: {
+    anchor: { slugify },
+    config(md) {
+      const { normalizeLink } = md;
+      md.normalizeLink = (url) => {
+        const [file = '', anchor] = url.split('#');
+        const example = /^\.\.\/examples\/([\w-]+)\.(\w+)$/.exec(file);
+        if (example !== null) return normalizeLink(`examples.md#${slugify(`${example[1]}.${example[2]}`)}`);
+        const page = outside[file];
+        if (page === undefined) return normalizeLink(url);
+        return normalizeLink(anchor === undefined || page === 'index.md' ? page : `${page}#${anchor}`);
+      };
+    },
+  },
+  themeConfig: {
+    search: { provider: 'local' },
+    sidebar: sections.map(({ title, pages }) => ({
+      text: title,
+      items: pages.map(([text, path]) => ({ text, link: linkOf(path) })),
+    })),
+    outline: [2, 3],
+  },
+});
