@@ -29,6 +29,9 @@ export const sections: { title: string; pages: [title: string, path: string][] }
     title: 'Reference',
     pages: [
       ['Options', 'options'],
+      ['Error codes', 'errors'],
+      ['OpenAI calls', 'endpoints'],
+      ['Gateway routes', 'routes'],
       ['API', 'api/index'],
     ],
   },

@@ -12,7 +12,10 @@ const maxTimeoutMs = 86_400_000;
 const maxFallbacks = 10;
 const none: readonly string[] = [];
 
-/** What holds for one call: its own options and headers first, then the deployment's, the team's, the defaults. */
+/**
+ * The time limits, retries, cooldowns and fallbacks of one call. The call's own options and headers come first, then the
+ * deployment's, the team's and the defaults.
+ */
 export class CallPolicy {
   readonly #call: Call;
   readonly #team: TeamSettings | undefined;
@@ -37,12 +40,12 @@ export class CallPolicy {
       (seconds === undefined ? undefined : seconds * 1000);
   }
 
-  /** The names that the call itself gives to go on to. */
+  /** The fallbacks that the call names. */
   get named(): readonly string[] {
     return this.#call.fallbacks ?? none;
   }
 
-  /** Whether the call's time is over. */
+  /** Returns whether the time of the call is over. */
   get expired(): boolean {
     return this.#now() - this.#startedAt >= (this.#timeoutMs ?? Number.POSITIVE_INFINITY);
   }
@@ -93,7 +96,7 @@ export class CallPolicy {
     };
   }
 
-  /** The names to go on to after `name`. What the call itself names replaces the team's, and ends there. */
+  /** Returns the fallbacks of `name`. Fallbacks of the call replace the team's and have no fallbacks themselves. */
   fallbacksOf(name: string, first: boolean): readonly string[] {
     if (this.#call.fallbacks !== undefined) return first ? this.#call.fallbacks : none;
     return this.#team?.fallbacks.get(name) ?? none;
