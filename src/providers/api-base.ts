@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { otherCallProblem } from './other-calls.ts';
 
 /** The parts of an `api_base`. */
 export interface ApiBase {
@@ -41,7 +42,11 @@ export const pastedPaths: readonly string[] = [
 
 // The path may be repeated, because some forms append it again. `/models` alone ends the base of Azure's model
 // inference.
-const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+)/models$`, 'i');
+const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+[a-z0-9]*|/openai)/models$`, 'i');
+
+/** Placeholders of documentation: `<resource>`, `{resource}`, `YOUR_RESOURCE_NAME`, `xxx` and `...`. */
+const placeholder =
+  /[<>{}]|%7[bdBD]|%3[ceCE]|\.{3}|\u2026|\/:\w|\/\/x{3,}\.|[/.]YOUR[-_]|[/.]your_|[/.]your-?(own-)?(api|azure|custom|deployment|domain|endpoint|gateway|host|instance|model|name|project|region|resource|workspace)/;
 
 /**
  * Parses an `api_base`.
@@ -49,22 +54,28 @@ const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+)/models$
  * @throws RouterError `invalid_request`. Its message never contains the base, which may hold a secret.
  */
 export function readApiBase(text: string): ApiBase {
+  if (/^https?:\/\//i.test(text) && placeholder.test(text)) {
+    throw invalidBase("must not contain a placeholder. Copy the URL from the provider's page");
+  }
   // `new URL` silently drops some of these characters and reads a backslash as a slash.
   if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
-    throw invalidField('must be a URL that begins with https:// or http://');
+    throw invalidBase('must be a URL that begins with https:// or http://');
   }
   if (/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(text)) {
-    throw invalidField('must not contain invisible characters. Copy the URL again');
+    throw invalidBase('must not contain invisible characters. Copy the URL again');
   }
-  if (/["'`>,;]$/.test(text)) throw invalidField('must be the URL alone. Remove the characters after it');
+  if (/["'`,;]$/.test(text)) throw invalidBase('must be the URL alone. Remove the characters after it');
   const url = new URL(text);
   if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
-    throw invalidField('must not contain credentials. Send them in api_key');
+    throw invalidBase('must not contain credentials. Send them in api_key');
   }
-  if (text.includes('#')) throw invalidField('must not contain a fragment');
+  if (text.includes('#')) throw invalidBase('must not contain a fragment');
+  if (/\/(\.|%2e){1,2}(\/|$)/i.test(text)) throw invalidBase('must not contain "." or ".." as a segment');
   const apiVersion = readQuery(text, url);
-  const path = withoutSlashes(url.pathname);
+  const path = withoutSlashes(url.pathname.replace(/\/{2,}/g, '/'));
   const base = withoutSlashes(path.replace(pastedCalls, ''));
+  const problem = otherCallProblem(url.origin, base);
+  if (problem !== undefined) throw invalidBase(problem);
   return { origin: url.origin, hostname: url.hostname, path: base, pastedCall: base !== path, ...apiVersion };
 }
 
@@ -72,7 +83,8 @@ export function readApiBase(text: string): ApiBase {
 function readQuery(text: string, { search }: URL): Pick<ApiBase, 'apiVersion'> {
   if (!text.includes('?')) return {};
   const version = /^\?api-version=([0-9a-z-]{1,32})$/i.exec(search)?.[1];
-  if (version === undefined) throw invalidField('must not contain a query parameter other than api-version');
+  if (version === undefined)
+    throw invalidBase('must not contain a query parameter other than api-version. Send a key in api_key');
   return { apiVersion: version };
 }
 
@@ -86,7 +98,8 @@ function withoutSlashes(path: string): string {
   return path.slice(0, end);
 }
 
-function invalidField(problem: string): RouterError {
+/** Creates the error of an `api_base`. Its message must not contain the base. */
+export function invalidBase(problem: string): RouterError {
   return new RouterError('invalid_request', `litellm_params.api_base: ${problem}.`, {
     param: 'litellm_params.api_base',
   });

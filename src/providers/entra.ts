@@ -12,16 +12,20 @@ export interface EntraIdentity {
 /** Posts a form. The implementation limits the size of the response. */
 export type EntraPost = (url: string, form: string) => Promise<{ status: number; text: string }>;
 
-/**
- * Authorities and scopes of Microsoft's public cloud and of its US government cloud. A tenant cannot choose others.
- */
+/** Authorities and scopes of Microsoft's public, US government and China clouds. A tenant cannot choose others. */
 const clouds = {
   public: {
     authority: 'https://login.microsoftonline.com',
     scope: 'https://cognitiveservices.azure.com/.default',
   },
   us: { authority: 'https://login.microsoftonline.us', scope: 'https://cognitiveservices.azure.us/.default' },
+  cn: { authority: 'https://login.chinacloudapi.cn', scope: 'https://cognitiveservices.azure.cn/.default' },
 };
+
+function cloudOf(base: string): (typeof clouds)[keyof typeof clouds] {
+  const suffix = /\.(azure|microsoft)\.(us|cn)$/i.exec(new URL(base).hostname)?.[2]?.toLowerCase();
+  return suffix === 'us' || suffix === 'cn' ? clouds[suffix] : clouds.public;
+}
 
 /**
  * Requests a token with client credentials. Errors omit Entra's message, because it names the tenant.
@@ -35,7 +39,7 @@ export async function requestEntraToken(
   { tenantId, clientId, clientSecret }: EntraIdentity,
   base: string,
 ): Promise<Grant> {
-  const { authority, scope } = /\.azure\.us$/i.test(new URL(base).hostname) ? clouds.us : clouds.public;
+  const { authority, scope } = cloudOf(base);
   const form = new URLSearchParams({
     grant_type: 'client_credentials',
     client_id: clientId,

@@ -1,36 +1,21 @@
-import type { ApiBase } from './api-base.ts';
-
-/** OpenAI-compatible providers and their public base; `null`: `api_base` is required. */
-export const openaiBases: readonly (readonly [provider: string, base: string | null])[] = [
-  ['openai', 'https://api.openai.com/v1'],
-  ['anthropic', 'https://api.anthropic.com/v1'],
-  ['gemini', 'https://generativelanguage.googleapis.com/v1beta/openai'],
-  ['groq', 'https://api.groq.com/openai/v1'],
-  ['mistral', 'https://api.mistral.ai/v1'],
-  ['deepseek', 'https://api.deepseek.com/v1'],
-  ['xai', 'https://api.x.ai/v1'],
-  ['together_ai', 'https://api.together.xyz/v1'],
-  ['fireworks_ai', 'https://api.fireworks.ai/inference/v1'],
-  ['openrouter', 'https://openrouter.ai/api/v1'],
-  ['perplexity', 'https://api.perplexity.ai'],
-  ['cerebras', 'https://api.cerebras.ai/v1'],
-  ['nvidia_nim', 'https://integrate.api.nvidia.com/v1'],
-  ['hosted_vllm', null],
-  ['ollama', null],
-  ['lm_studio', null],
-  ['litellm_proxy', null],
-  ['openai_like', null],
-];
+import { type ApiBase, invalidBase } from './api-base.ts';
+import { completedBase, documentedBase } from './bases.ts';
 
 /**
- * Returns the base URL that call paths are appended to. Completes a bare host with the known path of its provider, or
- * with `/v1`. Does not change a base with a path.
+ * Returns the base URL that call paths are appended to. Completes a host or a part of a known base with the path that
+ * its provider documents, and any other bare host with `/v1`. Does not change another base with a path.
+ *
+ * @throws RouterError `invalid_request` if the provider documents only another base
  */
 export function openaiBase({ origin, path, pastedCall }: ApiBase): string {
-  if (path !== '') return origin + path;
-  const known = openaiBases.find(([, base]) => base !== null && new URL(base).origin === origin)?.[1];
-  if (known !== undefined && known !== null) return known;
-  return pastedCall ? origin : `${origin}/v1`;
+  const known = completedBase(origin, path);
+  if (known === null) {
+    throw invalidBase(
+      `must be the provider's OpenAI-compatible URL. Paste ${documentedBase(origin)}, or remove api_base`,
+    );
+  }
+  if (known !== undefined) return known;
+  return path !== '' || pastedCall ? origin + path : `${origin}/v1`;
 }
 
 /** Returns the headers with the API key, the organization and the project. */

@@ -1,8 +1,9 @@
 import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
 import { type ApiBase, readApiBase } from './api-base.ts';
-import { azureHeaders, azurePath, azureTarget, isAzureHost } from './azure.ts';
-import { openaiBase, openaiBases, openaiHeaders } from './openai.ts';
+import { azureHeaders, azurePath, azureTarget, isAzureHost, isServerless } from './azure.ts';
+import { openaiBases } from './bases.ts';
+import { openaiBase, openaiHeaders } from './openai.ts';
 
 /** The destination of a deployment's calls. Resolved once, when the deployment is stored. */
 export interface ProviderTarget {
@@ -12,11 +13,11 @@ export interface ProviderTarget {
    * Base URL without a trailing slash. OpenAI's is `https://api.openai.com/v1`. An Azure base ends before `/openai`.
    */
   base: string;
-  /** `azure`: paths by deployment with an api-version. `azure_v1`: Azure's OpenAI-compatible API. */
+  /** `azure`: paths by deployment. `azure_v1`: paths appended to the base, as in `/openai/v1` and `/models`. */
   protocol: 'openai' | 'azure' | 'azure_v1';
   /** The provider's name of the model; on Azure the name of the deployment. */
   model: string;
-  /** Set only for the protocol `azure`. */
+  /** `api-version` of every call; `null` if the base has none. */
   apiVersion: string | null;
   /** Different api-versions of some call types, by the first segment of the path. */
   apiVersions?: Record<string, string>;
@@ -52,18 +53,20 @@ export const knownProviders: ReadonlyMap<string, string | null> = new Map([...op
 export function resolveTarget(params: TargetParams): ProviderTarget {
   const named = readModel(params);
   const apiBase = params.api_base === undefined ? undefined : readApiBase(params.api_base);
-  const azure =
-    named.provider === 'azure' ||
-    params.api_version !== undefined ||
-    apiBase?.apiVersion !== undefined ||
-    (apiBase !== undefined && isAzureHost(apiBase.hostname));
-  if (!azure) {
+  if (!usesAzure(params, named.provider, apiBase)) {
     if (apiBase === undefined && !named.stated && named.model.includes('/')) throw unknownPrefix(named.model);
     const base = apiBase === undefined ? publicBase(named.provider) : openaiBase(apiBase);
-    return { provider: named.provider, base, protocol: 'openai', model: named.model, apiVersion: null };
+    const { apiVersion = null } = apiBase ?? {};
+    return { provider: named.provider, base, protocol: 'openai', model: named.model, apiVersion };
   }
   if (apiBase === undefined) throw missingBase('azure');
   return azureDeployment(params, named.model, apiBase);
+}
+
+function usesAzure({ api_version }: TargetParams, provider: string, apiBase: ApiBase | undefined): boolean {
+  if (apiBase !== undefined && isServerless(apiBase.hostname)) return false;
+  const isVersioned = api_version !== undefined || apiBase?.apiVersion !== undefined;
+  return provider === 'azure' || isVersioned || (apiBase !== undefined && isAzureHost(apiBase.hostname));
 }
 
 /**
@@ -82,9 +85,9 @@ export function addressOf(
     : route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeSegment(name, params[name]));
   const full = target.protocol === 'azure' ? azurePath(target.model, route.azure, path) : path;
   // Returns early, because most calls have no query.
-  if (query.size === 0 && target.protocol !== 'azure') return { url: target.base + full };
+  if (query.size === 0 && target.apiVersion === null) return { url: target.base + full };
   const search = passedQuery(route, query);
-  if (target.protocol === 'azure' && target.apiVersion !== null) {
+  if (target.apiVersion !== null) {
     const type = route.path.split('/', 2)[1] ?? '';
     search.set('api-version', target.apiVersions?.[type] ?? target.apiVersion);
   }
@@ -177,10 +180,8 @@ function azureDeployment(params: TargetParams, name: string, apiBase: ApiBase): 
 }
 
 /** @throws RouterError `invalid_request` if `api_base` names a deployment other than `model` */
-function checkDeployment({ path, pastedCall, apiVersion }: ApiBase, model: string): void {
-  // A base that ends at the deployment is a plain base URL.
-  if (!pastedCall && apiVersion === undefined) return;
-  const segment = /\/openai\/deployments\/([^/]+)$/i.exec(path)?.[1];
+function checkDeployment({ path }: ApiBase, model: string): void {
+  const segment = /\/deployments\/([^/]+)$/i.exec(path)?.[1];
   if (segment === undefined || segment === model || segment === encodeURIComponent(model)) return;
   throw invalidField(
     'model',

@@ -180,7 +180,7 @@ describe('Azure', () => {
       `${resource}/openai/deployments/d/chat/completions?api-version=2024-10-21`,
     ],
     [`${resource}/openai/v1`, undefined, `${resource}/openai/v1/chat/completions`],
-    [`${resource}/openai/v1/`, '2024-10-21', `${resource}/openai/v1/chat/completions`],
+    [`${resource}/openai/v1/`, 'preview', `${resource}/openai/v1/chat/completions`],
     [resource, 'preview', `${resource}/openai/v1/chat/completions`],
     [
       'https://acme.cognitiveservices.azure.com',

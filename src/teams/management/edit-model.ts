@@ -137,7 +137,8 @@ function patchParams(
     (field) => field in patch,
   );
   if (moves) throwAll(targetProblems(params));
-  const target = moves ? { ...deployment.target, ...resolveTarget(params) } : deployment.target;
+  const { apiVersions: _, ...stored } = deployment.target;
+  const target = moves ? { ...stored, ...resolveTarget(params) } : deployment.target;
   const kept = ([field]: readonly [string, string]) =>
     !secrets.has(field) &&
     !cleared.includes(field) &&
