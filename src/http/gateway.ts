@@ -7,6 +7,7 @@ import { RouterError } from '../errors.ts';
 import { describeError, Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
+import { followConnection } from './adapters/pipelined.ts';
 import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
 import { type Credential, type Permission, permitted } from './auth/permissions.ts';
 import { RefusalLog } from './auth/refusal-log.ts';
@@ -80,6 +81,13 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
 
   /** Whatever happens, the answer is one of ours. */
   const answer = (pattern: string, work: Work) => async (context: GatewayContext) => {
+    const { incoming, outgoing, direct } = context.env ?? {};
+    if (direct !== true && incoming !== undefined && outgoing !== undefined) {
+      // A Hono application on Node. `nodeListener` has done this for its own requests.
+      const turn = followConnection(incoming, outgoing);
+      if (turn !== undefined) await turn;
+      if (outgoing.destroyed) return new Response();
+    }
     let answered: Answer;
     try {
       answered = await work(context, pathUnder(context, pattern));

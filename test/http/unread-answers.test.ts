@@ -142,4 +142,22 @@ describe('a reader that takes nothing is cut off after 120 s', () => {
     cutOff()?.();
     await closed;
   });
+
+  it('of a stream that a runtime without bindings never begins to read', async () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const ended = new Promise<void>((resolve) => {
+      const body = {
+        [Symbol.asyncIterator]: () => body,
+        next: () =>
+          Promise.resolve({ done: false, value: Buffer.from('x') }) as Promise<IteratorResult<Buffer>>,
+        async return() {
+          resolve();
+          return { done: true, value: undefined } as IteratorResult<Buffer>;
+        },
+      };
+      void reply({ status: 200, headers: {}, body }, {});
+    });
+    timers.mock.calls.findLast(([, milliseconds]) => milliseconds === 120_000)?.[0]();
+    await ended;
+  });
 });

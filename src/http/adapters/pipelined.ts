@@ -32,6 +32,7 @@ export function followConnection(
     return Promise.resolve();
   }
   const line = lines.get(socket) ?? newLine(socket);
+  if (line.answers.has(outgoing)) return undefined;
   line.answers.add(outgoing);
   let begun = line.begun < maxAtOnce - 1 && line.deferred.length === 0;
   if (begun) line.begun += 1;

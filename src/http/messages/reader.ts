@@ -93,8 +93,9 @@ function flushed(outgoing: ServerResponse): Promise<void> {
 }
 
 /**
- * A body that somebody else writes: it ends when its reader takes nothing for too long. Before it throws it waits for a
- * turn of the event loop, because a writer that destroys its connection at once would drop the last bytes.
+ * Wraps a body that is written by the runtime or by an application. Ends it if its reader takes nothing for too long,
+ * also if the reader never begins. Before an error it waits for a turn of the event loop, because a writer that destroys
+ * its connection immediately would drop the last bytes.
  */
 export function heldByReader(
   body: AsyncIterable<Uint8Array>,
@@ -107,18 +108,22 @@ export function heldByReader(
     return { done: true, value: undefined };
   };
   let timer: NodeJS.Timeout | undefined;
+  const arm = () => {
+    timer = setTimeout(() => {
+      // Behind another answer on the same connection, where its reader cannot take it yet.
+      if (outgoing?.socket === null && !outgoing.destroyed) return arm();
+      outgoing?.destroy();
+      // Its rejection has no reader either.
+      leave().catch(() => {});
+    }, maxStallMs).unref();
+  };
   const held: AsyncIterableIterator<Uint8Array> = {
     [Symbol.asyncIterator]: () => held,
     async next() {
       clearTimeout(timer);
       try {
         const next = await iterator.next();
-        if (next.done === true) return next;
-        timer = setTimeout(() => {
-          outgoing?.destroy();
-          // What it rejects with has no reader either.
-          leave().catch(() => {});
-        }, maxStallMs).unref();
+        if (next.done !== true) arm();
         return next;
       } catch (error) {
         await new Promise((resolve) => setImmediate(resolve));
@@ -127,5 +132,6 @@ export function heldByReader(
     },
     return: leave,
   };
+  arm();
   return held;
 }
