@@ -24,8 +24,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // vitest itself would leave one core free: of two that is half.
-    maxWorkers: 2,
+    // One more than the cores of a small machine, because many tests wait for a socket or a process.
+    maxWorkers: 3,
     // The files of `unit` and `http` share the modules that they load, which costs more than most of them.
     projects: [
       project('unit', { include: globs(projects.unit), pool: 'threads', isolate: false }),

@@ -12,11 +12,12 @@ import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
 import { chatChunks } from '../fixtures/recording-provider.ts';
+import { runs } from '../fixtures/runs.ts';
 
 // The client that `forTeam` and `chatCompletion` are made of is an application's own: here version 7, which stops at `[DONE]`.
 vi.mock('openai', () => import('openai-7'));
 
-const calls = 100;
+const calls = runs(100, 20);
 const maxConnections = 5;
 
 const done = 'data: [DONE]\n\n';
