@@ -134,7 +134,7 @@ describe('a key', () => {
     const before = await everything(house.storage);
     for (const name of [...patterns, ...misspelt]) {
       const models = ['alpha', name];
-      await refused(router.createKey('acme', { models }), 'models[1]', /patterns|spelt/);
+      await refused(router.createKey('acme', { models }), 'models[1]', /Patterns|spelt/);
       await refused(router.updateKey('acme', token, { models }), 'models[1]');
       await refused(router.regenerateKey('acme', token, { models }), 'models[1]');
       await refusedOverHttp('POST /key/generate', { team_id: 'acme', models }, 'models[1]');
@@ -192,7 +192,7 @@ describe('a team', () => {
     const before = await everything(house.storage);
     for (const name of [...patterns, ...misspelt, 'all-team-models']) {
       const models = ['common', name];
-      await refused(router.createTeam({ models }), 'models[1]', /patterns|spelt|own models/);
+      await refused(router.createTeam({ models }), 'models[1]', /Patterns|spelt|own models/);
       await refused(router.updateTeam('acme', { models }), 'models[1]');
       await refused(router.allowSharedModels('acme', models), 'add[1]');
       await refused(router.disallowSharedModels('acme', models), 'remove[1]');

@@ -38,32 +38,32 @@ describe('new TeamModelRouter', () => {
   it.each<[string, unknown, string]>([
     ['nothing', undefined, `storage: ${needed}. encryptionKeys: ${keys}.`],
     ['no option', {}, `storage: ${needed}. encryptionKeys: ${keys}.`],
-    ['a storage alone', { storage: memoryStorage() }, `encryptionKeys: ${keys}`],
+    ['a storage alone', { storage: memoryStorage() }, `encryptionKeys: ${keys}.`],
     [
       'the address of a storage',
       { ...good(), storage: 'redis://127.0.0.1' },
       "storage: must be a storage, not an address. Pass sqliteStorage('models.sqlite'), redisStorage(client), postgresStorage(pool), keyvStorage(keyv) or memoryStorage().",
     ],
-    ['null', null, 'options: must be an object'],
-    ['a list', [], 'options: must be an object'],
-    ['a string', 'models.sqlite', 'options: must be an object'],
+    ['null', null, 'options: must be an object.'],
+    ['a list', [], 'options: must be an object.'],
+    ['a string', 'models.sqlite', 'options: must be an object.'],
     [
       'a misspelt required option',
       { storag: memoryStorage(), encryptionKeys: [generateEncryptionKey()] },
       'Unknown field storag. Did you mean storage?',
     ],
     ['a misspelt optional one', { ...good(), maxTeam: 1 }, 'Unknown field maxTeam. Did you mean maxTeams?'],
-    ['another type', { ...good(), maxTeams: '10' }, 'maxTeams: must be a number'],
-    ['half a number', { ...good(), maxTeams: 1.5 }, 'maxTeams: must be a whole number'],
-    ['too little', { ...good(), affinityTtlMs: 1 }, 'affinityTtlMs: must be at least 60000'],
-    ['too much', { ...good(), maxStalenessMs: 1e9 }, 'maxStalenessMs: must be at most 86400000'],
-    ['another word', { ...good(), teams: 'some' }, 'teams: must be "implicit" or "explicit"'],
-    ['null for an option', { ...good(), maxTeams: null }, 'maxTeams: must be a number'],
-    ['no logger', { ...good(), logger: 'pino' }, 'logger: must have the methods info, warn and error'],
+    ['another type', { ...good(), maxTeams: '10' }, 'maxTeams: must be a number.'],
+    ['half a number', { ...good(), maxTeams: 1.5 }, 'maxTeams: must be a whole number.'],
+    ['too little', { ...good(), affinityTtlMs: 1 }, 'affinityTtlMs: must be at least 60000.'],
+    ['too much', { ...good(), maxStalenessMs: 1e9 }, 'maxStalenessMs: must be at most 86400000.'],
+    ['another word', { ...good(), teams: 'some' }, 'teams: must be "implicit" or "explicit".'],
+    ['null for an option', { ...good(), maxTeams: null }, 'maxTeams: must be a number.'],
+    ['no logger', { ...good(), logger: 'pino' }, 'logger: must have the methods info, warn and error.'],
     [
       'no key',
       { ...good(), encryptionKeys: [] },
-      'encryptionKeys: must have at least one key. Create one with generateEncryptionKey()',
+      'encryptionKeys: must have at least one key. Create one with generateEncryptionKey().',
     ],
     [
       'all at once',
@@ -106,25 +106,25 @@ describe('a gateway', () => {
   });
   afterAll(() => router.close({ drainTimeoutMs: 0 }));
   const make = (options?: unknown) => () => createGateway(router, options as GatewayOptions);
-  const key = 'masterKey: is required, because a gateway needs a master key or an authenticate of your own';
+  const key = 'masterKey: is required, because a gateway needs a master key or an authenticate of your own.';
 
   it.each<[string, unknown, string]>([
     ['nothing', undefined, key],
     ['no option', {}, key],
-    ['a key instead of options', masterKey, 'options: must be an object'],
+    ['a key instead of options', masterKey, 'options: must be an object.'],
     ['a misspelt key', { masterkey: masterKey }, 'Unknown field masterkey. Did you mean masterKey?'],
-    ['a number as key', { masterKey: 5 }, 'masterKey: must be a string'],
+    ['a number as key', { masterKey: 5 }, 'masterKey: must be a string.'],
     [
       'a basePath without a slash',
       { masterKey, basePath: 'llm' },
-      'basePath: must begin with / and be plain',
+      'basePath: must begin with / and be plain.',
     ],
     [
       'all at once',
       { bodyLimit: '1', openapi: 'yes', authentikate: () => undefined },
-      `bodyLimit: must be a number. openapi: must be true or false. ${key}. Unknown field authentikate. Did you mean authenticate?`,
+      `bodyLimit: must be a number. openapi: must be true or false. ${key} Unknown field authentikate. Did you mean authenticate?`,
     ],
-    ['all at once, and no key', { bodyLimit: '1' }, `bodyLimit: must be a number. ${key}.`],
+    ['all at once, and no key', { bodyLimit: '1' }, `bodyLimit: must be a number. ${key}`],
   ])('with %s says which option is at fault', async (_, options, message) => {
     expect((await refusal(make(options))).message).toBe(message);
   });
@@ -137,7 +137,7 @@ describe('a gateway', () => {
     const error = await refusal(() => createGateway(given as TeamModelRouter, { masterKey }));
     expect(error).toMatchObject({
       param: 'router',
-      message: 'router: must be a TeamModelRouter, as in createGateway(router, { masterKey })',
+      message: 'router: must be a TeamModelRouter, as in createGateway(router, { masterKey }).',
     });
   });
 
@@ -150,25 +150,25 @@ describe('a gateway', () => {
       ]) {
         expect(await refusal(mount)).toMatchObject({
           param: 'gateway',
-          message: 'gateway: must be what createGateway returns',
+          message: 'gateway: must be what createGateway returns.',
         });
       }
     }
   });
 
   it.each<[string, unknown, string]>([
-    ['a port in words', { port: 'http' }, 'port: must be a number'],
-    ['a port that does not exist', { port: 65_536 }, 'port: must be at most 65535'],
+    ['a port in words', { port: 'http' }, 'port: must be a number.'],
+    ['a port that does not exist', { port: 65_536 }, 'port: must be at most 65535.'],
     ['a misspelt option', { hostName: '::1' }, 'Unknown field hostName. Did you mean hostname?'],
-    ['a port alone', 4000, 'options: must be an object'],
-    ['null', null, 'options: must be an object'],
+    ['a port alone', 4000, 'options: must be an object.'],
+    ['null', null, 'options: must be an object.'],
   ])('is not served with %s', async (_, options, message) => {
     const gateway = createGateway(router, { masterKey });
     expect((await refusal(() => serveGateway(gateway, options as ServeOptions))).message).toBe(message);
   });
 
   it.each<[string, (router: TeamModelRouter) => unknown, string]>([
-    ['forTeam', (given) => given.forTeam('acme', 'gpt' as never), 'options: must be an object'],
+    ['forTeam', (given) => given.forTeam('acme', 'gpt' as never), 'options: must be an object.'],
     [
       'fetchFor',
       (given) => given.fetchFor('acme', { timeOut: 1, maxRetries: '2' } as never),
@@ -182,7 +182,7 @@ describe('a gateway', () => {
     [
       'listAllKeys',
       (given) => given.listAllKeys({ limit: 1.5 }),
-      'limit: must be a whole number from 1 to 1000',
+      'limit: must be a whole number from 1 to 1000.',
     ],
     [
       'rotateEncryption',
@@ -197,7 +197,11 @@ describe('a gateway', () => {
     ['addModel', (given) => given.addModel('acme', undefined as never), 'The body must be a JSON object.'],
     ['createTeam', (given) => given.createTeam('acme' as never), 'The body must be a JSON object.'],
     ['updateKey', (given) => given.updateKey('acme', 'k', [] as never), 'The body must be a JSON object.'],
-    ['deleteModel', (given) => given.deleteModel('acme', 'x', 'jane' as never), 'options: must be an object'],
+    [
+      'deleteModel',
+      (given) => given.deleteModel('acme', 'x', 'jane' as never),
+      'options: must be an object.',
+    ],
     [
       'blockTeam',
       (given) => given.blockTeam('acme', { user_id: 'jane' } as never),

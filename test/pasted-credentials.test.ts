@@ -135,7 +135,7 @@ const pastes: [what: string, paste: (key: string) => string, says: RegExp][] = [
   ['a member of JSON', (k) => `"api_key": "${k}",`, /JSON/],
   ['a list of JSON', (k) => `["${k}"]`, /JSON/],
   ['an object', (k) => `{ apiKey: '${k}' }`, /JSON/],
-  ['an address', (k) => `https://api.openai.com/v1?key=${k}`, /address/],
+  ['an address', (k) => `https://api.openai.com/v1?key=${k}`, /URL/],
   ['U+200B after it', (k) => `${k}\u200b`, /invisible character U\+200B/],
   ['U+200B before it', (k) => `\u200b${k}`, /invisible character U\+200B/],
   ['U+200B within', (k) => `${k.slice(0, 9)}\u200b${k.slice(9)}`, /invisible character U\+200B/],
@@ -211,7 +211,9 @@ describe.each(Object.entries(bodies))('%s', (field, body) => {
 
   it.each(['sk-...', '...', 'PROVIDER_KEY'])('as %j is refused in words for a beginner', async (value) => {
     for (const { message } of await refusals(body(value), false))
-      expect(message).toMatch(/: is a placeholder\. Paste the \w+ itself, as its issuer shows it\.$/);
+      expect(message).toMatch(
+        /: must not be a placeholder\. Paste the \w+ itself, as its issuer shows it\.$/,
+      );
   });
 
   it.each([

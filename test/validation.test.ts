@@ -71,9 +71,9 @@ describe('a misspelt field', () => {
   });
 
   it('that is left out is named, and said to be needed', async () => {
-    expect(await refused({ litellm_params: params })).toMatchObject({ message: 'model_name: is required' });
+    expect(await refused({ litellm_params: params })).toMatchObject({ message: 'model_name: is required.' });
     expect(await refused({ model_name: 'm', litellm_params: {} })).toMatchObject({
-      message: 'litellm_params.model: is required',
+      message: 'litellm_params.model: is required.',
     });
     expect(await refused({ model_name: null, litellm_params: params })).toMatchObject({
       message: expect.stringContaining('expected string, received null'),

@@ -3,34 +3,34 @@ import { nearest } from '../did-you-mean.ts';
 export const usage = `Usage: team-model-router serve [options]
        team-model-router --help | --version
 
-  --port PORT             0 to 65535; 0 is any free one; default 4000
-  --host HOST             the address to listen on; default 127.0.0.1, which only this machine reaches
-  --data FOLDER           where models and keys are kept; default ./team-models
-  --storage URL           redis://..., postgres://... (shared by any number of gateways) or sqlite:FILE;
+  --port PORT             0 to 65535, 0 for any free port; default 4000
+  --host HOST             address to listen on; default 127.0.0.1, which only this machine can reach
+  --data FOLDER           folder of the models and the keys; default ./team-models
+  --storage URL           redis://..., postgres://... (any number of gateways can share them) or sqlite:FILE;
                           default sqlite:FOLDER/models.sqlite
-  --egress-allow ENTRY    an address that models may have beside public https ones, such as llm.internal:8000,
-                          10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; may be given more than once
-  --drain-timeout SECONDS how long open calls may take to end after SIGTERM or SIGINT; default 25. A second signal ends
-                          the process without waiting
-  -h, --help              prints this
+  --egress-allow ENTRY    address that models may use in addition to public https ones, such as llm.internal:8000,
+                          10.0.0.0/8, *.svc.cluster.local or http://127.0.0.1:8080; can be repeated
+  --drain-timeout SECONDS time for open calls to end after SIGTERM or SIGINT; default 25. A second signal ends the
+                          process immediately
+  -h, --help              prints this text
   --version               prints the version
 
-Environment; an option wins over its variable, except that TMR_EGRESS_ALLOW adds to --egress-allow:
-  PORT                    as --port
-  TMR_HOST                as --host
-  TMR_MASTER_KEY          the master key, 32 characters or more; else it is read from, or made in, the data folder
-  TMR_ENCRYPTION_KEYS     id:key,id:key with keys of 32 bytes in base64, the first one seals, or as JSON,
-                          [{"id":"...","key":"..."}]; else as above
-  TMR_STORAGE             as --storage, for a URL with a password in it
+Environment. An option has priority over its variable, except that TMR_EGRESS_ALLOW adds to --egress-allow:
+  PORT                    same as --port
+  TMR_HOST                same as --host
+  TMR_MASTER_KEY          master key of at least 32 characters; default: a file in the data folder, created if absent
+  TMR_ENCRYPTION_KEYS     id:key,id:key or JSON [{"id":"...","key":"..."}], with keys of 32 bytes in base64; the first
+                          key seals; default: a file in the data folder, created if absent
+  TMR_STORAGE             same as --storage, for a URL with a password
   TMR_EGRESS_ALLOW        entries as above, separated by commas
 
-Lines of JSON on stderr tell what fails.
-Exit codes: 0 it ended as asked, 1 it could not start or end in good order, 2 an option or a variable is wrong.`;
+Errors are written to stderr as JSON lines.
+Exit codes: 0 graceful shutdown, 1 the start or the shutdown failed, 2 invalid command line.`;
 
 export interface ServeSettings {
   port: number;
   host: string;
-  /** The folder of the SQLite file and the key files. */
+  /** The folder of the SQLite file and of the key files. */
   data: string;
   /** A URL; `undefined` for the SQLite file in the folder. */
   storage: string | undefined;
@@ -41,7 +41,7 @@ export interface ServeSettings {
   encryptionKeys: string | undefined;
 }
 
-/** The options of the command: whether they take a value, one or many. */
+/** Options of the command and the number of their values. */
 const options = {
   port: 'one',
   host: 'one',
@@ -55,20 +55,24 @@ const options = {
 
 type OptionName = keyof typeof options;
 
-/** A command line that cannot be followed. Its message is one line. */
+/** An invalid command line. The message is one line. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** @throws UsageError that says everything that is wrong with the command line */
+/**
+ * Parses the command line and the environment.
+ *
+ * @throws UsageError that lists every mistake
+ */
 export function readArguments(
-  given: readonly string[],
+  words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): ServeSettings | 'help' | 'version' {
-  const { values, positionals, problems } = parseGiven(given);
-  if (values.has('help') || given.length === 0 || positionals[0] === 'help') return 'help';
+  const { values, positionals, problems } = parseLine(words);
+  if (values.has('help') || words.length === 0 || positionals[0] === 'help') return 'help';
   if (values.has('version') && problems.length === 0) return 'version';
-  // What follows an unknown option may be its value.
+  // An argument after an unknown option may be its value.
   if (problems.length === 0 || !positionals.includes('serve'))
     problems.unshift(...commandProblems(positionals));
   const one = (name: OptionName, variable?: string) =>
@@ -105,22 +109,22 @@ function commandProblems(positionals: readonly string[]): string[] {
   if (command !== 'serve') return [`Unknown command ${quoted(command)}. The command is serve.`];
   return more.length === 0
     ? []
-    : [`Unknown argument ${quoted(more[0] ?? '')}. The command is serve, and takes options only.`];
+    : [`Unknown argument ${quoted(more[0] ?? '')}. The command serve takes options only.`];
 }
 
-interface Given {
-  /** Without a value: the empty list. */
+interface ParsedLine {
+  /** A flag has an empty list. */
   values: Map<OptionName, string[]>;
   positionals: string[];
   problems: string[];
 }
 
-/** Reads the options one after the other: `parseArgs` of Node stops at the first mistake, in words for developers. */
-function parseGiven(given: readonly string[]): Given {
-  const values: Given['values'] = new Map();
+/** Parses all options. Node's `parseArgs` stops at the first mistake, and its messages are for developers. */
+function parseLine(words: readonly string[]): ParsedLine {
+  const values: ParsedLine['values'] = new Map();
   const positionals: string[] = [];
   const problems: string[] = [];
-  const rest = [...given];
+  const rest = [...words];
   for (let text = rest.shift(); text !== undefined; text = rest.shift()) {
     if (text === '--') positionals.push(...rest.splice(0));
     else if (!/^-./.test(text)) positionals.push(text);
@@ -135,8 +139,8 @@ function parseGiven(given: readonly string[]): Given {
       } else {
         const value = inline ?? (/^-(?!\d)/.test(rest[0] ?? '-') ? '' : rest.shift());
         const before = values.get(name as OptionName);
-        if (!value) problems.push(`${rawName}: needs a value.`);
-        else if (before !== undefined && kind === 'one') problems.push(`${rawName}: must be given once.`);
+        if (!value) problems.push(`${rawName}: requires a value.`);
+        else if (before !== undefined && kind === 'one') problems.push(`${rawName}: must be set once.`);
         values.set(name as OptionName, [...(before ?? []), ...(value ? [value] : [])]);
       }
     }
@@ -144,11 +148,11 @@ function parseGiven(given: readonly string[]): Given {
   return { values, positionals, problems };
 }
 
-/** @param rawName with its dashes, as it was given */
+/** @param rawName the option as written, with its dashes */
 function unknown(rawName: string): string {
   const names = Object.keys(options);
   const isLong = rawName.startsWith('--');
-  // A group of letters, such as -p4000, is one mistake.
+  // A group of letters such as -p4000 is one mistake.
   const shown = isLong ? rawName.slice(0, 64) : rawName.slice(0, 2);
   const near = isLong
     ? nearest(rawName.slice(2), names)

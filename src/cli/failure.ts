@@ -1,37 +1,37 @@
 import { RouterError } from '../errors.ts';
 import { UsageError } from './arguments.ts';
 
-/** What the command prints when it fails, and the code that it ends with. */
+/** The message and the exit code of a failed command. */
 export interface Failure {
   line: string;
   exitCode: number;
 }
 
-const needed = 'npm install openai hono @hono/node-server keyv @keyv/sqlite';
+const installCommand = 'npm install openai hono @hono/node-server keyv @keyv/sqlite';
 
-/** What the system says when the port or the data folder cannot be used, by the call that failed. */
+/** Messages for system errors of the port and the address, by system call. */
 const systemFaults: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   listen: {
     EADDRINUSE: 'is in use. Choose another one with --port or PORT.',
-    EACCES: 'may not be used by this user. Choose one above 1023 with --port or PORT.',
-    EADDRNOTAVAIL: 'is no address of this machine. Choose another one with --host or TMR_HOST.',
+    EACCES: 'cannot be used by this user. Choose one above 1023 with --port or PORT.',
+    EADDRNOTAVAIL: 'is not an address of this machine. Choose another one with --host or TMR_HOST.',
   },
   getaddrinfo: {
-    ENOTFOUND: 'is no address and no known name. Choose another one with --host or TMR_HOST.',
-    EAI_AGAIN: 'is no address and no known name. Choose another one with --host or TMR_HOST.',
+    ENOTFOUND: 'is neither an IP address nor a known name. Choose another one with --host or TMR_HOST.',
+    EAI_AGAIN: 'is neither an IP address nor a known name. Choose another one with --host or TMR_HOST.',
   },
 };
 const fileFaults: Readonly<Record<string, string>> = {
-  EACCES: 'may not be used by this user. Choose another folder with --data.',
-  EPERM: 'may not be used by this user. Choose another folder with --data.',
-  EROFS: 'is on a file system that is read-only. Choose another folder with --data.',
+  EACCES: 'cannot be used by this user. Choose another folder with --data.',
+  EPERM: 'cannot be used by this user. Choose another folder with --data.',
+  EROFS: 'is on a read-only file system. Choose another folder with --data.',
   EEXIST: 'is a file. Choose a folder with --data.',
   ENOTDIR: 'is not in a folder. Choose another folder with --data.',
   ENOENT: 'cannot be created. Choose another folder with --data.',
-  ENOSPC: 'is on a file system that is full.',
+  ENOSPC: 'is on a full file system. Free space, or choose another folder with --data.',
 };
 
-/** Describes an error in one line, without a stack. */
+/** Describes an error in one line without a stack. */
 export function describeFailure(error: unknown): Failure {
   const isSetting = RouterError.isInstance(error) && error.code === 'invalid_request';
   const isUsage = error instanceof UsageError;
@@ -49,7 +49,8 @@ function isUnusableHost(error: unknown): boolean {
 function messageOf(error: unknown): string {
   if (RouterError.isInstance(error)) return error.message;
   const { code, message, syscall, path, address, hostname, port } = (error ?? {}) as Record<string, unknown>;
-  if (code === 'ERR_MODULE_NOT_FOUND') return `Something that the gateway is built on is missing. ${needed}`;
+  if (code === 'ERR_MODULE_NOT_FOUND')
+    return `A package of the gateway is not installed. Run ${installCommand}.`;
   const fault = systemFaults[String(syscall)]?.[String(code)];
   if (fault !== undefined) {
     const where = [address ?? hostname, port].filter((part) => part !== undefined).join(' port ');
@@ -57,7 +58,7 @@ function messageOf(error: unknown): string {
   }
   if (typeof path === 'string' && Object.hasOwn(fileFaults, String(code)))
     return `${path} ${fileFaults[String(code)]} (${code})`;
-  return typeof message === 'string' && message !== '' ? message : 'The gateway could not be started.';
+  return typeof message === 'string' && message !== '' ? message : 'The gateway cannot be started.';
 }
 
 function oneLine(text: string): string {

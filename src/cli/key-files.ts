@@ -4,25 +4,25 @@ import { dirname, join, resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
 import { type EncryptionKey, generateEncryptionKey } from '../index.ts';
 
-/** A secret that the gateway runs with, and where it came from. */
-export interface Found<Value> {
+/** A secret of the gateway and its source. */
+export interface LoadedSecret<Value> {
   value: Value;
-  /** A file's path, or the variable's name. */
+  /** Path of the file, or name of the variable. */
   from: string;
   isFile: boolean;
-  /** Whether it was made just now. */
-  made: boolean;
+  /** Whether this start created the secret. */
+  created: boolean;
 }
 
-/** Creates the data folder, readable to its owner only. */
-export async function makeDataFolder(folder: string): Promise<void> {
-  // The process's umask may have removed bits of the mode.
+/** Creates the data folder. Only its owner can read it. */
+export async function createDataFolder(folder: string): Promise<void> {
+  // The umask of the process may have changed the mode.
   if (await makeFolder(resolve(folder), false)) await chmod(folder, 0o700);
 }
 
 /**
- * Creates a folder and its parents. Returns whether the folder is new. `mkdir` of Node with `recursive` never ends where the file
- * system answers ENOENT in a folder that exists, as /proc does.
+ * Creates a folder and its parents. Returns whether the folder is new. Replaces Node's recursive `mkdir`, which never
+ * ends if the file system answers ENOENT in an existing folder, as /proc does.
  */
 async function makeFolder(folder: string, hasParent: boolean): Promise<boolean> {
   try {
@@ -37,46 +37,52 @@ async function makeFolder(folder: string, hasParent: boolean): Promise<boolean> 
 }
 
 /**
- * The encryption keys: from the variable, else from the file, else, if there are no data yet, made now.
+ * Returns the encryption keys from the variable or from the file. Creates a key if neither exists and the storage is
+ * new.
  *
- * @throws RouterError `invalid_request` if there are data and no key: a new one would open nothing of them
+ * @throws RouterError `invalid_request` for existing data without a key, because a new key could not unseal them
  */
 export async function findEncryptionKeys(
   folder: string,
-  given: string | undefined,
+  configured: string | undefined,
   hasData: () => Promise<boolean>,
-): Promise<Found<EncryptionKey[]>> {
-  if (given !== undefined) {
+): Promise<LoadedSecret<EncryptionKey[]>> {
+  if (configured !== undefined) {
     return {
-      value: parseKeys(given, 'TMR_ENCRYPTION_KEYS'),
+      value: parseKeys(configured, 'TMR_ENCRYPTION_KEYS'),
       from: 'TMR_ENCRYPTION_KEYS',
       isFile: false,
-      made: false,
+      created: false,
     };
   }
   const path = join(folder, 'encryption-keys');
   const stored = await readIfThere(path);
-  if (stored !== undefined) return { value: parseKeys(stored, path), from: path, isFile: true, made: false };
+  if (stored !== undefined)
+    return { value: parseKeys(stored, path), from: path, isFile: true, created: false };
   if (await hasData()) {
     throw new RouterError(
       'invalid_request',
-      `There are data in ${folder}, but no encryption key: neither TMR_ENCRYPTION_KEYS nor ${path}. ` +
-        'Without the key that sealed them the stored provider keys cannot be read, so none is made anew.',
+      `The storage has data, but there is no encryption key. Set TMR_ENCRYPTION_KEYS or restore ${path}. ` +
+        'A new key could not decrypt the stored provider keys.',
     );
   }
   const { id, key } = generateEncryptionKey();
-  const { text, made } = await makeOnce(path, `${id}:${key}\n`);
-  return { value: parseKeys(text, path), from: path, isFile: true, made };
+  const { text, created } = await createOnce(path, `${id}:${key}\n`);
+  return { value: parseKeys(text, path), from: path, isFile: true, created };
 }
 
-/** The master key: from the variable, else from the file, else made now. */
-export async function findMasterKey(folder: string, given: string | undefined): Promise<Found<string>> {
-  if (given !== undefined) return { value: given, from: 'TMR_MASTER_KEY', isFile: false, made: false };
+/** Returns the master key from the variable or from the file. Creates one if neither exists. */
+export async function findMasterKey(
+  folder: string,
+  configured: string | undefined,
+): Promise<LoadedSecret<string>> {
+  if (configured !== undefined)
+    return { value: configured, from: 'TMR_MASTER_KEY', isFile: false, created: false };
   const path = join(folder, 'master-key');
   const stored = await readIfThere(path);
-  if (stored !== undefined) return { value: stored.trim(), from: path, isFile: true, made: false };
-  const { text, made } = await makeOnce(path, `sk-${randomBytes(32).toString('base64url')}\n`);
-  return { value: text.trim(), from: path, isFile: true, made };
+  if (stored !== undefined) return { value: stored.trim(), from: path, isFile: true, created: false };
+  const { text, created } = await createOnce(path, `sk-${randomBytes(32).toString('base64url')}\n`);
+  return { value: text.trim(), from: path, isFile: true, created };
 }
 
 export async function isThere(path: string): Promise<boolean> {
@@ -89,18 +95,21 @@ export async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** Of two processes that start at once, one makes the file, whole, and the other reads it. */
-async function makeOnce(path: string, text: string): Promise<{ text: string; made: boolean }> {
-  await makeDataFolder(dirname(path));
+/**
+ * Creates the file atomically. Of two processes that start at the same time, one creates the file and the other reads
+ * it.
+ */
+async function createOnce(path: string, text: string): Promise<{ text: string; created: boolean }> {
+  await createDataFolder(dirname(path));
   const draft = `${path}.${randomBytes(8).toString('hex')}`;
   await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
   try {
     await chmod(draft, 0o600);
     await link(draft, path);
-    return { text, made: true };
+    return { text, created: true };
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'EEXIST') throw error;
-    return { text: await readFile(path, 'utf8'), made: false };
+    return { text: await readFile(path, 'utf8'), created: false };
   } finally {
     await rm(draft, { force: true });
   }
@@ -119,22 +128,25 @@ function isMissing(error: unknown): boolean {
   return (error as { code?: unknown }).code === 'ENOENT';
 }
 
-/** `id:key`, separated by commas or line breaks; or JSON, as the router takes them. */
+/** Parses `id:key` entries, separated by commas or line breaks, or a JSON list. */
 function parseKeys(text: string, from: string): EncryptionKey[] {
   if (text.trimStart().startsWith('[')) return parseList(text, from);
   const entries = text.split(/[,\s]+/).filter(Boolean);
   return entries.map((entry) => {
     const colon = entry.indexOf(':');
-    if (colon === -1) throw new RouterError('invalid_request', `${from} must hold keys as id:key.`);
+    if (colon === -1) throw new RouterError('invalid_request', `${from}: must contain keys as id:key.`);
     return { id: entry.slice(0, colon), key: entry.slice(colon + 1) };
   });
 }
 
-/** What it holds is for the router to judge. What V8 says of broken JSON quotes it, and with it a key. */
+/**
+ * Parses a JSON list, which the router validates. Omits the error of `JSON.parse`, because it quotes the text and so
+ * the keys.
+ */
 function parseList(text: string, from: string): EncryptionKey[] {
   try {
     return JSON.parse(text);
   } catch {
-    throw new RouterError('invalid_request', `${from} must hold keys as id:key, or as JSON.`);
+    throw new RouterError('invalid_request', `${from}: must contain keys as id:key, or as JSON.`);
   }
 }

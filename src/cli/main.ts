@@ -14,9 +14,9 @@ async function main(): Promise<void> {
     process.stdout.write(`${version}\n`);
     return;
   }
-  // Whoever read what is printed may go away: customers' calls go on.
+  // The reader of the output may disconnect, which must not end customers' calls.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  // Only now: what the gateway is built on is optional to everybody else.
+  // Imported lazily, because the packages of the gateway are optional.
   const { serve } = await import('./serve.ts');
   await serve(options, {
     print: (line) => process.stdout.write(`${line}\n`),

@@ -8,27 +8,35 @@ import { sqliteStorage } from '../storage/sqlite/index.ts';
 import type { Storage } from '../storage/storage.ts';
 import { UsageError } from './arguments.ts';
 
-/** Where the records are kept. */
+/** The location of the storage. */
 export interface Place {
-  /** A file, or a URL without a password. */
+  /** A file, or a URL without its password. */
   name: string;
-  /** Whether several gateways may share it, which then need the same keys. */
+  /** Whether several gateways may share the storage. They then need the same keys. */
   shared: boolean;
   /** Whether the storage is the file in the data folder. */
   inDataFolder: boolean;
-  /** @throws RouterError whose message is one line, with the storage's name, if the storage cannot be read */
+  /**
+   * Opens the storage and reads from it once.
+   *
+   * @throws RouterError with a one-line message and the name of the storage, if the storage cannot be read
+   */
   open: () => Promise<OpenedStorage>;
 }
 
 export interface OpenedStorage {
   storage: Storage;
-  /** Closes the connections, once the router is closed. */
+  /** Closes the connections after the router is closed. */
   release: () => Promise<void>;
 }
 
 const timeoutMs = 5_000;
 
-/** @throws RouterError `invalid_request` for a URL that names no storage; `open` throws it if the driver is not installed */
+/**
+ * Returns the location that a URL names. `open` throws if the driver is not installed.
+ *
+ * @throws UsageError if the URL names no storage
+ */
 export function placeOf(url: string | undefined, data: string): Place {
   if (url === undefined || url.startsWith('sqlite:')) {
     const file =
@@ -38,7 +46,7 @@ export function placeOf(url: string | undefined, data: string): Place {
   const opener = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
   if (opener === undefined || !URL.canParse(url)) {
     throw new UsageError(
-      'The storage must be sqlite:FILE, redis://HOST:PORT or postgres://USER:PASSWORD@HOST:PORT/DATABASE.',
+      '--storage: must be sqlite:FILE, redis://HOST:PORT or postgres://USER:PASSWORD@HOST:PORT/DATABASE.',
     );
   }
   const { protocol, host, pathname } = new URL(url);
@@ -47,7 +55,7 @@ export function placeOf(url: string | undefined, data: string): Place {
 }
 
 interface Connected extends OpenedStorage {
-  /** Returns why the last attempt to connect failed, if one did: a command that waits for the connection does not know. */
+  /** Returns the reason of the last failed connection attempt, because a waiting command does not report it. */
   connectionError?: () => unknown;
 }
 
@@ -63,7 +71,7 @@ async function openSqlite(file: string): Promise<OpenedStorage> {
   return { storage: sqliteStorage(file), release: async () => {} };
 }
 
-/** Reads once, so that a storage that cannot be reached ends the start before anything else uses it. */
+/** Reads once, so that an unreachable storage ends the start before any other use. */
 async function readable(name: string, opened: Connected): Promise<OpenedStorage> {
   try {
     await opened.storage.get('start');
@@ -106,8 +114,12 @@ async function installed<Module>(name: string, loading: Promise<Module>): Promis
   try {
     return await loading;
   } catch (cause) {
-    throw new RouterError('invalid_request', `This storage needs one more package: npm install ${name}`, {
-      cause,
-    });
+    throw new RouterError(
+      'invalid_request',
+      `This storage requires the package ${name}. Run npm install ${name}.`,
+      {
+        cause,
+      },
+    );
   }
 }

@@ -3,19 +3,22 @@ import type { RedisClientLike } from '../storage/redis/index.ts';
 
 type Client = ReturnType<typeof connectTo>;
 
-/** Milliseconds that a new connection may take, and between two of them: a primary may be elected meanwhile. */
+/**
+ * Milliseconds that a connection attempt may take, and milliseconds between two attempts, because an election may be
+ * in progress.
+ */
 const connectTimeoutMs = 2_000;
 const pauseMs = 500;
 
-/** How Redis refuses what only a primary does. The command has changed nothing then. */
+/** Errors of a replica for commands that need a primary. The command has changed nothing. */
 const demoted = /^(ERR Error running script.*: ?-)?(READONLY|MASTERDOWN)\b/;
 
 /**
- * A client that connects again when the server at its address is no primary any more, and then sends the command once more: after a
- * failover the address leads to another server, while an open connection stays on the demoted one.
+ * A client that reconnects and repeats the command when its server is no longer the primary. After a failover the
+ * address leads to the new primary, while an open connection stays on the demoted server.
  */
 export class FailoverClient implements RedisClientLike {
-  /** Why the first connection failed, or was lost, the last time. */
+  /** The last error of the first connection. */
   lastError: unknown;
   readonly #url: string;
   readonly #timeoutMs: number;
@@ -31,20 +34,20 @@ export class FailoverClient implements RedisClientLike {
     this.#client.on('error', (error: unknown) => {
       this.lastError = error;
     });
-    // It goes on trying by itself; until it succeeds every operation waits, up to its deadline.
+    // The client retries in the background. Until it is connected, each operation waits up to its deadline.
     this.#client.connect().catch(() => {});
   }
 
-  async sendCommand(...given: Parameters<RedisClientLike['sendCommand']>): Promise<unknown> {
+  async sendCommand(...args: Parameters<RedisClientLike['sendCommand']>): Promise<unknown> {
     try {
-      return await this.#client.sendCommand(...given);
+      return await this.#client.sendCommand(...args);
     } catch (error) {
       if (!demoted.test(String((error as Error).message)) || !(await this.#reconnect())) throw error;
-      return this.#client.sendCommand(...given);
+      return this.#client.sendCommand(...args);
     }
   }
 
-  /** Each client has a listener of its own for the errors of its connection. */
+  /** Ignored, because each client has an error listener for its connection. */
   on(): this {
     return this;
   }
@@ -62,7 +65,7 @@ export class FailoverClient implements RedisClientLike {
     end(this.#client);
   }
 
-  /** Returns whether there is a new connection. */
+  /** Returns whether a new connection was established. */
   #reconnect(): Promise<boolean> {
     if (this.#connecting !== undefined) return this.#connecting;
     if (performance.now() - this.#triedAt < pauseMs) return Promise.resolve(false);
@@ -93,13 +96,13 @@ export class FailoverClient implements RedisClientLike {
     }
     const before = this.#client;
     this.#client = next;
-    // What was sent on it still has its answer to come.
+    // Commands in flight on the old connection still await their replies.
     before.close().catch(() => end(before));
     return true;
   }
 }
 
-/** A server that has gone without a word is noticed by the pings, and connected to again. */
+/** Detects an unresponsive server by pings, and reconnects. */
 function connectTo(url: string, timeoutMs: number) {
   const client = createClient({ url, pingInterval: 1_000, socket: { socketTimeout: timeoutMs } });
   client.on('error', () => {});
@@ -110,6 +113,6 @@ function end(client: Client): void {
   try {
     client.destroy();
   } catch {
-    // It was not open.
+    // The client was not open.
   }
 }

@@ -3,7 +3,13 @@ import { serveGateway } from '../http/adapters/node.ts';
 import { createGateway } from '../http/gateway.ts';
 import { type EncryptionKey, type Logger, type Storage, TeamModelRouter } from '../index.ts';
 import { type ServeSettings, UsageError } from './arguments.ts';
-import { type Found, findEncryptionKeys, findMasterKey, isThere, makeDataFolder } from './key-files.ts';
+import {
+  createDataFolder,
+  findEncryptionKeys,
+  findMasterKey,
+  isThere,
+  type LoadedSecret,
+} from './key-files.ts';
 import { jsonLogger } from './log.ts';
 import { placeOf } from './open-storage.ts';
 import { findUnreadable } from './unreadable.ts';
@@ -11,18 +17,21 @@ import { findUnreadable } from './unreadable.ts';
 const egressSource = '--egress-allow, TMR_EGRESS_ALLOW';
 
 export interface Outputs {
-  /** What it says of itself. */
+  /** Prints progress. */
   print: (line: string) => void;
-  /** What fails. */
+  /** Writes a log line. */
   log: (line: string) => void;
 }
 
-/** Starts the gateway, on an embedded SQLite file unless told otherwise; it ends, in good order, with SIGTERM or SIGINT. */
+/**
+ * Starts the gateway. The default storage is an embedded SQLite file. SIGTERM and SIGINT shut the gateway down
+ * gracefully.
+ */
 export async function serve(settings: ServeSettings, { print, log }: Outputs): Promise<void> {
   const { data } = settings;
   const place = placeOf(settings.storage, data);
   if (place.shared) checkShared(settings);
-  if (place.inDataFolder) await makeDataFolder(data);
+  if (place.inDataFolder) await createDataFolder(data);
   const encryptionKeys = await findEncryptionKeys(data, settings.encryptionKeys, () => isThere(place.name));
   const masterKey = await findMasterKey(data, settings.masterKey);
   const opened = await place.open();
@@ -42,24 +51,22 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
   });
 
   const end = async (): Promise<void> => {
-    print('Ending: open calls may finish.');
+    print('Shutting down: waiting for open calls.');
     await server.close();
-    // What the server has left open waits for nobody.
+    // The server has already waited for open calls.
     await router.close({ drainTimeoutMs: 0 });
     await opened.release();
   };
   let ending = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      // Whoever asks twice does not want to wait.
+      // A second signal ends the process immediately.
       if (ending) process.exit(1);
       ending = true;
       end().then(
         () => process.exit(0),
         (error: unknown) => {
-          log(
-            RouterError.isInstance(error) ? error.message : 'The gateway could not be ended in good order.',
-          );
+          log(RouterError.isInstance(error) ? error.message : 'The graceful shutdown failed.');
           process.exit(1);
         },
       );
@@ -68,9 +75,9 @@ export async function serve(settings: ServeSettings, { print, log }: Outputs): P
 
   print(`Listening on ${server.url}`);
   print(`Models: ${place.name}`);
-  const unused = masterKey.made || (await isUnused(router));
-  print(`Encryption keys: ${described(encryptionKeys, unused)}`);
-  print(`Master key: ${described(masterKey, unused)}`);
+  const unused = masterKey.created || (await isUnused(router));
+  print(`Encryption keys: ${describeSource(encryptionKeys, unused)}`);
+  print(`Master key: ${describeSource(masterKey, unused)}`);
   if (masterKey.isFile && unused) for (const line of firstSteps(server.url, masterKey.from)) print(line);
   await warnOfUnreadable(router, logger);
 }
@@ -98,43 +105,45 @@ async function start(settings: ServeSettings, parts: Parts) {
 }
 
 async function warnOfUnreadable(router: TeamModelRouter, logger: Logger): Promise<void> {
-  // The storage may go away meanwhile: calls and readiness say so.
+  // A storage failure is reported by calls and readiness instead.
   const found = await findUnreadable(router).catch(() => undefined);
   if (found !== undefined)
-    logger.warn(found, 'stored secrets do not open: is this the encryption key that sealed them?');
+    logger.warn(found, 'stored secrets cannot be decrypted; check the encryption keys');
 }
 
-/** Keys that one of them made for itself would open nothing of what the others store. */
+/**
+ * Requires explicit keys for a shared storage, because other gateways could not unseal secrets of a generated key.
+ */
 function checkShared({ encryptionKeys, masterKey }: ServeSettings): void {
   if (encryptionKeys !== undefined && masterKey !== undefined) return;
   throw new RouterError(
     'invalid_request',
-    'Gateways that share a storage share their keys: set TMR_ENCRYPTION_KEYS and TMR_MASTER_KEY, the same for each.',
+    'A shared storage requires the same keys for all gateways. Set TMR_ENCRYPTION_KEYS and TMR_MASTER_KEY.',
   );
 }
 
-/** Says where an option came from that the router or the gateway refuses: its own names are not the command's. */
+/** Adds the source of an option that the router or the gateway rejects, because its name is not the command's. */
 function withSource(error: unknown, sources: Record<string, string>): unknown {
   if (!RouterError.isInstance(error) || error.param === null) return error;
   const source = sources[/^\w+/.exec(error.param)?.[0] ?? ''];
   if (source === undefined) return error;
-  const message = `${error.message} (from ${source})`;
+  const message = `${error.message.replace(/\.$/, '')} (from ${source}).`;
   return source === egressSource ? new UsageError(message) : new RouterError(error.code, message);
 }
 
-/** Whether there is no team yet: a start that made the keys may have failed before it could say so. */
+/** Returns whether no team exists. An earlier start may have created the keys and failed before it printed them. */
 async function isUnused(router: TeamModelRouter): Promise<boolean> {
-  // A storage that fails just now is for calls and readiness to tell of.
+  // A storage failure is reported by calls and readiness instead.
   const page = await router.listTeams({ limit: 1 }).catch(() => undefined);
   return page?.teams.length === 0 && page.unreadable === undefined && page.cursor === undefined;
 }
 
-function described({ from, made, isFile }: Found<unknown>, unused: boolean): string {
-  if (made) return `${from} (made now; keep a copy)`;
+function describeSource({ from, created, isFile }: LoadedSecret<unknown>, unused: boolean): string {
+  if (created) return `${from} (created; keep a copy)`;
   return isFile && unused ? `${from} (keep a copy)` : from;
 }
 
-/** Never a secret: the shell reads it from its file. */
+/** Returns commands that contain no secret, because the shell reads it from its file. */
 function firstSteps(url: string, masterKeyFile: string): string[] {
   const post = (path: string, body: string, key = `$(cat ${masterKeyFile})`) =>
     `  curl ${url}${path} -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '${body}'`;
@@ -143,11 +152,11 @@ function firstSteps(url: string, masterKeyFile: string): string[] {
   const call = '{"model": "my-team-model", "messages": [{"role": "user", "content": "Hello"}]}';
   return [
     '',
-    'A team, and an API key for it, which is shown this once:',
+    'Create a team and an API key for it. The key is shown only once:',
     post('/team/new', '{"team_id": "acme"}'),
     post('/key/generate', '{"team_id": "acme"}'),
     '',
-    'With that key in TEAM_KEY, and the key of your OpenAI account in PROVIDER_KEY, a model, and a call:',
+    'Set TEAM_KEY to that key and PROVIDER_KEY to the key of your OpenAI account. Then add a model and call it:',
     post('/model/new', model, '$TEAM_KEY'),
     post('/v1/chat/completions', call, '$TEAM_KEY'),
   ];

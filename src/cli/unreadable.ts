@@ -3,8 +3,8 @@ import type { TeamModelRouter } from '../index.ts';
 const teamsLookedAt = 20;
 
 /**
- * A model whose stored secret does not open, if the first few teams, or the shared models, have one: with a wrong
- * encryption key all of them are, and the first to notice would be a customer.
+ * Returns a model whose stored secret cannot be decrypted, among the shared models and the first teams. With a wrong
+ * encryption key every secret is unreadable, and the operator should notice before a customer does.
  */
 export async function findUnreadable(
   router: TeamModelRouter,

@@ -12,13 +12,13 @@ import { filled, isFallbackName, keyModels, plain, providerModel, publicName, te
 import { seconds, secondsOrNone } from './seconds.ts';
 
 /**
- * Every documented body of the management calls. In-process arguments ARE these bodies, so they keep the
- * documented snake_case; unknown fields are refused.
+ * Schemas of the documented bodies of the management API. In-process arguments have the same form, so they use the
+ * documented snake_case. Unknown fields are rejected.
  */
 
 const credential = (noun: CredentialNoun) => pasted(8192, (value) => credentialProblem(value, noun));
 
-/** An id that goes along in a header or a form. */
+/** An id that is sent in a header or a form. */
 const accountId = pasted(256, idProblem);
 
 function pasted(max: number, problemOf: (value: string) => string | undefined) {
@@ -39,15 +39,14 @@ const jsonObject = z.custom<Record<string, unknown>>(
   'must be a JSON object of at most 64 KiB',
 );
 
-/** A team's id, as the application has it: 1 to 256 characters, no control characters. */
+/** A team id of the application: 1 to 256 characters without control characters. */
 export const teamId = filled(256);
 
-// A header of ours that a tenant could overwrite would carry the request, or the key, elsewhere.
+// Headers that the router sets itself. A tenant that could overwrite them could redirect the request or the key.
 const forbiddenHeader =
   /^(host|authorization|api-key|x-api-key|cookie|set-cookie|content-length|content-type|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect|accept-encoding|proxy-.*|x-forwarded-.*|forwarded|via)$/i;
 
-const headersShape =
-  'must be an object of at most 32 header names and values, none of them one that the router sets itself';
+const headersShape = 'must be an object of at most 32 headers, without headers that the router sets';
 
 const extraHeaders = z
   .custom<Record<string, string>>(
@@ -67,7 +66,7 @@ function headersProblem(entries: [name: string, value: unknown][]): string | und
     if (!allowed || forbiddenHeader.test(name) || typeof value !== 'string' || value.length > 8192)
       return headersShape;
     const problem = headerProblem(name, value);
-    // A name may be a secret that was put into the wrong place.
+    // The message omits the name, because it may be a misplaced secret.
     if (problem !== undefined) return `header ${at + 1} of ${entries.length} ${problem}`;
   }
   return undefined;
@@ -88,13 +87,13 @@ const extraBody = jsonObject.refine(
   'must not set the model, the key or the destination',
 );
 
-/** Names of a body's fields, such as `top_k`, or of a field below one, such as `messages.reasoning_details`. */
+/** Names of body fields such as `top_k`, or of nested fields such as `messages.reasoning_details`. */
 const allowFields = z
   .array(
     filled(256)
       .regex(
         /^[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*$/,
-        'must be the name of a field, or names with dots between',
+        'must be a field name, or field names separated by dots',
       )
       .refine(
         (path) => !forbiddenInBody.has(path.split('.', 1)[0] ?? ''),
@@ -105,7 +104,7 @@ const allowFields = z
 
 const apiVersion = z.custom<ApiVersion>(
   isApiVersion,
-  `must be an api-version, such as 2024-10-21, or an object of them by call type: ${['default', ...callTypes].join(', ')}`,
+  `must be an api-version such as 2024-10-21, or an object of api-versions by call type: ${['default', ...callTypes].join(', ')}`,
 );
 
 const params = {
@@ -135,7 +134,7 @@ const params = {
   output_cost_per_token: cost.optional(),
 };
 
-/** An operator's import may bring ids along; nobody else may choose one. */
+/** An id in an operator's import. Other callers cannot choose an id. */
 const importedId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 letters, digits, . _ : or -')
@@ -164,14 +163,14 @@ const clearable = <Shape extends Record<string, z.ZodType>>(shape: Shape) =>
     [Key in keyof Shape]: z.ZodOptional<z.ZodNullable<Shape[Key]>>;
   };
 
-/** `POST /model/new`. */
+/** Body of `POST /model/new`. */
 export const modelBody = z.strictObject({
   model_name: publicName,
   litellm_params: z.strictObject(params),
   model_info: z.strictObject({ id: importedId.optional(), team_id: teamId.optional(), ...info }).optional(),
 });
 
-/** `PATCH /model/{id}/update`: only what is sent changes; `null` clears. */
+/** Body of `PATCH /model/{id}/update`. Changes only the fields that it contains; `null` clears a field. */
 export const modelPatch = z.strictObject({
   model_name: publicName.optional(),
   litellm_params: z.strictObject({ ...clearable(params), model: params.model.optional() }).optional(),
@@ -180,17 +179,17 @@ export const modelPatch = z.strictObject({
     .optional(),
 });
 
-/** A stored model, by its id and nothing else: what else it is tested with would be another destination for its secret. */
+/** A stored model, by id alone. Any other field could send its secret to a different destination. */
 export const storedModel = z.strictObject({ id: z.string() });
 
 const fallbackLists = z
   .custom<Record<string, string[]>[]>(
     isFallbackLists,
-    'must be a list of { name: [names] }, each with 1 to 10 names to go on to',
+    'must be a list of { name: [names] }, each with 1 to 10 fallback names',
   )
   .refine(
     (lists) => lists.every((list) => Object.entries(list).flat(2).every(isFallbackName)),
-    'must have the public names of models, without "*" and words for all models. Write an entry for each name.',
+    'must contain public names of models, not "*" or words for all models. Add an entry for each name.',
   );
 
 const settings = {
@@ -208,48 +207,53 @@ const team = {
   blocked: z.boolean().optional(),
 };
 
-/** `POST /team/new`. Without `team_id` one is minted. */
+/** Body of `POST /team/new`. Without `team_id` the router generates one. */
 export const teamBody = z.strictObject({
   team_id: teamId.optional(),
   ...team,
   settings: z.strictObject(settings).optional(),
 });
 
-/** `POST /team/update`, without its `team_id`: only what is sent changes; `null` clears. */
+/** Body of `POST /team/update`. Changes only the fields that it contains; `null` clears a field. */
 export const teamPatch = z.strictObject({
   team_id: teamId.optional(),
   ...clearable(team),
   settings: z.strictObject(clearable(settings)).nullable().optional(),
 });
 
-/** What goes onto a team's allow-list of shared names, and what goes off it. */
+/** Names to add to and to remove from a team's allow-list of shared models. */
 export const allowListChange = z.strictObject({ add: teamModels.optional(), remove: teamModels.optional() });
 
-/** What a team's API key may do; `default` is everything a team may. */
+/** Permissions of a team's API key. `default` has all permissions of a team. */
 export const keyType = z.enum(['default', 'llm_api', 'management', 'read_only']);
 
-/** How long a key lives: a whole number of seconds, minutes, hours, days, weeks or months (30 days), such as `30d`. */
+/**
+ * Lifetime of a key: an integer number of seconds, minutes, hours, days, weeks or months (30 days), such as `30d`.
+ */
 const duration = z
   .string()
-  .regex(/^[1-9][0-9]{0,6}(s|m|h|d|w|mo)$/, 'must be a whole number and s, m, h, d, w or mo, such as 30d');
+  .regex(
+    /^[1-9][0-9]{0,6}(s|m|h|d|w|mo)$/,
+    'must be a whole number followed by s, m, h, d, w or mo, such as 30d',
+  );
 
 const key = {
   key_alias: plain(256).optional(),
   key_type: keyType.optional(),
-  /** The public names that the key may call: absent for all, `[]` for none. */
+  /** Public names that the key may call: absent for all, `[]` for none. */
   models: keyModels.optional(),
   duration: duration.optional(),
   metadata: jsonObject.optional(),
 };
 
-/** `POST /key/generate`. */
+/** Body of `POST /key/generate`. */
 export const keyBody = z.strictObject({ team_id: teamId.optional(), ...key });
 
-/** `POST /key/update`, without the key itself: only what is sent changes; `null` clears. */
+/** Body of `POST /key/update` without the key. Changes only the fields that it contains; `null` clears a field. */
 export const keyPatch = z.strictObject({ ...clearable(key), key_type: key.key_type });
 
 export type KeyType = z.output<typeof keyType>;
-/** `null` in a field that may be absent means the same as leaving it out. */
+/** Accepts `null` for every optional field, with the same meaning as an absent field. */
 type OrNull<Body> = {
   [Field in keyof Body]: undefined extends Body[Field] ? Body[Field] | null : Body[Field];
 };

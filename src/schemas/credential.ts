@@ -1,12 +1,12 @@
 import { isMasked } from '../redact/mask.ts';
 import { isIndirectValue } from './fields.ts';
 
-/** What a credential is called in a message. */
+/** The word for a credential in a message. */
 export type CredentialNoun = 'key' | 'token' | 'secret';
 
 /**
- * Returns what is wrong with a credential as it was pasted, and what to paste; `undefined` if nothing is. The text never holds
- * a part of the credential.
+ * Returns the problem of a pasted credential and how to fix it; `undefined` if the credential is valid. The text
+ * never contains any part of the credential.
  */
 export function credentialProblem(value: string, noun: CredentialNoun): string | undefined {
   const text = value.trim();
@@ -15,35 +15,37 @@ export function credentialProblem(value: string, noun: CredentialNoun): string |
   if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
   if (/^(sk-)?(\.{3,}|\u2026)$/.test(text)) return placeholder(noun);
   if (isMasked(value)) return masked(noun);
-  if (isJson(text)) return `${alone}. It looks like JSON: paste only the value of the ${noun}.`;
+  if (isJson(text)) return `${alone}. It looks like JSON. Paste only the value of the ${noun}.`;
   if (isAssignment(text)) return `${alone}. Remove the name and the "=" before it.`;
   if (isHeader(text)) return `${alone}. Remove the name and the ":" before it.`;
   if (scheme.test(text)) return `${alone}. Remove the word before it, such as "Bearer".`;
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return `${alone}. It is an address: that belongs in api_base.`;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return `${alone}. It is a URL. Send URLs in api_base.`;
   if (holdsSeveral(text)) {
-    return `must be one ${noun}. To use several, add a model under the same model_name for each: they share its calls.`;
+    return `must be one ${noun}. To use several, add a model with the same model_name for each.`;
   }
   return placeholderProblem(text, noun) ?? characterProblem(value, noun);
 }
 
-/** The same for an id that is sent beside a credential, such as an organization's. */
+/** Returns the problem of an id that is sent together with a credential, such as an organization's id. */
 export function idProblem(value: string): string | undefined {
   const text = value.trim();
   if (text === '') return 'must not be empty';
   if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
   if (isJson(text) || isAssignment(text) || isHeader(text)) {
-    return 'must be the id alone. Remove what is before and after it.';
+    return 'must be the id alone. Remove the text before and after it.';
   }
-  if (/^<.*>$/.test(text)) return 'is a placeholder. Paste the id that the provider shows.';
+  if (/^<.*>$/.test(text)) return 'must not be a placeholder. Paste the id that the provider shows.';
   return characterProblem(value, 'id');
 }
 
-/** Returns what is wrong with the value of an extra header; of one that carries a credential, as `credentialProblem` does. */
+/**
+ * Returns the problem of an extra header's value. Checks headers that carry a credential like `credentialProblem`.
+ */
 export function headerProblem(name: string, value: string): string | undefined {
   if (value === '') return 'must not be empty';
   if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
   if (isMasked(value)) return masked('value');
-  // A blank value carries nothing, so nothing was pasted wrongly.
+  // A blank value is allowed, because it contains no credential.
   const text = value.trim();
   if (text === '') return undefined;
   if (text.toLowerCase().startsWith(`${name.toLowerCase()}:`)) {
@@ -56,12 +58,13 @@ export function headerProblem(name: string, value: string): string | undefined {
   return credentialProblem(value.replace(scheme, ''), /token$/i.test(name) ? 'token' : 'key');
 }
 
-const masked = (noun: string) => `is masked: a part of it is left out. Send the whole ${noun}.`;
-const placeholder = (noun: string) => `is a placeholder. Paste the ${noun} itself, as its issuer shows it.`;
+const masked = (noun: string) => `must not be masked. Send the whole ${noun}.`;
+const placeholder = (noun: string) =>
+  `must not be a placeholder. Paste the ${noun} itself, as its issuer shows it.`;
 
 const scheme = /^(bearer|basic|token|apikey|api-key|key)[\s:=]+(?=\S)/i;
 
-/** An object, a list, or a member of an object that was copied along with its name. */
+/** Returns whether a text is an object, a list, or an object's member with its name. */
 function isJson(text: string): boolean {
   return (
     /^[{[]\s*["'{[]/.test(text) ||
@@ -70,7 +73,10 @@ function isJson(text: string): boolean {
   );
 }
 
-/** `OPENAI_API_KEY=...`, with `export`, `set`, `$env:` and the like in front; base64 ends with "=", and has no such name. */
+/**
+ * Matches `OPENAI_API_KEY=...`, also after `export`, `set`, `$env:` and the like. Base64 that ends with "=" has no
+ * such name.
+ */
 function isAssignment(text: string): boolean {
   const [, command, name = ''] =
     /^(export\s+|setx?\s+|env\s+|const\s+|let\s+|var\s+|\$env:|-e\s+|--env\s+)?([A-Za-z_][\w.-]{0,127})\s*:?=>?\s*[^=\s]/i.exec(
@@ -83,14 +89,14 @@ function isAssignment(text: string): boolean {
   );
 }
 
-/** `Authorization: ...`, `api-key: ...`, and `OPENAI_API_KEY: ...` of YAML; with curl's `-H` in front or not. */
+/** Matches `Authorization: ...`, `api-key: ...` and YAML's `OPENAI_API_KEY: ...`, also after curl's `-H`. */
 function isHeader(text: string): boolean {
   return /^(-H\s*|--header\s+)?["']?(proxy-|x-)?(authorization|api[-_]?key|([a-z0-9]+[-_])+(key|token|secret))["']?\s*:/i.test(
     text,
   );
 }
 
-/** Of two long words with a separator between, or of one word twice, each is a credential. */
+/** Returns whether a text contains two long words, or the same word twice. */
 function holdsSeveral(text: string): boolean {
   const long = text.split(/[\s,;|]+/).filter((part) => part.length >= 16);
   const half = text.length / 2;
@@ -104,7 +110,8 @@ const quotes = /["'`\u00ab\u00bb\u2018-\u201f\u2039\u203a\u300c-\u300f\uff02\uff
 
 function characterProblem(value: string, noun: CredentialNoun | 'id'): string | undefined {
   const text = value.trim();
-  // Within a credential of one's own server any character may stand; one at an end was pasted along.
+  // Credentials of self-hosted servers may contain any character, but a quotation mark at an end was pasted by
+  // mistake.
   if (
     quotes.test(text.slice(0, 1)) ||
     quotes.test(text.slice(-1)) ||
@@ -116,31 +123,34 @@ function characterProblem(value: string, noun: CredentialNoun | 'id'): string | 
   if (problem !== undefined) return problem;
   if (text !== value) return `must be the ${noun} alone. Remove the spaces around it.`;
   if (/^[\w.~+/=:|@\s-]*$/.test(value) && /\s/.test(value)) {
-    return `must be one ${noun} without spaces. Paste nothing else along with it.`;
+    return `must be one ${noun} without spaces. Paste nothing else with it.`;
   }
   if (/\\[nrt]$/.test(value)) return `must be the ${noun} alone. Remove the "\\n" after it.`;
   if (/^[,;]|[,;]$/.test(value)) return `must be the ${noun} alone. Remove the "${/[,;]/.exec(value)?.[0]}".`;
   return undefined;
 }
 
-const again = (noun: string) => `Copy the ${noun} again from where its issuer shows it.`;
+const again = (noun: string) => `Copy the ${noun} again from its issuer.`;
 
-/** Only a visible ASCII character reaches a provider in a header; the code of an invisible one tells nothing. */
+/**
+ * Rejects characters that a header cannot carry. Only the code of an invisible character is shown, because it reveals
+ * nothing.
+ */
 function visibleProblem(value: string, noun: string): string | undefined {
   if (/[\r\n\u0085\u2028\u2029]/.test(value)) return 'must be one line. Remove the line break.';
   const hidden = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Zs}\p{Cc}\p{Co}\p{Cs}\u2800]/u;
   for (const character of value) {
     if (character >= ' ' && character <= '~') continue;
     if (!hidden.test(character)) {
-      return `must be ASCII: it holds a character that no header can carry. ${again(noun)}`;
+      return `must be ASCII. It contains a character that a header cannot carry. ${again(noun)}`;
     }
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-    return `must be visible characters alone: it holds the invisible character U+${code}. ${again(noun)}`;
+    return `must contain visible characters only. It contains the invisible character U+${code}. ${again(noun)}`;
   }
   return undefined;
 }
 
-/** Words that stand in examples for "your own", and what a program writes where it had no value. */
+/** Placeholders of examples, and texts that programs print for a missing value. */
 const placeholders = [
   /^<.*>$/s,
   /^\[[^\]]*\]$/,
@@ -152,7 +162,7 @@ const placeholders = [
   /^(sk-)?(proj-)?x{3,}$/i,
   /^(sk-|sk-proj-)?(your|insert|replace|enter|paste|put|change)([-_]?(me|it)$|[-_]?this$|[-_]\S*$|\S*(key|token|secret)\S*$)/i,
   /^(undefined|null|nan|\[object object\])$/i,
-  // Names that the documentation and the command `serve` print.
+  // Names that the documentation and `serve` print.
   /^(PROVIDER|TEAM|ACME|GLOBEX|BACKUP)_KEY$/,
   /^(sk|sk-proj|sk-ant)-?$/i,
 ];
@@ -162,7 +172,7 @@ const maxPlaceholderLength = 128;
 function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
   if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked(noun);
   if (/^([A-Z][A-Z0-9]*_)*(API_KEY|AD_TOKEN|AUTH_TOKEN|ACCESS_TOKEN|CLIENT_SECRET)$/.test(text)) {
-    return `is the name of a variable. Paste the ${noun} itself.`;
+    return `must not be the name of a variable. Paste the ${noun} itself.`;
   }
   return text.length <= maxPlaceholderLength && placeholders.some((pattern) => pattern.test(text))
     ? placeholder(noun)

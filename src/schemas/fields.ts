@@ -1,17 +1,20 @@
-/** What may stand in a field: checks that more than one schema, or the views, share. */
+/** Checks that several schemas or views share. */
 
-/** Internal names begin with this; a public name may not. */
+/** Prefix of internal names. Public names cannot have it. */
 export const internalPrefix = 'model_name_';
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
 const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 
-/** Well-formed (a lone surrogate would collide with others once encoded) and free of control characters. */
+/**
+ * Returns whether a text is well-formed and free of control characters. Encoding would map all lone surrogates to one
+ * character.
+ */
 export function isText(value: string): boolean {
   return value.isWellFormed() && !control.test(value);
 }
 
-/** The kinds of OpenAI calls: the first segment of their paths. */
+/** Types of OpenAI calls: the first segment of their paths. */
 export const callTypes = [
   'chat',
   'completions',
@@ -28,9 +31,10 @@ export const callTypes = [
   'vector_stores',
 ] as const;
 
-/** One api-version, or one for each type of call; `default` is for those that are not named. */
+/** One api-version, or one per call type. `default` is for all other types. */
 export type ApiVersion = string | { [Type in 'default' | (typeof callTypes)[number]]?: string };
 
+/** Returns whether a value is an api-version or an object of api-versions by call type. */
 export function isApiVersion(value: unknown): value is ApiVersion {
   const version = (text: unknown) =>
     typeof text === 'string' && /^[\w.-]{1,64}$/.test(text) && !isIndirectValue(text);
@@ -39,23 +43,25 @@ export function isApiVersion(value: unknown): value is ApiVersion {
   return Object.entries(value).every(([type, text]) => known.includes(type) && version(text));
 }
 
-/** A reference that other systems read from the environment or a file of the host. */
+/**
+ * Returns whether a value is a reference that other systems resolve from the environment or from a file of the host.
+ */
 export function isIndirectValue(value: string): boolean {
   return /^\s*(os\.environ\/|env:|file:)|\$\{/i.test(value);
 }
 
 const jsonLimit = 65_536;
 
-/** A plain object that JSON carries unchanged in shape, of at most 64 KiB and without a `__proto__` key. */
+/** Returns whether a value is a plain JSON object of at most 64 KiB without a `__proto__` key. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  if (!isJson(value, 32, { left: jsonLimit })) return false;
+  if (!isJson(value, 32, { remaining: jsonLimit })) return false;
   return JSON.stringify(value).length <= jsonLimit;
 }
 
-/** @param budget values that may be looked at: each takes a byte of the text at least */
-function isJson(value: unknown, depth: number, budget: { left: number }): boolean {
-  if (--budget.left < 0) return false;
+/** @param budget remaining number of values to check, because each value takes at least one byte of the text */
+function isJson(value: unknown, depth: number, budget: { remaining: number }): boolean {
+  if (--budget.remaining < 0) return false;
   if (value === null || typeof value === 'boolean') return true;
   if (typeof value === 'string') return value.isWellFormed() && !isIndirectValue(value);
   if (typeof value === 'number') return Number.isFinite(value);
@@ -68,7 +74,10 @@ function isJson(value: unknown, depth: number, budget: { left: number }): boolea
   );
 }
 
-/** `[{ name: [names] }]`, as LiteLLM writes fallbacks; each name at most 256 characters of text, each list at most 10 names. */
+/**
+ * Returns whether a value has LiteLLM's format of fallbacks, `[{ name: [names] }]`. A name has at most 256
+ * characters, a list at most 10 names.
+ */
 export function isFallbackLists(value: unknown): value is Record<string, string[]>[] {
   const isName = (name: unknown) =>
     typeof name === 'string' && name !== '' && name.length <= 256 && isText(name) && !isIndirectValue(name);

@@ -12,12 +12,12 @@ const kinds: Readonly<Record<string, string>> = {
   string: 'a string',
 };
 
-/** Returns an issue of an option in words of an error of ours, where it has zod's. */
-export function inWords(issue: Issue): Issue {
-  return { ...issue, message: wordsOf(issue) ?? issue.message };
+/** Returns an issue with zod's default message replaced by a message of this package. */
+export function withOwnMessage(issue: Issue): Issue {
+  return { ...issue, message: messageOf(issue) ?? issue.message };
 }
 
-function wordsOf(issue: Issue): string | undefined {
+function messageOf(issue: Issue): string | undefined {
   if (!/^(Invalid|Too) /.test(issue.message)) return undefined;
   if (issue.code === 'invalid_type') {
     const kind = kinds[issue.expected];

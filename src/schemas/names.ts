@@ -1,21 +1,21 @@
 import { z } from 'zod';
 import { internalPrefix, isIndirectValue, isText } from './fields.ts';
 
-/** An allow-list of a team that holds this name allows every shared model. */
+/** Allows every shared model if it is in a team's allow-list. */
 export const allSharedNames = 'all-proxy-models';
 
-/** The list of a key that may call all of its team's models has this name alone. */
+/** The only name in the list of a key that may call all models of its team. */
 export const allOfTeam = 'all-team-models';
 
-/** What means every model in the list of a key. */
+/** Names that allow every model if they are in a key's list. */
 const allOfKey: readonly string[] = ['*', allOfTeam, allSharedNames];
 
-/** What means no model; beside other names it adds none. */
+/** Allows no model. Adds nothing to a list with other names. */
 const none = 'no-default-models';
 
 const meaningful: readonly string[] = [allOfTeam, allSharedNames, none];
 
-/** Up to `max` characters of text. */
+/** Accepts up to `max` characters of text. */
 export const plain = (max: number) =>
   z
     .string()
@@ -23,15 +23,15 @@ export const plain = (max: number) =>
     .refine(isText, 'must be text without control characters')
     .refine((value) => !isIndirectValue(value), 'must be the value itself, not a reference to one');
 
-/** The same, and not blank. */
+/** Accepts up to `max` characters of text that is not blank. */
 export const filled = (max: number) => plain(max).refine((value) => value.trim() !== '', 'must not be empty');
 
-/** A name with `*` in it is a pattern in LiteLLM; here nothing would ever match it. */
+/** Returns whether a name is a pattern. LiteLLM supports names with `*`, but no name would match it here. */
 function isPattern(name: string): boolean {
   return name.includes('*');
 }
 
-/** A name as LiteLLM spells its words: `All_Team Models` means `all-team-models`. */
+/** Normalises a name as LiteLLM does: `All_Team Models` becomes `all-team-models`. */
 function spelling(name: string): string {
   return name
     .trim()
@@ -39,46 +39,54 @@ function spelling(name: string): string {
     .replace(/[\s_]+/g, '-');
 }
 
-/** Whether a name is one of LiteLLM's words for many models, in whatever spelling. */
+/** Returns whether a name is one of LiteLLM's words for many models, in any spelling. */
 function isReserved(name: string): boolean {
   return meaningful.includes(spelling(name));
 }
 
-const noPattern = 'must be one name: patterns with "*" are not supported';
+const noPattern = 'must be one name. Patterns with "*" are not supported';
 
-/** Whether a text can be the name to fall back to, or from: no pattern, and no word for many models. */
+/**
+ * Returns whether a name can be the source or the target of a fallback: neither a pattern nor a word for many models.
+ */
 export function isFallbackName(name: string): boolean {
   return !isPattern(name) && !isReserved(name);
 }
 
-/** The name of a model that a client calls where a call names none. */
+/** The model of a client's calls that name no model. */
 export const defaultName = z
   .string()
-  .refine((name) => name === '*' || isFallbackName(name), 'must be the public name of one model, no pattern');
+  .refine(
+    (name) => name === '*' || isFallbackName(name),
+    'must be the public name of one model, not a pattern',
+  );
 
-/** Names to fall back to. */
+/** Names of fallback models. */
 export const fallbackNames = z.array(
-  z.string().refine(isFallbackName, 'must be the public name of one model, no pattern'),
+  z.string().refine(isFallbackName, 'must be the public name of one model, not a pattern'),
 );
 
-/** The name a team calls its model by: 1 to 256 characters; `model_name_` is reserved for internal names. */
+/**
+ * The name by which a team calls its model: 1 to 256 characters. The prefix `model_name_` is reserved for internal
+ * names.
+ */
 export const publicName = filled(256)
   .refine((value) => !value.startsWith(internalPrefix), `must not begin with ${internalPrefix}`)
   .refine(
-    // By itself it is a name like any other: no pool serves names that it does not have.
+    // `*` alone is an ordinary name: no pool serves names other than its own.
     (value) => !isPattern(value) || value === '*',
     `${noPattern}. Add a model for each name that is called, such as gpt-4o.`,
   )
   .refine(
     (value) => !isReserved(value),
-    'must be a name of its own: this one means all models, or none, in the lists of keys and teams',
+    'is reserved, because it means all models or no models in the lists of keys and teams',
   );
 
-/** What the provider calls a model. */
+/** The provider's name of a model. */
 export const providerModel = filled(512)
   .refine(
     (value) => !isPattern(value),
-    'must be one model: patterns with "*" are not supported. Add a model for each, such as openai/gpt-4o.',
+    'must be one model. Patterns with "*" are not supported. Add a model for each, such as openai/gpt-4o.',
   )
   .refine(
     (value) => !/^[\s"'`]|[\s"'`,;]$|[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(value),
@@ -98,21 +106,21 @@ const nameOfKey = listed
   );
 
 /**
- * The public names that a key may call: `[]` for none. LiteLLM's words for all and none are honoured, patterns are refused. A list that
- * allows all is `['all-team-models']`.
+ * Public names that a key may call; `[]` allows none. Accepts LiteLLM's words for all and none, and rejects patterns.
+ * Returns `['all-team-models']` for a list that allows all.
  */
 export const keyModels = namesOfKey(1000);
 
-/** The same of a caller that the application names itself. */
+/** Public names that a caller may call, for callers that the application names itself. */
 export const callerModels = namesOfKey(Number.MAX_SAFE_INTEGER);
 
-function namesOfKey(most: number) {
+function namesOfKey(max: number) {
   return z
     .array(nameOfKey)
-    .max(most)
+    .max(max)
     .refine(
       (names) => !isContradiction(names),
-      `must not hold ${none} and a word for all models. Send [] for none, or leave models out for all.`,
+      `must not contain ${none} and a word for all models. Send [] for none, or leave models out for all.`,
     )
     .transform((names) =>
       names.some(isAll) ? [allOfTeam] : [...new Set(names)].filter((name) => name !== none),
@@ -123,7 +131,7 @@ function isAll(name: string): boolean {
   return allOfKey.includes(name);
 }
 
-/** A list as it is stored: `null` for all. */
+/** Returns the stored form of a list: `null` for all. */
 export function storedNames(names: readonly string[] | null | undefined): string[] | null {
   return names === undefined || names === null || names.some(isAll) ? null : [...new Set(names)];
 }
@@ -132,7 +140,7 @@ function isContradiction(names: readonly string[]): boolean {
   return names.includes(none) && names.some(isAll);
 }
 
-/** Whether a list of names allows a public name; no list allows all. */
+/** Returns whether a list allows a public name. An absent list allows all names. */
 export function allows(names: readonly string[] | null | undefined, name: string): boolean {
   return names === undefined || names === null || names.includes(name) || names.some(isAll);
 }
@@ -140,14 +148,14 @@ export function allows(names: readonly string[] | null | undefined, name: string
 /**
  * Returns the names that a caller may use, or `null` for all.
  *
- * @throws what `refusal` makes of a pattern, which would allow nothing, and of a list that contradicts itself
+ * @throws the error of `refusal` for a pattern, which would allow nothing, and for a contradictory list
  */
 export function callersNames(
   names: readonly string[] | null | undefined,
   refusal: (problem: string) => Error,
 ): readonly string[] | null {
   if (names === undefined || names === null) return null;
-  if (isContradiction(names)) throw refusal(`must not hold ${none} and a word for all models`);
+  if (isContradiction(names)) throw refusal(`must not contain ${none} and a word for all models`);
   if (names.some(isAll)) return null;
   if (names.some(isPattern)) throw refusal(`${noPattern}. Write each public name.`);
   return names;
@@ -160,20 +168,20 @@ const sharedName = listed
   )
   .refine(
     (name) => spelling(name) !== allOfTeam,
-    `must be a shared name: a team may use its own models in any case. Write ${allSharedNames} for every shared one.`,
+    `must be a shared name, because a team may always use its own models. Write ${allSharedNames} for every shared one.`,
   )
   .refine(
     (name) => !isReserved(name) || meaningful.includes(name),
     `must be spelt as one of ${allSharedNames}, ${none}`,
   );
 
-/** The shared names that a team may use. `*` is written as `all-proxy-models`; `no-default-models` adds none. */
+/** Shared names that a team may use. `*` becomes `all-proxy-models`. `no-default-models` adds no name. */
 export const teamModels = z
   .array(sharedName)
   .max(1000)
   .refine(
     (names) => !isContradiction(names),
-    `must not hold ${none} and ${allSharedNames}. Send [] for none.`,
+    `must not contain ${none} and ${allSharedNames}. Send [] for none.`,
   )
   .transform((names) => {
     const written = names.map((name) => (name === '*' ? allSharedNames : name));

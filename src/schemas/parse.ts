@@ -1,15 +1,15 @@
 import type { z } from 'zod';
 import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
-import { inWords } from './issue-words.ts';
+import { withOwnMessage } from './issue-words.ts';
 
 const maxPathLength = 256;
-/** A hostile body may have any number of unknown fields, and each costs a comparison with all that are known. */
-const lookedAt = 32;
-/** Problems that one message has. */
-const told = 20;
+/** Limits the search for similar names, because a hostile body may have any number of unknown fields. */
+const maxSuggestions = 32;
+/** Maximum number of problems in one message. */
+const maxProblems = 20;
 
-/** What is wrong with one field. */
+/** The problem of one field. */
 interface Problem {
   /** The path of the field; empty for the body itself. */
   param: string;
@@ -17,11 +17,14 @@ interface Problem {
 }
 
 /**
- * Checks `value` against `schema`. `null` in a field that may be absent means "not given", unless the schema takes `null`
- * itself. The error has every problem, one for a field, and `param` is the first field's path; a field that is unknown is told with
- * the nearest known one. It never repeats a value, since a value may be a secret.
+ * Parses `value` with `schema`. Treats `null` in an optional field as absent, unless the schema accepts `null`.
  *
- * @param furtherProblems what else is wrong with a value that the schema refuses; `isRefused` tells the fields that are told already
+ * The error lists every problem, at most one per field, and suggests the nearest known name for an unknown field. Its
+ * `param` is the path of the first field. It never contains a value, because a value may be a secret.
+ *
+ * @param furtherProblems returns more problems of a value that the schema rejects; `isRefused` tells which fields
+ * already have a problem
+ * @throws RouterError `invalid_request`
  */
 export function parse<Schema extends z.ZodType>(
   schema: Schema,
@@ -32,19 +35,25 @@ export function parse<Schema extends z.ZodType>(
 }
 
 /**
- * The same for the options of a function, where `null` is a mistake. Options that are left out are empty ones, so that the error names
- * what is required of them.
+ * Parses the options of a function. `null` is not accepted. Missing options are treated as `{}`, so that the error
+ * names the required fields.
+ *
+ * @throws RouterError `invalid_request`
  */
 export function parseOptions<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
   if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)))
-    throw new RouterError('invalid_request', 'options: must be an object', { param: 'options' });
-  return check(schema, value ?? {}, { words: inWords });
+    throw new RouterError('invalid_request', 'options: must be an object.', { param: 'options' });
+  return check(schema, value ?? {}, { rewrite: withOwnMessage });
 }
 
-/** Checks that an argument is an object with these methods. @throws RouterError `invalid_request` that says what to pass */
+/**
+ * Checks that an argument is an object with these methods.
+ *
+ * @throws RouterError `invalid_request` that says what to pass
+ */
 export function checkArgument(name: string, value: unknown, methods: readonly string[], what: string): void {
   if (hasMethods(value, methods)) return;
-  throw new RouterError('invalid_request', `${name}: must be ${what}`, { param: name });
+  throw new RouterError('invalid_request', `${name}: must be ${what}.`, { param: name });
 }
 
 export function hasMethods(value: unknown, methods: readonly string[]): boolean {
@@ -56,23 +65,23 @@ type FurtherProblems = (value: unknown, isRefused: (param: string) => boolean) =
 
 function check<Schema extends z.ZodType>(
   schema: Schema,
-  given: unknown,
+  input: unknown,
   {
     furtherProblems,
-    words = (issue) => issue,
-  }: { furtherProblems?: FurtherProblems | undefined; words?: (issue: Issue) => Issue },
+    rewrite = (issue) => issue,
+  }: { furtherProblems?: FurtherProblems | undefined; rewrite?: (issue: Issue) => Issue },
 ): z.output<Schema> {
-  const hidden = hiddenFields(given);
-  const result = schema.safeParse(given);
+  const hidden = hiddenFields(input);
+  const result = schema.safeParse(input);
   if (result.success && hidden.length === 0) return result.data;
   const problems = [
     ...hidden,
-    ...(result.success ? [] : problemsOf(schema, given, result.error.issues.map(words))),
+    ...(result.success ? [] : problemsOf(schema, input, result.error.issues.map(rewrite))),
   ];
   const params = new Set(problems.map(({ param }) => param));
   const isRefused = (param: string) =>
     [...params].some((known) => known === param || known.startsWith(`${param}.`));
-  for (const { param, message } of furtherProblems?.(given, isRefused) ?? []) {
+  for (const { param, message } of furtherProblems?.(input, isRefused) ?? []) {
     if (param === null || isRefused(param)) continue;
     params.add(param);
     problems.push({ param, message });
@@ -80,7 +89,7 @@ function check<Schema extends z.ZodType>(
   throw asError('invalid_request', problems);
 }
 
-/** Throws one error that tells all of these, with the code and the field of the first one. */
+/** Throws one error that lists the problems of all errors, with the code and the field of the first one. */
 export function throwAll(errors: readonly RouterError[]): void {
   const [first] = errors;
   if (first === undefined) return;
@@ -91,7 +100,7 @@ export function throwAll(errors: readonly RouterError[]): void {
   );
 }
 
-/** Returns the RouterError that a check throws, if it throws one. */
+/** Returns the RouterError that a check throws, if any. */
 export function refusalOf(check: () => unknown): RouterError | undefined {
   try {
     check();
@@ -103,32 +112,31 @@ export function refusalOf(check: () => unknown): RouterError | undefined {
 }
 
 function asError(code: RouterError['code'], problems: readonly Problem[]): RouterError {
-  const messages = problems.slice(0, told).map(({ message }) => message);
+  const messages = problems.slice(0, maxProblems).map(({ message }) => message);
   const more = problems.length - messages.length;
-  const sentences = messages.map((message) => (/[.?!]$/.test(message) ? message : `${message}.`));
-  const whole = messages.length === 1 ? (messages[0] ?? '') : sentences.join(' ');
+  const whole = messages.map((message) => (/[.?!]$/.test(message) ? message : `${message}.`)).join(' ');
   const param = problems[0]?.param ?? '';
   return new RouterError(
     code,
-    more === 0 ? whole : `${whole} And ${more} more problems.`,
+    more === 0 ? whole : `${whole} ${more} more problems.`,
     param === '' ? {} : { param },
   );
 }
 
 type Issue = z.core.$ZodIssue;
 
-/** One problem for a field. A field that is missing is not told where an unknown one is meant for it. */
+/** Returns one problem per field. Omits a missing field if an unknown field is a misspelling of it. */
 function problemsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[]): Problem[] {
   const unknown = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key, at) => {
-          const known = at < lookedAt ? keysAt(schema, issue.path) : [];
+          const known = at < maxSuggestions ? keysAt(schema, issue.path) : [];
           return { holder: pathOf(issue.path), key, near: nearest(key, known) };
         })
       : [],
   );
   const problems = new Map<string, Problem>();
-  const tellUnknown = ({ holder, key, near }: (typeof unknown)[number]) => {
+  const reportUnknown = ({ holder, key, near }: (typeof unknown)[number]) => {
     const param = pathOf([...(holder === '' ? [] : [holder]), key]);
     const hint = near === undefined ? '' : ` Did you mean ${near}?`;
     problems.set(param, { param, message: `Unknown field ${param}.${hint}` });
@@ -138,28 +146,28 @@ function problemsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[])
     const missing = isMissing(value, issue);
     const name = String(issue.path.at(-1) ?? '');
     const holder = pathOf(issue.path.slice(0, -1));
-    const meant = missing && unknown.find((each) => each.holder === holder && each.near === name);
-    if (meant) tellUnknown(meant);
+    const misspelling = missing && unknown.find((each) => each.holder === holder && each.near === name);
+    if (misspelling) reportUnknown(misspelling);
     else {
       const param = pathOf(issue.path);
       const problem = missing && issue.code === 'invalid_type' ? 'is required' : issue.message;
       const message = param === '' ? 'The body must be a JSON object.' : `${param}: ${problem}`;
-      // The entries of a list are one field.
+      // All entries of a list count as one field.
       const field = param.replace(/\[.*/, '');
       if (!problems.has(field)) problems.set(field, { param, message });
     }
   }
-  for (const each of unknown) tellUnknown(each);
+  for (const each of unknown) reportUnknown(each);
   return [...problems.values()];
 }
 
 function isMissing(value: unknown, { path }: Issue): boolean {
-  let found = value;
-  for (const part of path) found = (found as Record<PropertyKey, unknown> | null | undefined)?.[part];
-  return found === undefined && path.length > 0;
+  let current = value;
+  for (const part of path) current = (current as Record<PropertyKey, unknown> | null | undefined)?.[part];
+  return current === undefined && path.length > 0;
 }
 
-/** An own `__proto__` (as JSON.parse makes it) passes an object schema unseen. */
+/** Finds `__proto__` keys, which JSON.parse creates and an object schema does not see. */
 function hiddenFields(value: unknown): Problem[] {
   if (typeof value !== 'object' || value === null) return [];
   const holders = [
@@ -177,7 +185,7 @@ function pathOf(path: readonly PropertyKey[]): string {
   for (const part of path) {
     text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
   }
-  // A name of the caller's own can be as long as the body.
+  // A name chosen by the caller can be as long as the body.
   return text.slice(0, maxPathLength);
 }
 
@@ -201,7 +209,7 @@ function unwrap(schema: Shaped | undefined): Shaped | undefined {
   return current;
 }
 
-/** Returns the value without every `null` that stands for an absent field. */
+/** Returns the value without each `null` that means an absent field. */
 function withoutNulls(schema: Shaped, value: unknown): unknown {
   const shape = unwrap(schema)?.shape;
   if (shape === undefined || typeof value !== 'object' || value === null || Array.isArray(value))
@@ -209,10 +217,10 @@ function withoutNulls(schema: Shaped, value: unknown): unknown {
   let next: Record<string, unknown> | undefined;
   for (const [name, field] of Object.entries(shape)) {
     if (!Object.hasOwn(value, name)) continue;
-    const given = (value as Record<string, unknown>)[name];
-    const absent = given === null && isOptional(field);
-    const kept = absent ? undefined : withoutNulls(field, given);
-    if (!absent && kept === given) continue;
+    const input = (value as Record<string, unknown>)[name];
+    const absent = input === null && isOptional(field);
+    const kept = absent ? undefined : withoutNulls(field, input);
+    if (!absent && kept === input) continue;
     next ??= { ...value };
     if (absent) delete next[name];
     else next[name] = kept;
@@ -220,7 +228,7 @@ function withoutNulls(schema: Shaped, value: unknown): unknown {
   return next ?? value;
 }
 
-/** Whether a field may be absent and cannot be `null`. */
+/** Returns whether a field may be absent and cannot be `null`. */
 function isOptional(field: Shaped): boolean {
   return !field.safeParse(null).success && field.safeParse(undefined).success;
 }

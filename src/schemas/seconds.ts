@@ -1,28 +1,28 @@
 import { z } from 'zod';
 
-/** Seconds that a time-out may have: more are milliseconds by mistake, as OpenAI's client for JavaScript counts them. */
+/** Maximum timeout in seconds. Larger values are usually milliseconds, the unit of OpenAI's JavaScript client. */
 export const maxTimeoutSeconds = 7_200;
 
-/** Returns what is wrong with a number of seconds; `undefined` if nothing is. */
-export function secondsProblem(value: number, most: number): string | undefined {
-  if (value <= most) return undefined;
-  const meant = value / 1000;
-  const hint = meant <= most ? ` If milliseconds were meant, write ${meant}.` : '';
-  return `must be seconds, at most ${most}.${hint}`;
+/** Returns the problem of a number of seconds; `undefined` if it is valid. */
+export function secondsProblem(value: number, max: number): string | undefined {
+  if (value <= max) return undefined;
+  const inSeconds = value / 1000;
+  const hint = inSeconds <= max ? ` If milliseconds were meant, write ${inSeconds}.` : '';
+  return `must be seconds, at most ${max}.${hint}`;
 }
 
-/** A number of seconds above 0. */
-export function seconds(most: number = maxTimeoutSeconds) {
-  return bounded(z.number('must be a number of seconds, such as 30').positive(), most);
+/** Accepts a positive number of seconds. */
+export function seconds(max: number = maxTimeoutSeconds) {
+  return bounded(z.number('must be a number of seconds, such as 30').positive(), max);
 }
 
-/** A number of seconds that may be 0. */
-export function secondsOrNone(most: number) {
-  return bounded(z.number('must be a number of seconds, such as 30').nonnegative(), most);
+/** Accepts a non-negative number of seconds. */
+export function secondsOrNone(max: number) {
+  return bounded(z.number('must be a number of seconds, such as 30').nonnegative(), max);
 }
 
-function bounded(schema: z.ZodNumber, most: number) {
-  return schema.max(most, {
-    error: ({ input }) => secondsProblem(typeof input === 'number' ? input : most, most),
+function bounded(schema: z.ZodNumber, max: number) {
+  return schema.max(max, {
+    error: ({ input }) => secondsProblem(typeof input === 'number' ? input : max, max),
   });
 }

@@ -82,7 +82,7 @@ describe('team-model-router serve', () => {
     const again = serve(data);
     const response = await post(await again.listening, masterKeyOf(data), '/team/new', { team_id: 'acme' });
     expect(response.status).toBe(409);
-    expect(again.output()).not.toContain('made now');
+    expect(again.output()).not.toContain('(created');
   });
 
   it('with data and without an encryption key it does not start, and makes none', async () => {
@@ -155,8 +155,8 @@ describe('team-model-router serve', () => {
     await stop(first);
     const { id, key } = generateEncryptionKey();
     const second = serve(data, { TMR_ENCRYPTION_KEYS: `${id}:${key}` });
-    await second.printed('do not open');
-    expect(lineWith(second, 'do not open')).toMatchObject({
+    await second.printed('cannot be decrypted');
+    expect(lineWith(second, 'cannot be decrypted')).toMatchObject({
       level: 'warn',
       teamId: 'acme',
       deploymentId: 'its-id',
@@ -165,7 +165,7 @@ describe('team-model-router serve', () => {
     const third = serve(data);
     await third.listening;
     expect(await stop(third)).toBe(0);
-    expect(third.output()).not.toContain('do not open');
+    expect(third.output()).not.toContain('cannot be decrypted');
   });
 
   it.each([
@@ -174,8 +174,8 @@ describe('team-model-router serve', () => {
       /^egress\.allow\[0\]: .* "no host" \(from --egress-allow, TMR_EGRESS_ALLOW\)\./,
     ],
     [['--egress-allow', 'http://'], /^egress\.allow\[0\]: .* \(from --egress-allow, TMR_EGRESS_ALLOW\)\./],
-    [['--host', '256.0.0.1'], /^256\.0\.0\.1 is no address .* --host or TMR_HOST/],
-    [['--host', '192.0.2.1'], /^192\.0\.2\.1.* is no address of this machine\. .* --host or TMR_HOST/],
+    [['--host', '256.0.0.1'], /^256\.0\.0\.1 is neither an IP address .* --host or TMR_HOST/],
+    [['--host', '192.0.2.1'], /^192\.0\.2\.1.* is not an address of this machine\. .* --host or TMR_HOST/],
   ])('%j is refused in one line, with the code of a wrong command line', async (more, line) => {
     const started = serve(newPath('data'), {}, more);
     expect(await started.ended).toBe(2);
@@ -301,7 +301,7 @@ describe('SIGTERM', () => {
     const { started, url, reader, begun } = await openStream();
     let text = begun;
     started.child.kill('SIGTERM');
-    await started.printed('Ending');
+    await started.printed('Shutting down');
     const ready = await fetch(`${url}/health/readiness`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({ status: 'draining', error: { code: 'draining' } });
@@ -337,7 +337,7 @@ describe('SIGTERM', () => {
     const { started, reader } = await openStream(['--drain-timeout', '86400']);
     const left = reader?.closed.catch(() => {});
     started.child.kill('SIGTERM');
-    await started.printed('Ending');
+    await started.printed('Shutting down');
     started.child.kill('SIGTERM');
     expect(await started.ended).toBe(1);
     await left;

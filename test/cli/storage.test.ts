@@ -91,7 +91,7 @@ describe('team-model-router serve --storage', () => {
     ],
     [
       'sqlite:/no/such/folder/m.sqlite',
-      '/no/such/folder/m.sqlite: The SQLite file cannot be created: its directory does not exist (ENOENT).',
+      '/no/such/folder/m.sqlite: The SQLite file cannot be created because its directory does not exist (ENOENT).',
     ],
     ['sqlite:/', '/: The SQLite file is a directory (EISDIR).'],
   ])('%s cannot be opened: it ends with that line alone', async (url, line) => {
@@ -129,7 +129,7 @@ describe('team-model-router serve --storage', () => {
   );
 
   it.each(['mysql://127.0.0.1/db', 'redis', 'postgres:/x'])('%s is refused', (url) => {
-    expect(() => placeOf(url, 'data')).toThrow('The storage must be sqlite:FILE');
+    expect(() => placeOf(url, 'data')).toThrow('--storage: must be sqlite:FILE');
   });
 
   it.each([

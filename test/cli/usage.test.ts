@@ -21,7 +21,7 @@ afterEach(async () => {
 it.each([
   [['serve', '--prot', '1'], 'Unknown option --prot. Did you mean --port?'],
   [['serve', '-p', '1'], 'Unknown option -p. Did you mean --port?'],
-  [['serve', '--port'], '--port: needs a value.'],
+  [['serve', '--port'], '--port: requires a value.'],
   [['strat'], 'Unknown command "strat". The command is serve.'],
 ])('%j ends with code 2 and one line', async (given, message) => {
   const started = start(given);
@@ -32,7 +32,7 @@ it.each([
 it('a storage that does not exist ends with code 2 and one line, without the URL', async () => {
   const started = start(['serve', '--data', newPath('data'), '--storage', 'mysql://me:secret-word@db/x']);
   expect(await started.ended).toBe(2);
-  expect(started.output()).toMatch(/^The storage must be [^\n]+ See team-model-router --help\.\n$/);
+  expect(started.output()).toMatch(/^--storage: must be [^\n]+ See team-model-router --help\.\n$/);
   expect(started.output()).not.toContain('secret-word');
 });
 
