@@ -57,6 +57,8 @@ export class CallContext {
   readonly signal: CallSignal | undefined;
   readonly #options: CallContextOptions;
   #models: VisibleModels;
+  /** Ids of the deployments that an attempt failed at. */
+  #failedAt: Set<string> | undefined;
   /** Whether `#models` was read for the first attempt, which has not begun. */
   #fresh = true;
 
@@ -127,6 +129,14 @@ export class CallContext {
     const { sleep, work } = this.services;
     await work.untilDeadline(untilAborted(sleep(milliseconds), this.signal));
     this.receipt.addWait(milliseconds);
+  }
+
+  /** Records that an attempt failed at a deployment. Returns whether an earlier one did. */
+  noteFailure(deploymentId: string): boolean {
+    this.#failedAt ??= new Set();
+    const repeated = this.#failedAt.has(deploymentId);
+    this.#failedAt.add(deploymentId);
+    return repeated;
   }
 
   /** Reports a call whose streamed answer has ended. */

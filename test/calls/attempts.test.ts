@@ -13,7 +13,7 @@ import { OpenWork } from '../../src/open-work.ts';
 import { Redactor } from '../../src/redact/redactor.ts';
 import type { Deployment } from '../../src/teams/records/deployment.ts';
 
-const refusal = JSON.stringify({ error: { message: 'no' } });
+const refusal = JSON.stringify({ error: { message: 'no', type: 'invalid_request_error' } });
 
 const deployment = (id: string) =>
   ({

@@ -363,12 +363,16 @@ describe('what is done after an answer', () => {
     ['retry-other', 'responsive', 404, ''],
     ['retry-other', 'responsive', 418, ''],
     ['retry-other', 'responsive', 400, ''],
-    ['fail', 'responsive', 400, error('no')],
+    ['retry-other', 'responsive', 400, error('no')],
+    ['fail', 'responsive', 400, error('no', { type: 'invalid_request_error' })],
     ['fail', 'responsive', 500, error('Context size has been exceeded.')],
     ['retry', 'failure', 500, ''],
     ['retry', 'failure', 408, ''],
     ['retry', 'responsive', 409, ''],
-    ['retry', 'failure', 529, ''],
+    ['retry', 'overloaded', 503, ''],
+    ['retry', 'overloaded', 529, ''],
+    ['retry', 'failure', 502, ''],
+    ['retry', 'failure', 524, 'error code: 524'],
   ])('%s, %s: %i %j', (decision, signal, status, body) => {
     expect(classify(status, body)).toMatchObject({ decision, signal });
   });
@@ -380,7 +384,7 @@ describe('what is done after an answer', () => {
     ['retry-other', 'true', 429, error('no', { code: 'insufficient_quota' })],
     ['retry-other', 'false', 429, ''],
     ['retry-other', 'false', 500, ''],
-    ['fail', 'false', 400, error('no')],
+    ['fail', 'false', 400, error('no', { type: 'invalid_request_error' })],
     ['success', 'true', 200, { choices: [] }],
   ])('%s if x-should-retry is %s: %i %j', (decision, asked, status, body) => {
     expect(classify(status, body, { 'x-should-retry': asked }).decision).toBe(decision);

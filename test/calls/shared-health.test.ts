@@ -130,8 +130,9 @@ describe("one team's own failures held a shared deployment off for every team", 
 describe('a shared deployment', () => {
   it('cools down for every team when several teams fail, for at most ten seconds', async () => {
     await share('common');
-    await ask('acme', { content: 'fail 429' });
-    await ask('globex', { content: 'fail 429' });
+    await share('common');
+    for (let call = 0; call < 2; call++) await ask('acme', { content: 'fail 429' });
+    for (let call = 0; call < 2; call++) await ask('globex', { content: 'fail 429' });
     const messages = [{ role: 'user' as const, content: 'hello' }];
     const call = router.chatCompletion('initech', { model: 'common', messages });
     const error = await Promise.resolve(call).catch(
@@ -141,7 +142,13 @@ describe('a shared deployment', () => {
     const wait = Number((error as InstanceType<typeof OpenAI.APIError>).headers?.get('retry-after'));
     expect(wait).toBeGreaterThan(5);
     expect(wait).toBeLessThanOrEqual(10);
-    expect(provider.requests).toHaveLength(2);
+    expect(provider.requests).toHaveLength(4);
+  });
+
+  it.each(['429', '498', '503', '529'])('is not held off by status %s if it is alone', async (status) => {
+    await share('common');
+    for (const team of teams) await ask(team, { content: `fail ${status}` });
+    for (const team of teams) expect(await ask(team)).toBe('Hello there');
   });
 
   it('does not cool down for every team if another team succeeds between the failures', async () => {

@@ -9,7 +9,7 @@ import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const answers = new Map<string, [status: number, code: string]>([
-  ['400', [400, 'its_own']],
+  ['400, invalid_value', [400, 'invalid_value']],
   ['400, API key not valid', [400, 'API_KEY_INVALID']],
   ['401', [401, 'its_own']],
   ['402', [402, 'its_own']],
@@ -128,4 +128,20 @@ it('hands on what the provider says of retries if it was asked once', async () =
   }
   reply = { status: 503, code: 'its_own', wish: 'true' };
   expect((await asked(1, 0, 2)).error.headers?.get('x-should-retry')).toBe('false');
+});
+
+it.each([
+  [425, 'its_own', 2],
+  [499, 'its_own', 2],
+  [401, 'its_own', 0],
+  [402, 'its_own', 0],
+  [403, 'its_own', 0],
+  [400, 'insufficient_quota', 0],
+  [400, 'invalid_value', 0],
+  [404, 'its_own', 0],
+])('advises against retries after %i %s', async (status, code, num_retries) => {
+  reply = { status, code, wish: 'none' };
+  const { error, count } = await asked(1, 0, num_retries);
+  expect(count).toBe(num_retries + 1);
+  expect(error.headers?.get('x-should-retry')).toBe('false');
 });

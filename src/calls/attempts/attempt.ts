@@ -6,7 +6,8 @@ import { discard } from '../answer.ts';
 import type { CallContext } from '../call-context.ts';
 import type { AttemptRecord } from '../receipt/receipt.ts';
 import type { BodyEnd, CallResult } from '../response/relay.ts';
-import type { HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
+import type { Failure } from '../routing/circuit.ts';
+import type { Classification, HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { faultOf } from '../upstream/provider-message.ts';
 
@@ -56,7 +57,9 @@ export class Attempt {
       const reason = reasonOf(reply.status);
       const { providerMessage } = reply;
       this.#note(reply.status, reason, providerMessage === undefined ? {} : { providerMessage });
-      this.#settle(reply.open ? 'responsive' : this.#signalOf(reply), reason, reply.retryAfterMs);
+      const signal = reply.open ? 'responsive' : this.#signalOf(reply.judged);
+      const { retryAfterMs, judged } = reply;
+      this.#settle(signal, reason, { retryAfterMs, ofRequest: judged?.ofRequest === true });
       if (!reply.open) this.#release();
       return { deployment, reply, decision: reply.judged?.decision ?? 'success' };
     } catch (error) {
@@ -72,7 +75,7 @@ export class Attempt {
       }
       this.#note(error.status, error.code, faultOf(deployment, error));
       const { decision, signal } = classifyError(error.code, cancel.aborted && cancel.callers);
-      this.#settle(signal, error.code, undefined, isConnectFault(error));
+      this.#settle(signal, error.code, { unprovoked: isConnectFault(error) });
       return { deployment, error, decision };
     }
   }
@@ -99,12 +102,12 @@ export class Attempt {
   }
 
   /** A rejected key cools a deployment only where a sibling can serve instead. */
-  #signalOf({ judged }: CallResult): HealthSignal {
+  #signalOf(judged: Classification | undefined): HealthSignal {
     if (judged === undefined) return 'success';
     return judged.meaning === 'key_rejected' && !this.#inPool ? 'responsive' : judged.signal;
   }
 
-  #settle(signal: HealthSignal, reason: string, retryAfterMs?: number, unprovoked = false): void {
+  #settle(signal: HealthSignal, reason: string, more: Partial<Failure> = {}): void {
     const { policy, services, teamId } = this.#context;
     const { health } = services.availability;
     const deployment = this.#deployment;
@@ -112,8 +115,15 @@ export class Attempt {
     else if (signal === 'responsive') health.recordResponse(deployment, teamId);
     else if (signal === 'ignored') health.release(deployment, teamId);
     else {
-      const throttled = signal === 'throttled';
-      const failure = { reason, throttled, retryAfterMs, alone: !this.#inPool, unprovoked };
+      const failure = {
+        unprovoked: false,
+        ...more,
+        reason,
+        throttled: signal === 'throttled',
+        overloaded: signal === 'overloaded',
+        repeated: this.#context.noteFailure(deployment.id),
+        alone: !this.#inPool,
+      };
       health.recordFailure(deployment, teamId, failure, policy.cooldownOf(deployment));
     }
   }

@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 import { createLruCache } from '../../lru-cache.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import { Circuit, type CooldownPolicy, type Failure } from './circuit.ts';
+import { Circuit, type CooldownPolicy, type Failure, isBusy } from './circuit.ts';
 import { SharedCircuit } from './shared-circuit.ts';
 
 /** How a deployment stands: `open` while it cools down, `half-open` when one call at a time may probe it. */
@@ -122,6 +122,7 @@ export class CircuitBreaker {
       this.#failedFor(this.#ofTeam, keyOf(id, teamId), { teamId }, subject, teamId, failure, policy);
       const shared = this.#shared.get(id) ?? new SharedCircuit();
       this.#shared.set(id, shared);
+      if (failure.ofRequest || (isBusy(failure) && failure.alone)) return;
       const cooldownMs = shared.fail(teamId, failure, policy, now);
       if (cooldownMs !== undefined) this.#tell(id, {}, failure, shared.failures, cooldownMs);
     }
@@ -136,7 +137,7 @@ export class CircuitBreaker {
     failure: Failure,
     policy: CooldownPolicy,
   ): void {
-    if (failure.throttled && failure.alone) {
+    if (isBusy(failure) && failure.alone) {
       // Its answers say more than a refusal by the router, and there is no other deployment to go to.
       this.#circuit(subject, teamId)?.close();
       return;

@@ -36,14 +36,14 @@ export class SharedCircuit {
   /** Records a team's failure. Returns the cooldown in milliseconds if the circuit opens with it. */
   fail(
     teamId: string | null,
-    { throttled, unprovoked, retryAfterMs = 0 }: Failure,
+    { throttled, unprovoked, repeated = false, retryAfterMs = 0 }: Failure,
     policy: CooldownPolicy,
     now: number,
   ): number | undefined {
     if (now - this.lastFailureAt >= evidenceMs) this.failures = 0;
     for (const [team, at] of this.#failed) if (now - at >= evidenceMs) this.#failed.delete(team);
     this.lastFailureAt = now;
-    this.failures += 1;
+    if (!repeated) this.failures += 1;
     this.#failed.set(teamId, now);
     const enoughTeams = unprovoked || this.#failed.size >= teamsToOpen;
     if (!enoughTeams || !(throttled || this.failures >= policy.allowedFails)) return undefined;

@@ -19,91 +19,6 @@ export type AnswerMeaning =
   | 'unknown';
 
 type Words = readonly [meaning: AnswerMeaning, pattern: RegExp];
-type Codes = readonly [meaning: AnswerMeaning, codes: readonly string[]];
-
-/**
- * Codes that decide whatever the message says: some messages quote the caller's own text. In lower case without punctuation, so
- * that `insufficient_quota`, `InsufficientQuota` and `INSUFFICIENT-QUOTA` are one.
- */
-export const decisiveCodes: readonly Codes[] = [
-  [
-    'content_refused',
-    [
-      'contentfilter',
-      'contentfiltered',
-      'contentblocked',
-      'contentpolicyviolation',
-      'contentpolicyviolationerror',
-      'contentmoderation',
-      'contentmoderationerror',
-      'datainspectionfailed',
-      'imagecontentpolicyviolation',
-      'invalidprompt',
-      'moderationblocked',
-      'promptblocked',
-      'responsibleaipolicyviolation',
-      'safetyviolation',
-    ],
-  ],
-  [
-    'context_too_long',
-    [
-      'contextlengthexceeded',
-      'contextwindowexceeded',
-      'contextwindowexceedederror',
-      'exceedcontextsizeerror',
-      'promptoolong',
-      'prompttoolong',
-      'tokenslimitreached',
-    ],
-  ],
-  [
-    'quota_exhausted',
-    [
-      'arrearage',
-      'allocationquotafreetieronly',
-      'billinghardlimitreached',
-      'billingnotactive',
-      'budgetexceeded',
-      'creditsexhausted',
-      'exceededcurrentquotaerror',
-      'insufficientbalance',
-      'insufficientcredits',
-      'insufficientfunds',
-      'insufficientquota',
-      'paymentrequired',
-      'spendinglimitexceeded',
-      'spendinglimitreached',
-    ],
-  ],
-  [
-    'key_rejected',
-    [
-      'accountdeactivated',
-      'apikeyexpired',
-      'apikeyinvalid',
-      'authenticationtypedisabled',
-      'expiredapikey',
-      'expiredkey',
-      'incorrectapikey',
-      'invalidapikey',
-      'mismatchedorganization',
-      'missingapikey',
-      'noorganization',
-      'organizationrestricted',
-      'tokennotfoundindb',
-      'wrongapikey',
-    ],
-  ],
-  ['region_blocked', ['ipnotauthorized', 'unsupportedcountryregionterritory']],
-  ['deployment_not_found', ['dedicatedendpointnotrunning', 'deploymentnotfound']],
-  ['model_not_found', ['modelnotavailable', 'modeldecommissioned', 'unknownmodel']],
-  ['wrong_operation_for_model', ['operationnotsupported']],
-  [
-    'overloaded',
-    ['engineoverloaded', 'engineoverloadederror', 'modelloading', 'overloadederror', 'serverisoverloaded'],
-  ],
-];
 
 /**
  * Words, the first that match decide. Every gap in a pattern is bounded and the text is short, so matching is linear. `\w` is not
@@ -112,19 +27,19 @@ export const decisiveCodes: readonly Codes[] = [
 export const meaningWords: readonly Words[] = [
   [
     'context_too_long',
-    /context (length|window|size)|(prompt|input|request|messages?|body) (is|are|was) too (long|large for)|too many (input |prompt )?tokens|(token count|number of tokens|tokens) .{0,60}exceeds?\b|exceeds? .{0,60}(maximum|max|limit of) .{0,40}tokens|reduce the length|request body too large for|maximum .{0,20}number of (input )?tokens|too large for model with \d|inputs? tokens .{0,60}must be/,
+    /(maximum|max) (prompt|model|input|sequence|context) length|model token limit|(prompt|input|sequence) .{0,40}(is longer than|exceeds the|is too long)|input length .{0,30}(should be|exceed)|context (length|window|size)|(prompt|input|request|messages?|body) (is|are|was) too (long|large for)|too many (input |prompt )?tokens|(token count|number of tokens|tokens) .{0,60}exceeds?\b|exceeds? .{0,60}(maximum|max|limit of) .{0,40}tokens|reduce the length|request body too large for|maximum .{0,20}number of (input )?tokens|too large for model with \d|validation error: .{0,40}(tokens .{0,60}must be|must have .{0,20}tokens)/,
   ],
   [
     'content_refused',
-    /content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words)|responsible ai/,
+    /usage guidelines|content exists risk|considered high risk|guardrails?\b|(violation|violates?|against) .{0,40}(guidelines)|moderation|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9|content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words)|responsible ai/,
   ],
   [
     'quota_exhausted',
-    /limit: 0\b|(insufficient|not enough|no remaining|run out of|ran out of|out of|depleted|exhausted (your|all|the)|used all|any) .{0,24}(credits?|balance|funds?|quota)\b|credit balance|credits? .{0,40}(expired|exhausted|depleted|too low|used up|insufficient|reached)|credit limit|balance .{0,30}(too low|insufficient|not enough|exhausted)|spending (limit|cap)|exceeded .{0,40}budget|budget .{0,40}exceeded|monthly .{0,30}(quota|credits|limit|allowance)|hard limit has been reached|payment (is )?required|(in|account .{0,20}) arrears?\b|overdue payment|account is in good standing|key limit exceeded|\u4f59\u989d|\u6b20\u8d39/,
+    /usage limits?\b.{0,40}regain access|reached your .{0,40}usage limits?|spend(ing)? limit|overdue|billed users|add (more )?credits?\b|top up your|requires a subscription|upgrade for access|volume quota|\u989d\u5ea6(\u4e0d\u8db3|\u5df2\u7528\u5c3d)|limit: 0\b|(insufficient|not enough|no remaining|run out of|ran out of|out of|depleted|exhausted (your|all|the)|used all|any) .{0,24}(credits?|balance|funds?|quota)\b|credit balance|credits? .{0,40}(expired|exhausted|depleted|too low|used up|insufficient|reached)|credit limit|balance .{0,30}(too low|insufficient|not enough|exhausted)|spending (limit|cap)|exceeded .{0,40}budget|budget .{0,40}exceeded|monthly .{0,30}(quota|credits|limit|allowance)|hard limit has been reached|payment (is )?required|(in|account .{0,20}) arrears?\b|overdue payment|account is in good standing|key limit exceeded|\u4f59\u989d|\u6b20\u8d39/,
   ],
   [
     'rate_limited',
-    /rate.?limit(s|ed|ing)?\b|too many (concurrent )?requests|(requests?|tokens?|calls?|images?|quota metric) .{0,60}per.?(second|minute|min|hour|day)\b|\b[rt]p[smhd]\b|(try again|retry) (in|after) (about )?\d|throttl|(concurrency|concurrent requests?|parallel requests?) .{0,40}(limit|exceeded|reached|max)|max (organization )?concurrency|limit exceeded|resource has been exhausted|quota exceeded for/,
+    /\u901f\u7387\u9650\u5236|\u8bf7\u6c42\u9891\u7387|\u8bf7\u6c42\u8fc7\u4e8e\u9891\u7e41|rate.?limit(s|ed|ing)?\b|too many (concurrent )?requests|(requests?|tokens?|calls?|images?|quota metric) .{0,60}per.?(second|minute|min|hour|day)\b|\b[rt]p[smhd]\b|(try again|retry) (in|after) (about )?\d|throttl|(concurrency|concurrent requests?|parallel requests?) .{0,40}(limit|exceeded|reached|max)|max (organization )?concurrency|limit exceeded|resource has been exhausted|quota exceeded for/,
   ],
   [
     'quota_exhausted',
@@ -136,12 +51,13 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'model_not_found',
-    /no endpoints found|\bmodels?\b.{0,160}(does not exist|doesn't exist|do not exist|not exist|not found|is not valid|not a valid|not available|not recognized|unavailable|deprecated|decommissioned|retired|no longer|not deployed|not loaded|not supported by any|is unknown)|(unknown|invalid|unsupported|no such|non-existent|unrecognized|incorrect) (model|engine)\b|not a valid model|model not exist|no models? (loaded|found|available|named)|(function|engine) .{0,80}not found|(does not|do not|don't|no) (have )?access to (the )?(specified |requested )?model|unable to access .{0,24}model|(requested|specified) model is not (supported|available)/,
+    /(unavailable|not found the) model|model (identifier|id)\b.{0,120}(invalid|on-demand throughput)|model unloaded|\u6a21\u578b\u4e0d\u5b58\u5728|\u6a21\u578b.{0,80}\u65e0\u53ef\u7528\u6e20\u9053|no endpoints found|\bmodels?\b.{0,160}(does not exist|doesn't exist|do not exist|not exist|not found|is not valid|not a valid|not available|not recognized|unavailable|deprecated|decommissioned|retired|no longer|not deployed|not loaded|not supported by any|is unknown)|(unknown|invalid|unsupported|no such|non-existent|unrecognized|incorrect) (model|engine)\b|not a valid model|model not exist|no models? (loaded|found|available|named)|(function|engine) .{0,80}not found|(does not|do not|don't|no) (have )?access to (the )?(specified |requested )?model|unable to access .{0,24}model|(requested|specified) model is not (supported|available)/,
   ],
   [
     'deployment_not_found',
     /deployment .{0,80}(does not exist|not exist|not found)|endpoint .{0,120}(is|was) (not running|paused|stopped|scaled)/,
   ],
+  ['key_lacks_permission', /\b(credential|key|token)s? .{0,40}only authori[sz]ed for use/],
   [
     'wrong_operation_for_model',
     /not a (chat|completion|text|embedding)s? model|(operation|endpoint|api) .{0,40}(does not work|not work|is not supported|not supported|unsupported) .{0,40}\bmodel|model .{0,80}(does not|doesn't|do not|not) support .{0,40}(chat|completion|embedding|responses|endpoint|operation|\bapi\b|generat|method|task)|model .{0,80}(only|not) supported in|(cannot|can't|can not) be used (with|for|in) .{0,40}(chat|completion|embedding|responses|endpoint|operation|api)|not supported in the v1|(server|model) does not support embeddings?|not allowed to (sample|generate|embed)|does not support (chat|completions?|embeddings?|responses|messages|audio|images?)\b/,
@@ -152,7 +68,7 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'wrong_endpoint',
-    /invalid url|unknown (request )?(url|endpoint|path|route)|unrecognized (request )?(url|endpoint|path)|no (handler|route|such route|such endpoint|such path)|unexpected endpoint|(path|url|route|page|endpoint) .{0,80}(not found|not exist|not defined)|cannot (post|get|put|patch|delete) \/|method not allowed|resource not found|double check your url|use the correct endpoint|^(404 )?(page )?not found\.?$/,
+    /^file not found\.?$|only available when using|invalid url|unknown (request )?(url|endpoint|path|route)|unrecognized (request )?(url|endpoint|path)|no (handler|route|such route|such endpoint|such path)|unexpected endpoint|(path|url|route|page|endpoint) .{0,80}(not found|not exist|not defined)|cannot (post|get|put|patch|delete) \/|method not allowed|resource not found|double check your url|use the correct endpoint|^(404 )?(page )?not found\.?$/,
   ],
   [
     'region_blocked',
@@ -160,121 +76,22 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'key_lacks_permission',
-    /insufficient (permissions?|scopes?|privileges?)|missing (scopes?|permissions?)|must be verified|lacks? .{0,40}(permission|data action|role|scope|access)|(does|do) not have .{0,24}(permission|access|privilege|role)|(doesn't|don't) have .{0,24}(permission|access)|not (authori[sz]ed|allowed|permitted) to|not allowed to access|key can only|has not been used in project|permission denied/,
+    /terms acceptance|accept the terms|blocked at the (project|organization|org) level|(has not|not) activated the model|insufficient (permissions?|scopes?|privileges?)|missing (scopes?|permissions?)|must be verified|lacks? .{0,40}(permission|data action|role|scope|access)|(does|do) not have .{0,24}(permission|access|privilege|role)|(doesn't|don't) have .{0,24}(permission|access)|not (authori[sz]ed|allowed|permitted) to|not allowed to access|key can only|has not been used in project/,
   ],
   [
     'key_rejected',
-    /(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|provide an? (valid )?api key|key based authentication/,
+    /token tenant .{0,80}does not match|subscription is disabled|\u65e0\u6548\u7684\u4ee4\u724c|consumer .{0,60}suspended|(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|provide an? (valid )?api key|key based authentication/,
   ],
-  ['key_lacks_permission', /access (is )?denied|forbidden/],
+  ['key_lacks_permission', /access (is )?denied|forbidden|permission denied/],
 ];
 
-/** Codes that decide if no words did. */
-export const meaningCodes: readonly Codes[] = [
-  [
-    'rate_limited',
-    [
-      'ratelimit',
-      'ratelimited',
-      'ratelimiterror',
-      'ratelimitexceeded',
-      'ratelimitreached',
-      'ratelimitreachederror',
-      'requestquotaexceeded',
-      'resourceexhausted',
-      'throttled',
-      'throttling',
-      'throttlingexception',
-      'tokenquotaexceeded',
-      'toomanyrequests',
-      'toomanyrequestserror',
-    ],
-  ],
-  ['quota_exhausted', ['creditlimitexceeded', 'insufficientcredit', 'outofcredits', 'quotaexceeded']],
-  [
-    'overloaded',
-    [
-      'capacityexceeded',
-      'modelnotready',
-      'modelnotreadyexception',
-      'modeltoobusy',
-      'nocapacity',
-      'overloaded',
-      'queueexceeded',
-      'serverbusy',
-      'serviceunavailable',
-      'serviceunavailableerror',
-      'slowdown',
-      'unavailable',
-      'unavailableerror',
-    ],
-  ],
-  [
-    'model_not_found',
-    [
-      'invalidmodel',
-      'modeldeprecated',
-      'modelnotexist',
-      'modelnotexists',
-      'modelnotfound',
-      'modelnotfounderror',
-      'modelnotsupported',
-      'nosuchmodel',
-    ],
-  ],
-  ['api_version_rejected', ['apiversionnotsupported', 'invalidapiversion', 'unsupportedapiversion']],
-  ['wrong_endpoint', ['invalidurl', 'methodnotallowed', 'routenotfound', 'unknownurl', 'urlnotfound']],
-  ['wrong_operation_for_model', ['notsupportederror', 'unsupportedoperation']],
-  [
-    'key_lacks_permission',
-    [
-      'accessdenied',
-      'accessdeniedexception',
-      'insufficientpermissions',
-      'insufficientscope',
-      'keymodelaccessdenied',
-      'missingscopes',
-      'noaccess',
-      'permissiondenied',
-      'permissiondeniederror',
-      'permissionerror',
-      'servicedisabled',
-    ],
-  ],
-  [
-    'key_rejected',
-    [
-      'authenticationerror',
-      'authenticationfailed',
-      'badcredentials',
-      'invalidauthentication',
-      'invalidauthenticationerror',
-      'invalidcredentials',
-      'invalidissuer',
-      'invalidtoken',
-      'unauthenticated',
-      'unauthorized',
-      'providerauthenticationfailed',
-    ],
-  ],
-];
+/** How a message begins that misses an object, which another account may hold. */
+export const missingObject =
+  /^(no such (file|response|container|vector store|batch|thread|assistant|conversation|item)|(item|previous response|vector store|file|container|conversation) with id\b.{0,120}not found)/;
 
-/** Codes of a request that is at fault itself, where the status does not say something else. */
-export const requestCodes: ReadonlySet<string> = new Set([
-  'badrequest',
-  'badrequesterror',
-  'emptyarray',
-  'extraforbidden',
-  'invalidargument',
-  'invalidparameter',
-  'invalidrequest',
-  'invalidrequesterror',
-  'invalidtype',
-  'invalidvalue',
-  'missingrequiredparameter',
-  'unknownparameter',
-  'unprocessableentity',
-  'unsupportedparameter',
-  'unsupportedvalue',
-  'validationerror',
-]);
+/** How OpenAI's message begins for a feature that is open to verified organizations only. */
+export const unverified = /^your organization must be verified\b/;
+
+/** Words of a refusal that is about the request. */
+export const requestWords =
+  /invalid|malformed|missing|must\b|should|cannot|can't|could not|unable to (parse|decode|read)|expected|require|unsupported|not supported|not support|not allowed|unknown|unrecogni[sz]ed|unexpected|unprocessable|too (long|short|large|small|many|few)|(less|greater|more) than|at (least|most)|minimum|maximum|exceeds?\b|empty|pars(e|ing)|json|schema|validat|bad request|not (a|an) (valid|integer|number|string)|does not match|not (one of|of type)|failed to (call|generate|deserialize)|adjust your|prompt/;

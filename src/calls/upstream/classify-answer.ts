@@ -1,11 +1,13 @@
+import { decisiveCodes, meaningCodes } from './answer-codes.ts';
 import {
   type AnswerMeaning,
-  decisiveCodes,
-  meaningCodes,
   meaningWords,
-  requestCodes,
+  missingObject,
+  requestWords,
+  unverified,
 } from './answer-meanings.ts';
 import { type ErrorWords, errorWords } from './error-words.ts';
+import { isAboutRequest, namesRequest } from './request-fault.ts';
 
 /**
  * Whether another attempt may go better. `retry`: at any deployment. `retry-other`: under another key or at another address only.
@@ -15,9 +17,10 @@ export type RetryDecision = 'success' | 'retry' | 'retry-other' | 'fail';
 
 /**
  * What an attempt says of its deployment. `success`: a whole answer. `responsive`: it answers, whatever it says. `failure`.
- * `throttled`: its account takes no more for now. `ignored`: nothing, such as a caller's abort.
+ * `throttled`: its account takes no more for now.
+ * `overloaded`: the provider takes no more for now. `ignored`: nothing, such as a caller's abort.
  */
-export type HealthSignal = 'success' | 'responsive' | 'failure' | 'throttled' | 'ignored';
+export type HealthSignal = 'success' | 'responsive' | 'failure' | 'throttled' | 'overloaded' | 'ignored';
 
 /** A provider's answer, or an error that came under a 200. */
 export interface ProviderAnswer {
@@ -34,8 +37,16 @@ export interface Classification {
   decision: RetryDecision;
   /** Of a deployment that has siblings. */
   signal: HealthSignal;
+  /** The answer judges the request, and the caller's own text may have decided the meaning: no evidence for other teams. */
+  ofRequest?: true;
   /** The provider's own words, not redacted, if the answer has the form of a JSON error. */
   message?: string;
+}
+
+interface Found {
+  meaning: AnswerMeaning;
+  /** By a code that is the provider's own. */
+  certain: boolean;
 }
 
 type Judgement = readonly [decision: RetryDecision, signal: HealthSignal];
@@ -46,7 +57,7 @@ const judgements: Readonly<Record<AnswerMeaning, Judgement>> = {
   key_lacks_permission: ['retry-other', 'responsive'],
   quota_exhausted: ['retry-other', 'throttled'],
   rate_limited: ['retry', 'throttled'],
-  overloaded: ['retry', 'failure'],
+  overloaded: ['retry', 'overloaded'],
   model_not_found: ['retry-other', 'responsive'],
   deployment_not_found: ['retry-other', 'responsive'],
   api_version_rejected: ['retry-other', 'responsive'],
@@ -68,19 +79,37 @@ export function classifyAnswer(answer: ProviderAnswer): Classification {
   const { status, headers, body } = answer;
   const said = errorWords(body);
   const failed = status >= 400 || said.failed;
-  const meaning = failed ? meaningOf(status, said) : 'success';
-  const [decision, signal] = judge(meaning, status, said);
+  const { meaning, certain }: Found = failed
+    ? meaningOf(status, said)
+    : { meaning: 'success', certain: true };
+  const ofRequest = judgesRequest(status) && !certain;
+  const [decision, signal] = judge(meaning, status, said, ofRequest);
   const result: Classification = { meaning, decision: obeyed(decision, meaning, headers), signal };
-  return said.message === undefined || !failed ? result : { ...result, message: said.message };
+  if (ofRequest) result.ofRequest = true;
+  if (failed && said.message !== undefined) result.message = said.message;
+  return result;
 }
 
-function judge(meaning: AnswerMeaning, status: number, { words }: ErrorWords): Judgement {
+/** Such a status says that the request is at fault, whatever else its answer says. */
+function judgesRequest(status: number): boolean {
+  return status === 400 || status === 404 || status === 413 || status === 422;
+}
+
+function judge(meaning: AnswerMeaning, status: number, { words }: ErrorWords, ofRequest: boolean): Judgement {
   // Waiting does not help a request that is larger than the limit itself, and it says nothing of smaller ones.
   if (meaning === 'rate_limited' && /request too large|must be reduced/.test(words))
     return ['retry-other', 'responsive'];
+  if ((meaning === 'rate_limited' || meaning === 'overloaded') && ofRequest)
+    return ['retry-other', 'responsive'];
   if (meaning === 'overloaded' && status === 429) return ['retry', 'throttled'];
+  if (meaning === 'overloaded' && isGatewayFault(status)) return ['retry', 'failure'];
   if (meaning === 'unknown') return judgeUnknown(status);
   return judgements[meaning];
+}
+
+/** Returns whether a proxy says that it cannot reach the provider, or not in time: 502, 504, and Cloudflare's own. */
+function isGatewayFault(status: number): boolean {
+  return status === 502 || status === 504 || (status >= 520 && status <= 527);
 }
 
 /** Nobody foresaw it: final only where another attempt cannot help. */
@@ -102,24 +131,41 @@ function obeyed(
   return asked === 'false' && decision === 'retry' ? 'retry-other' : decision;
 }
 
-function meaningOf(status: number, said: ErrorWords): AnswerMeaning {
-  if (said.shape === 'page') return meaningOfPage(status);
+function meaningOf(status: number, said: ErrorWords): Found {
+  if (said.shape === 'page') return { meaning: meaningOfPage(status), certain: false };
   const { codes, words } = said;
   const byCode = (table: typeof decisiveCodes) =>
     table.find(([, known]) => known.some((code) => codes.has(code)))?.[0];
-  const found =
-    byCode(decisiveCodes) ??
-    (words === '' ? undefined : meaningWords.find(([, pattern]) => pattern.test(words))?.[0]) ??
-    byCode(meaningCodes);
-  if (found !== undefined && fits(found, status)) return found;
-  if (status < 400 && [...codes].some((code) => requestCodes.has(code))) return 'bad_request';
-  return meaningOfStatus(status, said);
+  const decisive = byCode(decisiveCodes);
+  if (decisive !== undefined && fits(decisive, status)) return { meaning: decisive, certain: true };
+  const found = words === '' ? undefined : byWords(words);
+  const meaning = found ?? byCode(meaningCodes);
+  if (judgesRequest(status) || status < 400) {
+    // Such an answer may repeat the caller's own words, so it decides nothing but that the request is at fault.
+    if (missingObject.test(words)) return { meaning: 'unknown', certain: false };
+    if (unverified.test(words)) return { meaning: 'key_lacks_permission', certain: false };
+    if (isAboutRequest(said) && !isFinal(meaning)) return { meaning: 'bad_request', certain: false };
+  }
+  if (meaning !== undefined && fits(meaning, status)) return { meaning, certain: false };
+  if (status < 400 && namesRequest(said)) return { meaning: 'bad_request', certain: false };
+  return { meaning: meaningOfStatus(status, said), certain: false };
+}
+
+function byWords(words: string): AnswerMeaning | undefined {
+  return meaningWords.find(([, pattern]) => pattern.test(words))?.[0];
+}
+
+/** Another attempt cannot help. */
+function isFinal(meaning: AnswerMeaning | undefined): boolean {
+  return meaning !== undefined && judgements[meaning][0] === 'fail';
 }
 
 /** A server error may be about the caller's request, but a 429 is not, whatever its words remind of. */
 function fits(meaning: AnswerMeaning, status: number): boolean {
   if (status === 429)
     return meaning === 'quota_exhausted' || meaning === 'overloaded' || meaning === 'rate_limited';
+  // A captive portal of a network asks for its own authentication.
+  if (status === 511) return false;
   if (status === 401) return meaning !== 'wrong_endpoint' && meaning !== 'bad_request';
   return true;
 }
@@ -130,10 +176,11 @@ function meaningOfPage(status: number): AnswerMeaning {
   return status >= 500 ? 'overloaded' : 'not_an_api';
 }
 
-function meaningOfStatus(status: number, { shape, words }: ErrorWords): AnswerMeaning {
+function meaningOfStatus(status: number, said: ErrorWords): AnswerMeaning {
+  const { shape, words } = said;
   switch (status) {
     case 400:
-      return shape === 'json' && words !== '' ? 'bad_request' : 'unknown';
+      return shape === 'json' && (namesRequest(said) || requestWords.test(words)) ? 'bad_request' : 'unknown';
     case 401:
     case 407:
       return 'key_rejected';

@@ -1,3 +1,5 @@
+import { withoutQuotes, wrappedJson } from './quoted-text.ts';
+
 /** What a provider's error answer says, in the forms that providers use. */
 export interface ErrorWords {
   shape: 'json' | 'page' | 'text' | 'none';
@@ -5,8 +7,10 @@ export interface ErrorWords {
   failed: boolean;
   /** Values of `code`, `type`, `status` and the like, in lower case without punctuation: `insufficientquota`. */
   codes: ReadonlySet<string>;
-  /** The messages, in lower case, without addresses, at most `maxWords` characters. */
+  /** The messages, in lower case, without addresses and without what they quote, at most `maxWords` characters. */
   words: string;
+  /** The names of the request's parts that the error is about, such as `messages[0].role`. */
+  params: readonly string[];
   /** The first message as it is. Absent if there is none, or a longer one than `maxMessage`: a cut could hide a secret. */
   message?: string;
 }
@@ -16,6 +20,7 @@ const maxBytes = 65_536;
 const maxTextBytes = 2_048;
 const maxWords = 4_096;
 const maxMessage = 1_024;
+const maxMessages = 32;
 const maxNodes = 128;
 const maxDepth = 8;
 const maxEvents = 8;
@@ -60,6 +65,7 @@ const containerKeys: ReadonlySet<string> = new Set([
   'body',
   'data',
   'fault',
+  'fieldviolations',
   'inner_error',
   'innererror',
   'metadata',
@@ -67,7 +73,13 @@ const containerKeys: ReadonlySet<string> = new Set([
   'violations',
 ]);
 
-const nothing: ErrorWords = { shape: 'none', failed: false, codes: new Set(), words: '' };
+/** Where an error names the part of the request that it is about: as OpenAI, FastAPI and Google have it. */
+const paramKey = 'param';
+const locationKey = 'loc';
+const fieldKey = 'field';
+const paramKeys: ReadonlySet<string> = new Set([paramKey, locationKey, fieldKey]);
+
+const nothing: ErrorWords = { shape: 'none', failed: false, codes: new Set(), words: '', params: [] };
 
 /** Reads an error answer. Looks at a bounded part of it, and never throws. */
 export function errorWords(body: Uint8Array): ErrorWords {
@@ -76,11 +88,11 @@ export function errorWords(body: Uint8Array): ErrorWords {
   const text = bytes.toString('utf8').trim();
   if (text === '') return nothing;
   if (/^(<!--|<!doctype|<\?xml|<html|<head|<body)/i.test(text))
-    return { shape: 'page', failed: true, codes: new Set(), words: '' };
+    return { ...nothing, shape: 'page', failed: true };
   const values = body.length > maxBytes ? [] : valuesIn(text);
   if (values.length > 0) return readValues(values);
   const beginning = bytes.toString('utf8', 0, maxTextBytes).trim();
-  return { shape: 'text', failed: false, codes: new Set(), words: plainWords(beginning) };
+  return { ...nothing, shape: 'text', words: plainWords(beginning) };
 }
 
 /** A JSON text, or the data of the first server-sent events. */
@@ -109,6 +121,7 @@ function parsed(text: string): object | string | undefined {
 function readValues(values: readonly unknown[]): ErrorWords {
   const codes = new Set<string>();
   const messages: Message[] = [];
+  const params: string[] = [];
   const open = values.map((value) => ({ key: 'error', value, depth: 0 }));
   // Breadth first: the outer message is the provider's own, an inner one may be that of a server behind it.
   for (let next = 0; next < open.length && next < maxNodes; next++) {
@@ -116,27 +129,35 @@ function readValues(values: readonly unknown[]): ErrorWords {
     if (typeof value === 'string' || typeof value === 'number') {
       if (codeKeys.has(key) || (key === 'error' && !String(value).includes(' ')))
         codes.add(squashed(String(value)));
-      if (wordKeys.has(key) && typeof value === 'string' && value !== '')
+      if (key === paramKey || key === fieldKey) params.push(String(value));
+      if (wordKeys.has(key) && typeof value === 'string' && value !== '') {
         messages.push({ key, depth, text: value });
+        const inner = parsed(wrappedJson(value) ?? '');
+        if (inner !== undefined && depth < maxDepth)
+          open.push({ key: 'error', value: inner, depth: depth + 1 });
+      }
+    } else if (key === locationKey) {
+      if (Array.isArray(value)) params.push(value.filter((part) => part !== 'body').join('.'));
     } else if (Array.isArray(value)) {
       for (const item of value.slice(0, 16))
         if (depth < maxDepth) open.push({ key, value: item, depth: depth + 1 });
     } else if (typeof value === 'object' && value !== null && depth < maxDepth) {
       for (const [name, inner] of Object.entries(value).slice(0, 32)) {
         const known = name.toLowerCase();
-        if (codeKeys.has(known) || wordKeys.has(known) || containerKeys.has(known))
+        if (codeKeys.has(known) || wordKeys.has(known) || containerKeys.has(known) || paramKeys.has(known))
           open.push({ key: known, value: inner, depth: depth + 1 });
       }
     }
   }
   codes.delete('');
   const message = mainMessage(messages);
-  const words = plainWords(messages.map(({ text }) => text.slice(0, maxWords)).join('. '));
+  const words = plainWords(...messages.map(({ text }) => text));
   return {
     shape: 'json',
     failed: values.some(isError),
     codes,
     words,
+    params,
     ...(message !== undefined && message.length <= maxMessage && { message }),
   };
 }
@@ -177,8 +198,11 @@ function squashed(text: string): string {
 }
 
 /** An address may hold any word, such as that of a page about rate limits. */
-function plainWords(text: string): string {
-  return text
+function plainWords(...messages: string[]): string {
+  return messages
+    .slice(0, maxMessages)
+    .map((message) => withoutQuotes(message.slice(0, maxWords)))
+    .join('. ')
     .slice(0, maxWords)
     .toLowerCase()
     .replace(/https?:\/\/\S+/g, ' ')
