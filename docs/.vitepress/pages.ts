@@ -10,6 +10,8 @@ export const sections: { title: string; pages: [title: string, path: string][] }
   {
     title: 'Guides',
     pages: [
+      ['Making calls', 'calls'],
+      ['Managing teams and models', 'management'],
       ['Models and keys', 'models'],
       ['Pools, retries and streams', 'pools-and-streams'],
       ['Files, batches and affinity', 'affinity'],
@@ -22,6 +24,7 @@ export const sections: { title: string; pages: [title: string, path: string][] }
     title: 'Operations',
     pages: [
       ['Receipts and logging', 'logging'],
+      ['Benchmarks', 'benchmarks'],
       ['Security model', 'security'],
     ],
   },

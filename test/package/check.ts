@@ -1,5 +1,5 @@
 /**
- * Checks the packed tarball as a user gets it: publint, are-the-types-wrong, and the README's first example in a
+ * Checks the packed tarball as a user gets it: publint, are-the-types-wrong, and the first example of docs/calls.md in a
  * scratch project that has nothing but the tarball, openai and TypeScript: under ESM, CJS and tsc --strict.
  */
 import { execFileSync } from 'node:child_process';
@@ -63,8 +63,8 @@ try {
     }
   });
 
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const example = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+  const page = readFileSync(join(root, 'docs/calls.md'), 'utf8');
+  const example = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
   const plain = example.replaceAll(' as const', '');
   writeFileSync(join(project, 'example.ts'), example);
   writeFileSync(join(project, 'example.mjs'), plain);

@@ -12,7 +12,7 @@ interface ReadForm {
 }
 
 /**
- * Returns the call controls among the fields of a form that have been read; `undefined` if there are none. An empty value
+ * Returns the call controls among the fields of a form that have been read, or `undefined` without one. An empty value
  * means "not given", because a form has no null.
  *
  * @throws RouterError `invalid_request` for a name that no deployment may get
