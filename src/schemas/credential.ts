@@ -1,4 +1,5 @@
 import { isMasked } from '../redact/mask.ts';
+import { isHostName, isPlaceholder, isSecretReference, textAround } from './credential-forms.ts';
 import { isIndirectValue } from './fields.ts';
 
 /** The word for a credential in a message. */
@@ -12,18 +13,28 @@ export function credentialProblem(value: string, noun: CredentialNoun): string |
   const text = value.trim();
   const alone = `must be the ${noun} alone`;
   if (text === '') return 'must not be empty';
-  if (isIndirectValue(value)) return 'must be the value itself, not a reference to one';
+  if (isIndirectValue(value) || isSecretReference(text)) {
+    return 'must be the value itself, not a reference to one';
+  }
   if (/^(sk-)?(\.{3,}|\u2026)$/.test(text)) return placeholder(noun);
   if (isMasked(value)) return masked(noun);
+  if (/^curl\s/i.test(text)) return `${alone}. Paste only the ${noun} from the command.`;
   if (isJson(text)) return `${alone}. It looks like JSON. Paste only the value of the ${noun}.`;
   if (isAssignment(text)) return `${alone}. Remove the name and the "=" before it.`;
   if (isHeader(text)) return `${alone}. Remove the name and the ":" before it.`;
   if (scheme.test(text)) return `${alone}. Remove the word before it, such as "Bearer".`;
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return `${alone}. It is a URL. Send URLs in api_base.`;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) || isHostName(text)) {
+    return `${alone}. It is a URL. Send URLs in api_base.`;
+  }
   if (holdsSeveral(text)) {
     return `must be one ${noun}. To use several, add a model with the same model_name for each.`;
   }
-  return placeholderProblem(text, noun) ?? characterProblem(value, noun);
+  const around = textAround(text);
+  return (
+    (around === undefined || visibleProblem(text, noun) !== undefined
+      ? placeholderProblem(text, noun)
+      : `${alone}. Remove what is ${around} it.`) ?? characterProblem(value, noun)
+  );
 }
 
 /** Returns the problem of an id that is sent together with a credential, such as an organization's id. */
@@ -62,7 +73,7 @@ const masked = (noun: string) => `must not be masked. Send the whole ${noun}.`;
 const placeholder = (noun: string) =>
   `must not be a placeholder. Paste the ${noun} itself, as its issuer shows it.`;
 
-const scheme = /^(bearer|basic|token|apikey|api-key|key)[\s:=]+(?=\S)/i;
+const scheme = /^(bearer|basic|token|apikey|api-key|key)([\s:=]|%20)+(?=\S)/i;
 
 /** Returns whether a text is an object, a list, or an object's member with its name. */
 function isJson(text: string): boolean {
@@ -85,7 +96,9 @@ function isAssignment(text: string): boolean {
   if (command !== undefined) return true;
   return (
     /^(export|setx)\s+\w/i.test(text) ||
-    /api|key|token|secret|passw|auth|bearer|credential|openai|azure|anthropic/i.test(name)
+    // A name with a hyphen may be the beginning of a self-hosted server's own key, which ends with "=".
+    (/api|key|token|secret|passw|auth|bearer|credential|openai|azure|anthropic/i.test(name) &&
+      (!name.includes('-') || /^(x-)?([a-z]+-)?api-key$/i.test(name)))
   );
 }
 
@@ -112,13 +125,11 @@ function characterProblem(value: string, noun: CredentialNoun | 'id'): string | 
   const text = value.trim();
   // Credentials of self-hosted servers may contain any character, but a quotation mark at an end was pasted by
   // mistake.
-  if (
-    quotes.test(text.slice(0, 1)) ||
-    quotes.test(text.slice(-1)) ||
-    /&(quot|nbsp|lt|gt|amp|#\d+);/i.test(text)
-  ) {
+  if (quotes.test(text.slice(0, 1)) || quotes.test(text.slice(-1)) || /&quot;/i.test(text)) {
     return `must be the ${noun} alone. Remove the quotation marks.`;
   }
+  const entity = /&(nbsp|lt|gt|amp|#\d+);/i.exec(text)?.[0];
+  if (entity !== undefined) return `must be the ${noun} alone. Remove the "${entity}" of the web page.`;
   const problem = visibleProblem(value, noun);
   if (problem !== undefined) return problem;
   if (text !== value) return `must be the ${noun} alone. Remove the spaces around it.`;
@@ -126,6 +137,10 @@ function characterProblem(value: string, noun: CredentialNoun | 'id'): string | 
     return `must be one ${noun} without spaces. Paste nothing else with it.`;
   }
   if (/\\[nrt]$/.test(value)) return `must be the ${noun} alone. Remove the "\\n" after it.`;
+  if (/%(0[ad]|20)$/i.test(value))
+    return `must be the ${noun} alone. Remove the "%" and its digits after it.`;
+  if (/\s#/.test(value)) return `must be the ${noun} alone. Remove the comment after it.`;
+  if (/^\(.*\)$/.test(value)) return `must be the ${noun} alone. Remove the parentheses.`;
   if (/^[,;]|[,;]$/.test(value)) return `must be the ${noun} alone. Remove the "${/[,;]/.exec(value)?.[0]}".`;
   return undefined;
 }
@@ -150,31 +165,10 @@ function visibleProblem(value: string, noun: string): string | undefined {
   return undefined;
 }
 
-/** Placeholders of examples, and texts that programs print for a missing value. */
-const placeholders = [
-  /^<.*>$/s,
-  /^\[[^\]]*\]$/,
-  /^\{\{.*\}\}$/s,
-  /^%\w+%$/,
-  /^\$\w+$/,
-  /^\$\(.*\)$/s,
-  /^(process\.env|import\.meta\.env|os\.environ|os\.getenv|deno\.env|env)\b.*$/is,
-  /^(sk-)?(proj-)?x{3,}$/i,
-  /^(sk-|sk-proj-)?(your|insert|replace|enter|paste|put|change)([-_]?(me|it)$|[-_]?this$|[-_]\S*$|\S*(key|token|secret)\S*$)/i,
-  /^(undefined|null|nan|\[object object\])$/i,
-  // Names that the documentation and `serve` print.
-  /^(PROVIDER|TEAM|ACME|GLOBEX|BACKUP)_KEY$/,
-  /^(sk|sk-proj|sk-ant)-?$/i,
-];
-
-const maxPlaceholderLength = 128;
-
 function placeholderProblem(text: string, noun: CredentialNoun): string | undefined {
   if (/\.{3}|\u2026|\*{3}|\u2022{2}/.test(text)) return masked(noun);
   if (/^([A-Z][A-Z0-9]*_)*(API_KEY|AD_TOKEN|AUTH_TOKEN|ACCESS_TOKEN|CLIENT_SECRET)$/.test(text)) {
     return `must not be the name of a variable. Paste the ${noun} itself.`;
   }
-  return text.length <= maxPlaceholderLength && placeholders.some((pattern) => pattern.test(text))
-    ? placeholder(noun)
-    : undefined;
+  return isPlaceholder(text) ? placeholder(noun) : undefined;
 }
