@@ -44,6 +44,9 @@ const labels: Record<string, string[]> = {
   json: ['content-type: application/json'],
   'json with a charset': ['content-type: application/json; charset=utf-8'],
   'json twice': ['content-type: application/json', 'content-type: application/json'],
+  'json listed twice': ['content-type: application/json, application/json'],
+  'json listed after another type': ['content-type: text/plain, application/json; charset=utf-8'],
+  'json after another type': ['content-type: text/plain', 'content-type: application/json'],
   'another json': ['content-type: application/vnd.api+json'],
   'text/plain': ['content-type: text/plain'],
   nothing: [],
@@ -95,6 +98,8 @@ const streamLabels: Record<string, string[]> = {
   'application/json': ['content-type: application/json'],
   'text/html': ['content-type: text/html'],
   nothing: [],
+  'one type listed twice': ['content-type: text/event-stream, text/event-stream'],
+  'two types in a list': ['content-type: text/plain, text/event-stream'],
   'two types': ['content-type: text/event-stream', 'content-type: application/json'],
 };
 const streams: Record<string, { text: string; differs?: string }> = {

@@ -1,3 +1,5 @@
+import { labelOf } from './content-kind.ts';
+
 type Given = Record<string, string | string[] | undefined>;
 
 /** Of the provider's headers only these pass: it may be hostile, and it answers on the application's own origin. */
@@ -24,7 +26,8 @@ export function passHeaders(given: Given): Record<string, string> {
     const first = Array.isArray(value) ? value[0] : value;
     if (first !== undefined && (name !== 'content-length' || /^\d+$/.test(first))) headers[name] = first;
   }
-  const type = headers['content-type'];
+  const type = typeOf(given);
+  if (type !== undefined) headers['content-type'] = type;
   if (type !== 'application/json' && (type === undefined || !passedTypes.test(type)))
     headers['content-type'] = 'application/octet-stream';
   return headers['content-disposition'] === undefined ? headers : lengthLast(headers);
@@ -35,11 +38,24 @@ function lengthLast({ 'content-length': length, ...others }: Record<string, stri
   return length === undefined ? others : { ...others, 'content-length': length };
 }
 
-/** All content types that an answer was sent with. */
+/** Returns all content types of an answer, from repeated headers and from a list in one. */
 export function typesOf(headers: Given): string[] {
   const type = headers['content-type'];
   if (type === undefined) return [];
-  return typeof type === 'string' ? [type] : type;
+  return typeof type === 'string' ? listedIn(type) : type.flatMap(listedIn);
+}
+
+/** Returns the content type that decides how an answer is read, or else the first one. */
+function typeOf(headers: Given): string | undefined {
+  const types = typesOf(headers);
+  return types.length < 2 ? types[0] : (types.find((type) => labelOf([type]) !== 'other') ?? types[0]);
+}
+
+/** Splits a list at its commas, but not at those within quotation marks. */
+function listedIn(type: string): string[] {
+  if (!type.includes(',')) return [type];
+  const types = (type.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []).map((each) => each.trim());
+  return types.filter((each) => each !== '');
 }
 
 /** What a provider asks to wait, in milliseconds: a number of seconds, of milliseconds, or a date. */
