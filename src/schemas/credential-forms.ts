@@ -8,7 +8,7 @@ const issued =
 const before = /^(bearer(%20|\+)?|[\w.$-]+\s*(:?=|[-=]>)\s*|\S*[?&][\w.-]+=|--?[a-z][\w-]*[=\s]\s*)$/i;
 const after = /^([)\]}>.]+|%0[ad]|%20|\s.*)$/is;
 
-/** Returns where other text was pasted next to an issued credential; `undefined` if there is none. */
+/** Returns where other text was pasted next to an issued credential; `undefined` for other texts. */
 export function textAround(text: string): 'around' | 'before' | 'after' | undefined {
   const found = issued.exec(text);
   if (found === null) return undefined;

@@ -245,6 +245,8 @@ describe('a form that asks for a stream', () => {
         const answer = await upload(body, { path });
         expect(answer).toMatchObject({ status: 502, code: 'provider_unreachable' });
       }
+      // The transcript of silence is empty, so an empty text is an answer there.
+      if (path === '/audio/transcriptions') return;
       const unasked = form(part('model', 'mine'), part('num_retries', '0'), file(1_000));
       expect(await upload(unasked, { path })).toMatchObject({ status: 502, code: 'provider_unreachable' });
     },
