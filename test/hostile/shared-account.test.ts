@@ -18,7 +18,7 @@ const keys: Record<string, string> = {};
 
 beforeAll(async () => {
   provider = await recordingProvider((_, response) =>
-    sendJson(response, 200, { id: 'made-1', object: 'thing' }),
+    sendJson(response, 200, { id: 'made-1', object: 'thing', output: [], choices: [] }),
   );
   router = new TeamModelRouter({
     storage: memoryStorage(),

@@ -30,6 +30,7 @@ export class Attempt {
   readonly #free: () => void;
   readonly #startedAt: number;
   #status = 0;
+  #record: AttemptRecord | undefined;
 
   constructor(deployment: Deployment, inPool: boolean, context: CallContext) {
     this.#deployment = deployment;
@@ -82,6 +83,9 @@ export class Attempt {
 
   readonly #ended = (end: BodyEnd): void => {
     this.#release();
+    const { providerMessage } = end;
+    if (this.#record !== undefined && providerMessage !== undefined)
+      this.#record.providerMessage = providerMessage;
     if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
     this.#context.ended(end, this.#status);
@@ -98,6 +102,7 @@ export class Attempt {
     const milliseconds = Math.max(0, this.#context.services.now() - this.#startedAt - queuedMs);
     const record: AttemptRecord = { deploymentId, model, status, reason, milliseconds, ...more };
     if (queuedMs > 0) record.queuedMs = queuedMs;
+    this.#record = record;
     this.#context.receipt.addAttempt(record);
   }
 

@@ -16,7 +16,9 @@ export interface AttemptRecord {
   milliseconds: number;
   /** Milliseconds that it waited for a connection, before the provider was asked; absent if it did not wait. */
   queuedMs?: number;
-  /** What the provider said at 401 or 403, redacted; at most 1 024 characters. */
+  /**
+   * What the provider said at 401 or 403, and in every error of a shared deployment, redacted; at most 1 024 characters.
+   */
   providerMessage?: string;
   /** The provider's host, if it was not reached. */
   host?: string;

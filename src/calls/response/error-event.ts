@@ -1,5 +1,6 @@
-import type { RouterError } from '../../errors.ts';
+import type { ErrorBody } from '../../errors.ts';
 import type { EventApi } from '../endpoints/table.ts';
+import type { SharedError } from '../upstream/shared-error.ts';
 
 /**
  * Returns the event that ends a stream that failed, in the shape of its API. The `error` member is in every shape, because
@@ -7,8 +8,11 @@ import type { EventApi } from '../endpoints/table.ts';
  *
  * @param sequence the number of the event, which only the Responses API has
  */
-export function errorEvent(api: EventApi, failure: RouterError, sequence: () => number): Buffer {
-  const { error } = failure.toJSON();
+export function errorEvent(
+  api: EventApi,
+  error: ErrorBody['error'] | SharedError,
+  sequence: () => number,
+): Buffer {
   if (api === 'chat' || api === 'completion') return Buffer.from(`data: ${JSON.stringify({ error })}\n\n`);
   const { code, message, param } = error;
   const body =

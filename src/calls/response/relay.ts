@@ -1,53 +1,22 @@
 import type { BufferedPrefix } from '../../egress/response-body.ts';
-import { RouterError } from '../../errors.ts';
-import type { MemoryReservation } from '../../memory-budget.ts';
-import type { Deployment } from '../../teams/records/deployment.ts';
+import type { RouterError } from '../../errors.ts';
 import { tickFor } from '../../tick-batch.ts';
-import type { Cancel } from '../abort/cancel.ts';
-import { type Answer, asBuffer, errorAnswer, readUpTo, wholeOf } from '../answer.ts';
-import type { Endpoint } from '../endpoints/table.ts';
+import { type Answer, errorAnswer, readUpTo, wholeOf } from '../answer.ts';
 import { tokensOf, usageIn } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
-import {
-  eventStreamType,
-  type Kind,
-  kindOf,
-  labelOf,
-  needsBytes,
-  tellingOf,
-} from '../upstream/content-kind.ts';
-import type { SignedResponse } from '../upstream/credentials.ts';
-import { passHeaders, typesOf } from '../upstream/passed-headers.ts';
-import { hideAccount, withoutAccount } from './account-names.ts';
-import { type BodyTransform, RelayedBody } from './body-stream.ts';
-import { errorReply, redactorOf } from './error-reply.ts';
-import { EventTransform } from './event-stream.ts';
+import { type Kind, kindOf, type Label, labelOf, needsBytes, tellingOf } from '../upstream/content-kind.ts';
+import { passHeaders, passSharedHeaders, typesOf } from '../upstream/passed-headers.ts';
+import { providerMessage } from '../upstream/provider-message.ts';
+import { errorReply, hidesAccount, redactorOf } from './error-reply.ts';
 import { brokenOff, unreachable } from './failures.ts';
 import { headOf, sizeOf } from './head.ts';
 import { readHeld } from './held-answer.ts';
 import { isWhole, readFailure } from './json-check.ts';
-import { type BodyEnd, type CallResult, wholeResult } from './reply.ts';
-import { SseGuard } from './sse-guard.ts';
+import { type CallResult, type UpstreamExchange, wholeResult } from './reply.ts';
+import { readShared } from './shared-answer.ts';
+import { eventReply, openReply, tooLong } from './streamed-reply.ts';
 
-export { type BodyEnd, type CallResult, wholeResult } from './reply.ts';
-
-export interface UpstreamExchange {
-  /** The caller's. */
-  teamId: string | null;
-  deployment: Deployment;
-  response: SignedResponse;
-  endpoint: Endpoint;
-  /** The caller asked for a stream of events; `undefined`: a form may still say so. */
-  stream: boolean | undefined;
-  /** How many choices the caller asked for. */
-  expectedChoices: number;
-  /** Bytes that a JSON answer may have. */
-  maxAnswerBytes: number;
-  /** What is held of the answer is counted here. */
-  reservation: MemoryReservation | undefined;
-  cancel: Cancel;
-  ended: (end: BodyEnd) => void;
-}
+export { type BodyEnd, type CallResult, type UpstreamExchange, wholeResult } from './reply.ts';
 
 /** JSON answers up to here are handed over whole, so that a broken one is an error and not half an answer. */
 const wholeBodyLimit = 1_048_576;
@@ -67,18 +36,19 @@ export function readResponse(exchange: UpstreamExchange): CallResult | Promise<C
     const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
     throw unreachable(deployment, `answered ${status}; ${reason}`);
   }
-  const passed = redactorOf(exchange).coverHeaders(passHeaders(response.headers));
-  const headers = withoutAccount(deployment, passed);
+  const shared = hidesAccount(exchange.teamId, deployment);
+  const passed = shared ? passSharedHeaders(response.headers) : passHeaders(response.headers);
+  const headers = redactorOf(exchange).coverHeaders(passed);
   if (status === 204 || status === 205) {
     response.body.destroy();
     const { 'content-length': _, 'content-type': __, ...bodyless } = headers;
     return wholeResult({ status, headers: bodyless, body: null });
   }
   const label = labelOf(typesOf(response.headers));
-  if (!needsBytes(exchange, label)) return kindReply(exchange, headers, kindOf(exchange, label, none), []);
+  if (!needsBytes(exchange, label)) return kindReply(exchange, headers, kindFor(exchange, label, none), []);
   const head = headOf(response.body);
   const decide = (chunks: readonly Buffer[]) =>
-    kindReply(exchange, headers, kindOf(exchange, label, tellingOf(chunks)), chunks);
+    kindReply(exchange, headers, kindFor(exchange, label, tellingOf(chunks)), chunks);
   if (!(head instanceof Promise)) return decide(head);
   return head.then(decide, (error: unknown) => {
     throw brokenOff(deployment, error, exchange.cancel);
@@ -86,6 +56,14 @@ export function readResponse(exchange: UpstreamExchange): CallResult | Promise<C
 }
 
 const none: Buffer = Buffer.alloc(0);
+
+/** A team gets no bytes of a shared deployment that may be an error's text. */
+function kindFor(exchange: UpstreamExchange, label: Label, head: Buffer): Kind {
+  const kind = kindOf(exchange, label, head);
+  const { endpoint, teamId, deployment } = exchange;
+  if (kind !== 'bytes' || endpoint.answer === 'text' || !hidesAccount(teamId, deployment)) return kind;
+  return endpoint.answer === 'json' || label === 'json' || label === 'text' ? 'json' : kind;
+}
 
 function kindReply(
   exchange: UpstreamExchange,
@@ -133,40 +111,10 @@ function refused(
   complete = true,
 ): CallResult | Promise<CallResult> {
   const redactor = redactorOf(signed);
-  const reply = (redacted: Buffer) => errorReply(signed.deployment, signed.response, status, bytes, redacted);
+  const reply = (redacted: Buffer) =>
+    errorReply(signed.teamId, signed.deployment, signed.response, status, bytes, redacted);
   const redacted = redactor.bytesInSlices(bytes, complete, (length) => tickFor(signed.teamId, length));
   return redacted instanceof Promise ? redacted.then(reply) : reply(redacted);
-}
-
-function eventReply(
-  exchange: UpstreamExchange,
-  headers: Record<string, string>,
-  head: readonly Buffer[],
-): CallResult {
-  const { deployment, response, endpoint, expectedChoices, cancel, ended, reservation } = exchange;
-  const redactor = redactorOf(exchange);
-  const api = endpoint.streams ?? 'chat';
-  const covered = redactor.stream(true);
-  const transform = new EventTransform({
-    watch: new SseGuard((events) => hideAccount(deployment, redactor.event(events)), {
-      api,
-      expectedChoices,
-      reservation,
-    }),
-    covered,
-    judged: endpoint.method !== 'GET',
-    failureOf: (cause) => brokenOff(deployment, cause, cancel),
-    ended,
-    endSoon: () => response.body.endSoon(),
-  });
-  // A stream may get one event more than the provider announced: the error that ends it.
-  const { 'content-length': _, ...streamHeaders } = headers;
-  if (exchange.stream === true) streamHeaders['content-type'] = eventStreamType(headers);
-  return open({
-    status: response.status,
-    headers: streamHeaders,
-    body: new RelayedBody(response.body, transform, exchange.teamId, head),
-  });
 }
 
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
@@ -225,70 +173,30 @@ function judgeWhole(
   bytes: Buffer,
   body: Buffer,
 ): CallResult | Promise<CallResult> {
-  const answer: Answer = { status: response.status, headers, body };
+  const shared = hidesAccount(teamId, deployment);
   const size = bytes.length;
+  const answer: Answer = { status: response.status, headers, body };
   if (kind !== 'json' || size === 0) return wholeResult(answer);
   const { value, valid } = isWhole(bytes);
   if (!valid) throw unreachable(deployment, 'sent JSON that is not whole');
-  const failure = readFailure(value);
+  const own = readFailure(value);
+  const safe = shared && own === undefined ? readShared(value, body) : undefined;
+  const failure = safe?.failed ? 502 : own;
   if (failure !== undefined) return refused({ teamId, deployment, response }, failure, bytes);
   // Of the models that take forms, some ignore that they were asked for a stream.
   if (stream === true && endpoint.streams !== undefined && endpoint.model !== 'form')
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
   const usage =
     value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
-  return wholeResult(answer, undefined, usage);
-}
-
-/** @param head what has been read of the body already */
-function openReply(
-  exchange: UpstreamExchange,
-  headers: Record<string, string>,
-  kind: Kind,
-  head: readonly Buffer[],
-): CallResult {
-  let left = kind === 'json' ? exchange.maxAnswerBytes : Number.POSITIVE_INFINITY;
-  const covered = redactorOf(exchange).stream(false);
-  const transform: BodyTransform = {
-    held: 0,
-    transform(chunk, out) {
-      left -= chunk.byteLength;
-      if (left < 0) throw tooLong(exchange);
-      covered.push(asBuffer(chunk), out);
-    },
-    flush(out) {
-      covered.flush(out);
-      exchange.ended({});
-      return undefined;
-    },
-    onError: (error) => broken(exchange, error),
-    finished: () => false,
-    onCancel() {
-      exchange.ended({ left: true });
-      return false;
-    },
-  };
-  const body = new RelayedBody(exchange.response.body, transform, exchange.teamId, head);
-  return open({ status: exchange.response.status, headers, body });
+  if (safe?.body === undefined) return wholeResult(answer, undefined, usage);
+  const { 'content-length': _, ...others } = headers;
+  const said = providerMessage(redactorOf({ deployment, response }).bytes(bytes));
+  const cleaned = wholeResult({ ...answer, headers: others, body: safe.body }, undefined, usage);
+  return said === undefined ? cleaned : { ...cleaned, providerMessage: said };
 }
 
 /** A whole answer that cannot be handed over. Asking again would be paid again, and would be answered alike. */
 function paidReply(error: RouterError): CallResult {
   const judged: Classification = { meaning: 'unknown', decision: 'fail', signal: 'responsive' };
   return { ...wholeResult(errorAnswer(error), error.code), status: error.status, judged };
-}
-
-function open(answer: Answer): CallResult {
-  return { ...wholeResult(answer), open: true };
-}
-
-function tooLong({ deployment, maxAnswerBytes }: UpstreamExchange): RouterError {
-  return unreachable(deployment, `answered with more than ${maxAnswerBytes} bytes of JSON`);
-}
-
-/** Says in the end what broke the body off. */
-function broken({ deployment, cancel, ended }: UpstreamExchange, cause: unknown): unknown {
-  const error = brokenOff(deployment, cause, cancel);
-  ended(RouterError.isInstance(error) ? { error } : { left: true });
-  return error;
 }

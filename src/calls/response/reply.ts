@@ -1,7 +1,12 @@
 import type { RouterError } from '../../errors.ts';
+import type { MemoryReservation } from '../../memory-budget.ts';
+import type { Deployment } from '../../teams/records/deployment.ts';
+import type { Cancel } from '../abort/cancel.ts';
 import type { Answer } from '../answer.ts';
+import type { Endpoint } from '../endpoints/table.ts';
 import type { Tokens } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
+import type { SignedResponse } from '../upstream/credentials.ts';
 
 /** How a body ended that was still to come when the answer began. */
 export interface BodyEnd {
@@ -9,6 +14,8 @@ export interface BodyEnd {
   error?: RouterError;
   /** The reader left. */
   left?: boolean;
+  /** What the provider said in an error of a stream, redacted, if the caller may not read it. */
+  providerMessage?: string;
   tokens?: Tokens | undefined;
 }
 
@@ -21,7 +28,7 @@ export interface CallResult {
   tokens?: Tokens | undefined;
   /** The error's, if it is the router's own. */
   code?: string | undefined;
-  /** What the provider said at 401 or 403, redacted. */
+  /** What the provider said at 401 or 403, or in any error that the caller may not read, redacted. */
   providerMessage?: string;
   /** What the provider's answer means. Absent for a success. */
   judged?: Classification;
@@ -32,4 +39,22 @@ export interface CallResult {
 /** An answer that is all there. */
 export function wholeResult(answer: Answer, code?: string, tokens?: Tokens): CallResult {
   return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
+}
+
+export interface UpstreamExchange {
+  /** The caller's. */
+  teamId: string | null;
+  deployment: Deployment;
+  response: SignedResponse;
+  endpoint: Endpoint;
+  /** The caller asked for a stream of events; `undefined`: a form may still say so. */
+  stream: boolean | undefined;
+  /** How many choices the caller asked for. */
+  expectedChoices: number;
+  /** Bytes that a JSON answer may have. */
+  maxAnswerBytes: number;
+  /** What is held of the answer is counted here. */
+  reservation: MemoryReservation | undefined;
+  cancel: Cancel;
+  ended: (end: BodyEnd) => void;
 }

@@ -27,6 +27,8 @@ export interface SseGuardOptions {
   api?: EventApi;
   expectedChoices?: number;
   reservation?: MemoryReservation | undefined;
+  /** Decides what passes of whole events, or of a part of one that is too long to be held. */
+  screen?: ((run: Buffer) => Buffer) | undefined;
 }
 
 /**
@@ -46,14 +48,16 @@ export class SseGuard {
   /** The last event so far is `[DONE]`. */
   saidDone = false;
   readonly #redact: (events: Buffer) => Buffer;
+  readonly #screen: ((run: Buffer) => Buffer) | undefined;
   readonly #reservation: MemoryReservation | undefined;
   #reserved = 0;
 
   constructor(redact: (events: Buffer) => Buffer, options: SseGuardOptions = {}) {
-    const { api = 'chat', expectedChoices = 1, reservation } = options;
+    const { api = 'chat', expectedChoices = 1, reservation, screen } = options;
     this.#redact = redact;
     this.#api = api;
     this.#reservation = reservation;
+    this.#screen = screen;
     this.#ending = new StreamEnding(api, expectedChoices);
   }
 
@@ -100,7 +104,7 @@ export class SseGuard {
       return;
     }
     if (this.#midEvent) out.push(Buffer.from('\n\n'));
-    out.push(errorEvent(this.#api, error, () => this.#ending.nextSequence()));
+    out.push(errorEvent(this.#api, error.toJSON().error, () => this.#ending.nextSequence()));
   }
 
   /** Bytes of the event that has not ended. */
@@ -177,7 +181,9 @@ export class SseGuard {
     this.#pass(held, out);
   }
 
-  #pass(given: Buffer, out: Uint8Array[]): void {
+  #pass(received: Buffer, out: Uint8Array[]): void {
+    const given = this.#screen === undefined ? received : this.#screen(received);
+    if (given.length === 0) return;
     // Without its first letter, the most frequent one: each would stop the search.
     const told = given.includes('rror') && failing.test(given.toString('latin1'));
     const run = told ? this.#redact(given) : given;

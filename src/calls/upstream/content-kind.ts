@@ -11,13 +11,15 @@ export interface Asked {
   stream: boolean | undefined;
 }
 
-type Label = 'json' | 'events' | 'page' | 'other';
+/** `text` is any other text. */
+export type Label = 'json' | 'events' | 'page' | 'text' | 'other';
 type Looks = 'json' | 'events' | 'page' | 'blank' | 'other';
 
 const labels: readonly [Label, RegExp][] = [
   ['json', /^application\/([a-z0-9.+-]*\+)?json\s*(;|$)/i],
   ['events', /^text\/event-stream\b/i],
   ['page', /^(text\/html|application\/xhtml\+xml)\b/i],
+  ['text', /^(text\/|application\/(x-ndjson|jsonl)\b)/i],
 ];
 
 /** The first of the content types that says what an answer is. */

@@ -33,6 +33,24 @@ export function passHeaders(given: Given): Record<string, string> {
   return headers['content-disposition'] === undefined ? headers : lengthLast(headers);
 }
 
+const sharedPassed: Readonly<Record<string, RegExp>> = {
+  'content-type':
+    /^[a-z]+\/[a-z0-9.+-]{1,64}(; ?(charset=[\w-]{1,16}|(rate|channels|bits)=\d{1,8}|codecs=\w{1,16}|boundary=[\w-]{1,70}))*$/i,
+  'content-length': /^\d{1,15}$/,
+  'retry-after': /^(\d{1,10}(\.\d{1,10})?|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT)$/,
+  'retry-after-ms': /^\d{1,15}(\.\d{1,10})?$/,
+  'x-should-retry': /^(true|false)$/,
+  'openai-processing-ms': /^\d{1,15}(\.\d{1,10})?$/,
+};
+
+/** Returns the headers of a shared deployment's answer that say nothing of the operator's account. */
+export function passSharedHeaders(given: Given): Record<string, string> {
+  const { 'content-type': type = '', ...headers } = passHeaders(given);
+  const harmless = Object.entries(headers).filter(([name, value]) => sharedPassed[name]?.test(value));
+  const shown = sharedPassed['content-type']?.test(type) ? type : (type.split(/[;\s]/, 1)[0] ?? type);
+  return { 'content-type': shown, ...Object.fromEntries(harmless) };
+}
+
 /** Behind a length Node takes the bytes of a file's name for UTF-8, which no header can carry. */
 function lengthLast({ 'content-length': length, ...others }: Record<string, string>): Record<string, string> {
   return length === undefined ? others : { ...others, 'content-length': length };
