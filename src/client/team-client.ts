@@ -1,6 +1,8 @@
 import { type ClientOptions, OpenAI } from 'openai';
 import type { Dispatcher } from '../calls/dispatcher.ts';
 import type { Caller } from '../calls/routing/resolve.ts';
+import { nearest } from '../did-you-mean.ts';
+import { RouterError } from '../errors.ts';
 import { isPlainCall, plainHeaders } from './plain-call.ts';
 import {
   type CallDefaults,
@@ -13,10 +15,17 @@ import {
 /** What a single call adds travels in the fetch options, under keys that nobody else can know. */
 const callKey = Symbol('call');
 const callerKey = Symbol('caller');
+/** The error of a call whose options are at fault. */
+const faultKey = Symbol('fault');
 /** On a plain call whose answer is no stream. */
 const wholeKey = Symbol('whole');
 
-type PrivateInit = RequestInit & { [callKey]?: CallDefaults; [callerKey]?: Caller; [wholeKey]?: boolean };
+type PrivateInit = RequestInit & {
+  [callKey]?: CallDefaults;
+  [callerKey]?: Caller;
+  [wholeKey]?: boolean;
+  [faultKey]?: RouterError;
+};
 
 /** Longer than any of our own time-outs: the client's would lose the error's code. */
 const maxTimeoutMs = 2_147_483_647;
@@ -55,6 +64,7 @@ class TeamClient extends OpenAI {
     const timeoutMs = options.timeout ?? this.timeout;
     const numRetries = options.maxRetries ?? this.maxRetries;
     const given = options.fetchOptions as PrivateInit | undefined;
+    if (given?.[faultKey] !== undefined) throw given[faultKey];
     const settings: CallDefaults = { ...given?.[callKey] };
     if (Number.isInteger(timeoutMs) && timeoutMs > 0) {
       if (timeoutMs !== maxTimeoutMs) settings.timeoutMs = timeoutMs;
@@ -119,11 +129,40 @@ export type CallOptions = OpenAI.RequestOptions & {
   fallbacks?: readonly string[];
 };
 
-/** Request options that say whose call it is. */
+/** Every option of a call that the OpenAI clients 6 and 7 read, and the router's own. */
+const callOptionNames = [
+  'fallbacks',
+  'maxRetries',
+  'timeout',
+  'signal',
+  'headers',
+  'query',
+  'idempotencyKey',
+  'fetchOptions',
+  'method',
+  'path',
+  'body',
+  'stream',
+  'defaultBaseURL',
+];
+
+/** Returns the error for an option that no call has, such as a misspelt one. */
+function callOptionFault(options: object): RouterError | undefined {
+  const name = Object.keys(options).find((each) => !callOptionNames.includes(each) && !each.startsWith('__'));
+  if (name === undefined) return undefined;
+  const near = nearest(name, callOptionNames);
+  const shown = name.slice(0, 64);
+  const message = `Unknown option ${shown}.${near === undefined ? '' : ` Did you mean ${near}?`}`;
+  return new RouterError('invalid_request', message, { param: shown });
+}
+
+/** Request options that say whose call it is. With an unknown option the call rejects with `invalid_request`. */
 export function asCaller(caller: Caller, options: CallOptions | undefined): OpenAI.RequestOptions {
   const { fallbacks, ...rest } = options ?? {};
   const init: PrivateInit = { ...(rest.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
   if (fallbacks !== undefined) init[callKey] = { fallbacks };
+  const fault = options && callOptionFault(options);
+  if (fault !== undefined) init[faultKey] = fault;
   return { ...rest, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }
 

@@ -54,6 +54,8 @@ const placeholder =
  * @throws RouterError `invalid_request`. Its message never contains the base, which may hold a secret.
  */
 export function readApiBase(text: string): ApiBase {
+  if (text.trim() !== text)
+    throw invalidBase('must not begin or end with a space. Remove the spaces around it');
   if (/^https?:\/\//i.test(text) && placeholder.test(text)) {
     throw invalidBase("must not contain a placeholder. Copy the URL from the provider's page");
   }

@@ -125,13 +125,17 @@ function asError(code: RouterError['code'], problems: readonly Problem[]): Route
 
 type Issue = z.core.$ZodIssue;
 
+function meantBy(key: string, known: readonly string[]): string | undefined {
+  return nearest(key, known) ?? (key === 'model_id' ? known.find((name) => name === 'id') : undefined);
+}
+
 /** Returns one problem per field. Omits a missing field if an unknown field is a misspelling of it. */
 function problemsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[]): Problem[] {
   const unknown = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key, at) => {
           const known = at < maxSuggestions ? keysAt(schema, issue.path) : [];
-          return { holder: pathOf(issue.path), key, near: nearest(key, known) };
+          return { holder: pathOf(issue.path), key, near: meantBy(key, known) };
         })
       : [],
   );
@@ -150,7 +154,8 @@ function problemsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[])
     if (misspelling) reportUnknown(misspelling);
     else {
       const param = pathOf(issue.path);
-      const problem = missing && issue.code === 'invalid_type' ? 'is required' : issue.message;
+      const problem =
+        missing && issue.code === 'invalid_type' ? 'is required' : withOwnMessage(issue).message;
       const message = param === '' ? 'The body must be a JSON object.' : `${param}: ${problem}`;
       // All entries of a list count as one field.
       const field = param.replace(/\[.*/, '');

@@ -75,6 +75,12 @@ function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params
 }
 
 function statefulField(message: string, param?: string): RouterError {
-  const details = param === undefined ? {} : { param };
+  const details =
+    param === undefined
+      ? {}
+      : {
+          param,
+          hint: "If the provider keeps nothing because of this field, add its name to allow_fields of the shared model's litellm_params.",
+        };
   return new RouterError('stateful_on_shared', `${message} ${statelessOnly}`, details);
 }

@@ -80,7 +80,7 @@ export class JsonScanner {
       const byte = bytes[at] as number;
       if (byte === quote) {
         const isKey = expected === key || expected === keyOrEnd;
-        if (expected > key) throw malformedBody();
+        if (expected > key) throw malformedBody(bytes, at);
         const start = at++;
         let hash = 0;
         let plain = true;
@@ -112,15 +112,15 @@ export class JsonScanner {
           handler.text(start, ++at);
         }
       } else if (byte === comma) {
-        if (expected !== afterValue || this.#depth === 0) throw malformedBody();
+        if (expected !== afterValue || this.#depth === 0) throw malformedBody(bytes, at);
         expected = objects[this.#depth] === true ? key : value;
         at++;
       } else if (byte === colon) {
-        if (expected !== afterKey) throw malformedBody();
+        if (expected !== afterKey) throw malformedBody(bytes, at);
         expected = value;
         at++;
       } else if (byte === openBrace || byte === openBracket) {
-        if (expected > valueOrEnd) throw malformedBody();
+        if (expected > valueOrEnd) throw malformedBody(bytes, at);
         const object = byte === openBrace;
         this.#deeper(object);
         expected = object ? keyOrEnd : valueOrEnd;
@@ -128,14 +128,14 @@ export class JsonScanner {
       } else if (byte === closeBrace || byte === closeBracket) {
         const object = byte === closeBrace;
         const empty = expected === (object ? keyOrEnd : valueOrEnd);
-        if (!empty && expected !== afterValue) throw malformedBody();
-        if (this.#depth === 0 || objects[this.#depth] !== object) throw malformedBody();
+        if (!empty && expected !== afterValue) throw malformedBody(bytes, at);
+        if (this.#depth === 0 || objects[this.#depth] !== object) throw malformedBody(bytes, at);
         this.#depth--;
         expected = afterValue;
         handler.close(empty, ++at);
       } else if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) at++;
       else {
-        if (expected > valueOrEnd) throw malformedBody();
+        if (expected > valueOrEnd) throw malformedBody(bytes, at);
         const start = at;
         at = scalarEnd(bytes, start);
         expected = afterValue;
@@ -145,7 +145,8 @@ export class JsonScanner {
     this.#at = at;
     this.#expected = expected;
     if (at < bytes.length) return false;
-    if (this.#depth > 0 || expected !== afterValue || this.#stringStart !== -1) throw malformedBody();
+    if (this.#depth > 0 || expected !== afterValue || this.#stringStart !== -1)
+      throw malformedBody(bytes, at);
     return true;
   }
 
@@ -180,7 +181,7 @@ export class JsonScanner {
           return;
         }
       }
-      if (at >= length) throw malformedBody();
+      if (at >= length) throw malformedBody(bytes, at);
       if (at >= limit) break;
       if (this.#quoteAt < at) this.#quoteAt = indexFrom(bytes, quote, at);
       if (this.#backslashAt < at) this.#backslashAt = indexFrom(bytes, backslash, at);
@@ -195,7 +196,7 @@ function scalarEnd(bytes: Buffer, start: number): number {
   let at = start;
   const end = Math.min(start + maxScalarBytes, bytes.length);
   while (at < end && isScalarByte(bytes[at] as number)) at++;
-  if (at === start || at === start + maxScalarBytes) throw malformedBody();
+  if (at === start || at === start + maxScalarBytes) throw malformedBody(bytes, at);
   return at;
 }
 

@@ -31,8 +31,26 @@ export function isLiteral(bytes: Buffer, start: number, end: number, literal: st
   return true;
 }
 
-export function malformedBody(): RouterError {
-  return new RouterError('invalid_request', 'The body is not a JSON object that can be read.');
+/** Returns the error for a body that is not JSON. With `at` the message has the position, and never a part of the text. */
+export function malformedBody(bytes?: Buffer, at?: number): RouterError {
+  const where = bytes === undefined || at === undefined ? '' : `: ${faultAt(bytes, at)} at byte ${at}`;
+  return new RouterError('invalid_request', `The body is not a JSON object that can be read${where}.`);
+}
+
+const maxSpacesBack = 1_024;
+
+function faultAt(bytes: Buffer, at: number): string {
+  const byte = bytes[at];
+  if (byte === undefined) return 'the text ends too early';
+  if (byte === closeBrace || byte === closeBracket) {
+    let before = at - 1;
+    while (at - before < maxSpacesBack && (bytes[before] ?? 0x21) <= 0x20) before--;
+    if (bytes[before] === comma) return `a comma before "${byte === closeBrace ? '}' : ']'}"`;
+  }
+  if (byte === 0x27) return 'a single quote in place of a double quote';
+  if (byte === 0x2f || byte === 0x23) return 'a comment';
+  if (byte === 0xef && at === 0) return 'a byte order mark';
+  return 'an unexpected character';
 }
 
 function isPlain(bytes: Buffer, start: number, end: number): boolean {

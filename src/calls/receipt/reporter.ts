@@ -47,7 +47,9 @@ export class Reporter {
 
   #report(receipt: Receipt, context: AsyncContext | undefined, hint?: string): void {
     const line = lineOf(receipt);
-    if (hint !== undefined) this.#log.write('error', { ...receipt, hint }, 'call failed');
+    // A team may send such fields in any number, so they do not belong among the operator's errors.
+    const level = receipt.code === 'stateful_on_shared' ? 'debug' : 'error';
+    if (hint !== undefined) this.#log.write(level, { ...receipt, hint }, 'call failed');
     else if (line !== undefined) this.#log.write(line.level, receipt, line.message);
     if (this.#onCall === undefined && !calls.hasSubscribers) return;
     this.#waiting.push({ receipt, context });

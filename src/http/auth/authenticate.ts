@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { RouterError } from '../../errors.ts';
 import { describeError, type Log } from '../../logger.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { keyType, teamId } from '../../schemas/bodies.ts';
@@ -78,6 +79,14 @@ function comparison(masterKey: string | undefined): (key: string) => boolean {
   };
 }
 
+/** The application decides who calls, by a session or by a token: an API key is not what is missing. */
+function notAuthenticated(): RouterError {
+  return new RouterError(
+    'invalid_api_key',
+    'The request is not authenticated: its session or token is missing, unknown or expired.',
+  );
+}
+
 /** Whatever it answers that is not exactly one team or the operator is nobody. */
 async function ask(
   authenticate: Authenticate,
@@ -90,7 +99,7 @@ async function ask(
     answer = await authenticate(request, { incoming, fastify });
   } catch (error) {
     log.write('warn', { error: describeError(error) }, 'authenticate threw');
-    const refusal = invalidKey();
+    const refusal = notAuthenticated();
     markTold(refusal);
     throw refusal;
   }
@@ -98,10 +107,10 @@ async function ask(
   if (master.success) return asCredential(master.data);
   const team = teamCredential.safeParse(answer);
   if (team.success) return asCredential(team.data);
-  if (answer === undefined || answer === null) throw invalidKey();
+  if (answer === undefined || answer === null) throw notAuthenticated();
   const [issue] = team.error.issues;
   log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
-  const refusal = invalidKey();
+  const refusal = notAuthenticated();
   markTold(refusal);
   throw refusal;
 }

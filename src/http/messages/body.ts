@@ -202,7 +202,7 @@ export function parseJson(bytes: Uint8Array | undefined, contentType: string | n
     if (bytes !== undefined) checkJsonBounds(asBuffer(bytes));
     return JSON.parse(text);
   } catch (error) {
-    if (RouterError.isInstance(error) && error.message.includes('more than')) throw error;
+    if (RouterError.isInstance(error)) throw error;
     throw new RouterError('invalid_request', 'The body is not JSON.');
   }
 }
