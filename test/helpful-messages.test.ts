@@ -144,7 +144,7 @@ describe('A call', () => {
   });
 });
 
-it('a gateway with an authenticate of its own does not ask for an API key', async () => {
+it('a gateway with an authenticate function does not ask for an API key', async () => {
   const own = createGateway(router, { authenticate: () => undefined });
   const { status, json } = await send(own, 'GET /v1/models');
   expect(status).toBe(401);
