@@ -244,6 +244,7 @@ const key = {
   models: keyModels.optional(),
   duration: duration.optional(),
   metadata: jsonObject.optional(),
+  blocked: z.boolean().optional(),
 };
 
 /** Body of `POST /key/generate`. */

@@ -180,7 +180,7 @@ describe.each(calls.map(lineOf))('%s', (line) => {
     ['{"model":"alpha","__proto__":1,"__proto__":2}', '__proto__'],
     ['{"model":"alpha","api_key":"mine"}', 'api_key'],
     ['{"model":"alpha","api\\u005fbase":"http://evil.test"}', 'api_base'],
-    ['{"model":"alpha","base_url":null}', 'base_url'],
+    ['{"model":"alpha","base_url":"http://127.0.0.1"}', 'base_url'],
     ['{"model":"alpha","api_version":"1"}', 'api_version'],
     ['{"model":"alpha","custom_llm_provider":"openai"}', 'custom_llm_provider'],
     ['{"model":"alpha","litellm_params":{}}', 'litellm_params'],

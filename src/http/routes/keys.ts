@@ -29,10 +29,14 @@ export const keyRoutes: readonly Route[] = [
     paths: ['/key/update'],
     permission: 'master',
     summary: 'Changes what is sent; null clears',
-    body: keyPatch.extend({ ...named, team_id: teamId.optional() }),
-    async run({ router, credential, body: { key, token, team_id: given, ...patch } }) {
+    body: keyPatch.extend({ ...named, team_id: teamId.optional(), expires: z.iso.datetime().nullish() }),
+    async run({ router, credential, body: { key, token, team_id: given, expires, ...patch } }) {
       const id = idOf({ key, token });
       const team = await teamWith(router, id);
+      if (expires !== undefined && expires !== (await router.getKey(team, id)).expires) {
+        const message = 'expires: must be the end of the key as it is. Send duration to change it.';
+        throw new RouterError('invalid_request', message, { param: 'expires' });
+      }
       if (given !== undefined && given !== team) {
         const message =
           'team_id: must be the team of the key, which cannot be changed. Make a key for the other team.';
@@ -130,8 +134,9 @@ function shown(view: KeyView) {
 }
 
 function idOf({ key, token }: z.output<typeof one>): string {
-  if (key !== undefined && token === undefined) return key;
-  if (token !== undefined && key === undefined) return token;
+  const [id, other] = [key ?? token, token ?? key];
+  // Answers have both.
+  if (id !== undefined && other !== undefined && tokenOf(id) === tokenOf(other)) return id;
   throw new RouterError('invalid_request', 'key: send either the key or its token', { param: 'key' });
 }
 

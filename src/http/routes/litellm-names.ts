@@ -1,3 +1,5 @@
+import type { ObjectKind } from '../messages/answered-fields.ts';
+
 /** The page that lists what differs here from LiteLLM. */
 export const movingOver = '"Moving over from LiteLLM" (docs/moving-over.md)';
 
@@ -27,11 +29,13 @@ const fieldsByTopic: Readonly<Record<string, string>> = {
   'what LiteLLM does to a request': `drop_params additional_drop_params allowed_openai_params modify_params mock_response
     mock_timeout max_retries cooldown_time use_in_pass_through use_litellm_proxy use_chat_completions_api
     merge_reasoning_content_in_choices cache_control_injection_points configurable_clientside_auth_params
-    litellm_trace_id max_file_size_mb base_url`,
+    litellm_trace_id max_file_size_mb base_url additional additional_litellm_params`,
   'what a model can do': `tier max_tokens max_input_tokens max_output_tokens litellm_provider supported_openai_params
     supports_vision supports_function_calling supports_parallel_function_calling supports_system_messages
     supports_response_schema supports_web_search supports_reasoning supports_prompt_caching health_check_model
-    health_check_timeout db_model blocked created_at created_by updated_at updated_by`,
+    health_check_timeout`,
+  'pauses of models': 'blocked',
+  'what only the gateway writes': 'db_model created_at created_by updated_at updated_by',
   'filters and sorting': `search status expand sort_by sort_order substring_matching expires teamId modelId sortBy
     sortOrder debug include_team_models`,
 };
@@ -42,9 +46,25 @@ const topicOfField = new Map(
   ),
 );
 
-/** What a field of LiteLLM's is about that means nothing here; `undefined` for any other name. */
-export function absentField(name: string): string | undefined {
-  return topicOfField.get(name);
+/** What the names are about that mean something else in a body about these objects. */
+const topicsByKind: Readonly<Record<ObjectKind, Readonly<Record<string, string>>>> = {
+  key: {
+    expires: 'the end of a key, which duration sets',
+    max_tokens: 'limits of a key',
+    tier: 'limits of a key',
+  },
+  team: { key: 'the keys of a team, which /key/generate makes', expires: 'the end of a team' },
+  model: { key: 'the secret of a model, which is litellm_params.api_key' },
+};
+
+/**
+ * Returns what a field of LiteLLM's is about that means nothing here; `undefined` for any other name.
+ *
+ * @param kind what the body is about
+ */
+export function absentField(name: string, kind?: ObjectKind): string | undefined {
+  const topics = kind === undefined ? {} : topicsByKind[kind];
+  return (Object.hasOwn(topics, name) ? topics[name] : undefined) ?? topicOfField.get(name);
 }
 
 /** LiteLLM's routes that are not here, by the beginnings of their paths, with and without a version before them. */

@@ -5,6 +5,7 @@ import { RouterError } from '../../errors.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { nextTick } from '../../tick-batch.ts';
 import type { Credential } from '../auth/permissions.ts';
+import { objectKind } from '../messages/answered-fields.ts';
 import { jsonAnswer } from '../messages/answers.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
 import { checkJsonUnread, parseJson, readBytes } from '../messages/body.ts';
@@ -80,7 +81,7 @@ async function bodyOf(
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
   if (bytes !== undefined && bytes.byteLength > shortBody) await nextTick(teamId);
   const given = parseJson(bytes, raw.headers.get('content-type'));
-  return readInput(route.body, given, route.readBody);
+  return readInput(route.body, given, route.readBody, objectKind(route.paths[0] ?? ''));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
 import { parse } from '../../schemas/parse.ts';
+import { type ObjectKind, withoutAnswered } from '../messages/answered-fields.ts';
 import { absentField, movingOver } from './litellm-names.ts';
 
 /** What is looked at of a schema: an object's fields, or the forms of which a value may have one. */
@@ -16,18 +17,24 @@ const numeric = /^-?\d{1,15}(\.\d{1,15})?(e-?\d{1,2})?$/i;
 
 /**
  * Parses what a management request carries, as LiteLLM's clients send it: a number may come as text, and a field of LiteLLM's
- * that means nothing here may be null. An error for a field that is LiteLLM's says so.
+ * that means nothing here may be null or empty. An error for a field that is LiteLLM's says so.
+ *
+ * @param kind what the body is about, whose answers may be written back
  */
 export function readInput<Schema extends z.ZodType>(
   schema: Schema,
   given: unknown,
   read: (value: unknown) => unknown = (value) => parse(schema, value),
+  kind?: ObjectKind,
 ): unknown {
-  const value = adapted(schema as Described, given);
+  const described = schema as Described;
+  const own =
+    kind === undefined ? given : withoutAnswered(kind, given, shapeFor(unwrapped(described), given) ?? {});
+  const value = adapted(described, own);
   try {
     return read(value);
   } catch (error) {
-    throw explained(error, absentIn(schema as Described, value));
+    throw explained(error, absentIn(described, own, kind));
   }
 }
 
@@ -39,20 +46,26 @@ function adapted(schema: Described, given: unknown): unknown {
   if (shape === undefined) return given;
   const entries = Object.entries(given as Fields).flatMap(([name, value]) => {
     if (Object.hasOwn(shape, name)) return [[name, adapted(shape[name] as Described, value)]];
-    return value === null && absentField(name) !== undefined ? [] : [[name, value]];
+    return isNotAsked(value) && absentField(name) !== undefined ? [] : [[name, value]];
   });
   return Object.fromEntries(entries);
 }
 
+/** Whether a value asks for nothing. 0 is none of these, because LiteLLM reads it as a limit. */
+function isNotAsked(value: unknown): boolean {
+  if (value === null || value === false || value === '') return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}
+
 /** The fields of LiteLLM's that the value has, and the schema does not, with what they are about. */
-function absentIn(schema: Described, value: unknown): Map<string, string> {
+function absentIn(schema: Described, value: unknown, kind: ObjectKind | undefined): Map<string, string> {
   const found = new Map<string, string>();
   const shape = shapeFor(unwrapped(schema), value);
   for (const [name, inner] of shape === undefined ? [] : Object.entries(value as Fields)) {
     const known = Object.hasOwn(shape ?? {}, name) ? shape?.[name] : undefined;
-    const topic = known === undefined ? absentField(name) : undefined;
+    const topic = known === undefined && inner !== null ? absentField(name, kind) : undefined;
     if (topic !== undefined) found.set(name, topic);
-    if (known !== undefined) for (const entry of absentIn(known, inner)) found.set(...entry);
+    if (known !== undefined) for (const entry of absentIn(known, inner, kind)) found.set(...entry);
   }
   return found;
 }

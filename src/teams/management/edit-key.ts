@@ -87,7 +87,7 @@ export function makeKeyRecord(key: string, given: z.output<typeof keyBody>, stam
     models: storedNames(given.models),
     metadata: given.metadata ?? {},
     expires: given.duration === undefined ? null : endOf(given.duration, stamp.at),
-    blocked: false,
+    blocked: given.blocked ?? false,
     created_at: stamp.at,
     created_by: stamp.by,
     updated_at: stamp.at,
@@ -172,12 +172,13 @@ export function isValid([, end]: readonly [string, string], now: number): boolea
 
 /** Only what is sent changes; `null` clears, which for `models` means all and for `duration` never to end. */
 export function patchKey(key: KeyRecord, patch: z.output<typeof keyPatch>, stamp: Stamp): void {
-  const { key_alias, key_type, models, duration, metadata } = patch;
+  const { key_alias, key_type, models, duration, metadata, blocked } = patch;
   if (key_alias !== undefined) key.key_alias = key_alias;
   if (key_type !== undefined) key.key_type = key_type;
   if (models !== undefined) key.models = storedNames(models);
   if (duration !== undefined) key.expires = duration === null ? null : endOf(duration, stamp.at);
   if (metadata !== undefined) key.metadata = metadata ?? {};
+  if (blocked !== undefined) key.blocked = blocked ?? false;
   touchKey(key, stamp);
 }
 

@@ -1,0 +1,51 @@
+/** What a management request is about. */
+export type ObjectKind = 'model' | 'team' | 'key';
+
+type Fields = Record<string, unknown>;
+
+const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
+
+const stamps = 'created_at created_by updated_at updated_by';
+
+/** Fields of the answers that no request can change. */
+const answered: Readonly<Record<ObjectKind, ReadonlySet<string>>> = {
+  model: words(`${stamps} model_id`),
+  team: words(`${stamps} litellm_model_table keys keys_count team_memberships data`),
+  key: words(`${stamps} key_name token_id previous`),
+};
+
+/** The same in `model_info`. `tier` is LiteLLM's, which its Terraform provider sends with every model. */
+const answeredInfo = words(`${stamps} db_model team_public_model_name needs_reentry tier`);
+/** Shown in `model_info` as well, and changed in `litellm_params`. */
+const shownCosts = ['input_cost_per_token', 'output_cost_per_token'];
+
+/** Returns the kind of the objects that a path is about. */
+export function objectKind(path: string): ObjectKind | undefined {
+  const [, first] = path.split('/');
+  if (path === '/health/test_connection') return 'model';
+  return first === 'model' || first === 'team' || first === 'key' ? first : undefined;
+}
+
+/**
+ * Returns a body without the fields that the gateway itself answers, so that an object can be read, changed and written
+ * back as it came.
+ *
+ * @param known the fields that the request takes
+ */
+export function withoutAnswered(kind: ObjectKind, body: unknown, known: object): unknown {
+  if (!isObject(body)) return body;
+  const kept = without(body, (name) => answered[kind].has(name) && !Object.hasOwn(known, name));
+  const { model_info: info, litellm_params: params } = kept;
+  if (kind !== 'model' || !isObject(info)) return kept;
+  const isShownCost = (name: string) =>
+    shownCosts.includes(name) && isObject(params) && params[name] === info[name];
+  return { ...kept, model_info: without(info, (name) => answeredInfo.has(name) || isShownCost(name)) };
+}
+
+function without(fields: Fields, isDropped: (name: string) => boolean): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !isDropped(name)));
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
