@@ -25,7 +25,9 @@ it('pulls in its own dependencies, and no driver and no framework', () => {
   for (let file = open.pop(); file !== undefined; file = open.pop()) {
     if (seen.has(file)) continue;
     seen.add(file);
-    for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+    for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(
+      /(?:\bfrom\s|import\()\s*'([^']+)'/g,
+    )) {
       if (specifier.startsWith('.')) open.push(resolve(file, '..', specifier));
       else if (!specifier.startsWith('node:')) packages.add(specifier.split('/')[0] ?? '');
     }

@@ -41,7 +41,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['hono/route', /^http\/gateway\.ts$/, ['routePath'], 'answers requests'],
   ['openai', /^client\/team-client\.ts$/, ['OpenAI'], 'a client whose fetch is the dispatcher'],
   ['openai', /^is-router-error\.ts$/, ['APIError'], 'a class to compare with'],
-  ['node:fs/promises', /^(storage\/sqlite\/file|cli\/(key-files|main))\.ts$/, [], 'files'],
+  ['node:fs/promises', /^(storage\/sqlite\/file(-check)?|cli\/(key-files|main))\.ts$/, [], 'files'],
   ['node:url', /^storage\/sqlite\/index\.ts$/, ['fileURLToPath'], 'a path of a URL of a file'],
   [
     '@keyv/sqlite',

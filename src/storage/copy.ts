@@ -91,9 +91,9 @@ interface Operation {
   signal?: AbortSignal;
 }
 
-function checkStorage(param: string, given: unknown): void {
+function checkStorage(param: string, input: unknown): void {
   const expectation = { expected: 'a storage', example: "one, such as sqliteStorage('models.sqlite')" };
-  checkStore(param, given, ['get', 'put', 'delete', 'list'], expectation);
+  checkStore(param, input, ['get', 'put', 'delete', 'list'], expectation);
 }
 
 function emptySource(): RouterError {

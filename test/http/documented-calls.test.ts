@@ -73,7 +73,7 @@ beforeAll(async () => {
 afterAll(async () => {
   gateway.stop();
   await gateway.ended;
-  expect(gateway.output()).toContain('Ending');
+  expect(gateway.output()).toContain('Shutting down');
   await azure.stop();
 });
 

@@ -6,7 +6,7 @@ const maxPieceBytes = 1_048_576;
 
 /**
  * Collects the bytes of a body, and counts the memory that they take against a budget. A body whose length is known takes
- * exactly as much. Others are collected in pieces of their own, because many tiny chunks would take many times their
+ * exactly as much. Others are collected in separate pieces, because many tiny chunks would take many times their
  * bytes, and joined in the end.
  */
 export class BodyBuffer {

@@ -63,7 +63,7 @@ const names = [
 
 export const keyChecks: readonly Check[] = [
   {
-    name: 'strange keys are each their own',
+    name: 'keys of unusual characters are distinct',
     async run({ storage, at }) {
       for (const name of names) await insert(storage, at(name), `value of ${name}`);
       for (const name of names) {
@@ -81,7 +81,7 @@ export const keyChecks: readonly Check[] = [
     },
   },
   {
-    name: 'keys of 4 096 characters that differ at the end are different',
+    name: 'keys of 4 096 characters that differ only in the last one are distinct',
     async run({ storage, at }) {
       const long = (last: string): string => at('漢').padEnd(4096 - last.length, '漢') + last;
       const keys = [long('a'), long('b'), long('ab'), long('c').slice(0, -1)];
@@ -91,7 +91,7 @@ export const keyChecks: readonly Check[] = [
     },
   },
   {
-    name: 'a key without characters, with control characters, too long or not well-formed is refused',
+    name: 'rejects a key that is empty, too long, malformed or has control characters',
     async run({ storage, at }) {
       const invalid = hasCode('invalid_request');
       for (const key of ['', at('a\u0000b'), at('\n'), at('\ud800'), at('x').padEnd(4097, 'x')]) {

@@ -7,7 +7,7 @@ const numbered = (count: number): string[] =>
 
 export const listChecks: readonly Check[] = [
   {
-    name: 'list gives the keys that begin with the prefix, and no others',
+    name: 'list returns exactly the keys that begin with the prefix',
     async run({ storage, at }) {
       const names = ['team/a', 'team/a/b', 'team/ab', 'team/b', 'Team/a', 'tea', 'team0'];
       for (const name of names) await insert(storage, at(name), name);
@@ -22,7 +22,7 @@ export const listChecks: readonly Check[] = [
     },
   },
   {
-    name: 'list takes wildcards and patterns in a prefix literally',
+    name: 'list treats wildcards in a prefix literally',
     async run({ storage, at }) {
       const names = [
         'a%b',
@@ -44,7 +44,7 @@ export const listChecks: readonly Check[] = [
     },
   },
   {
-    name: 'list goes page by page, of at most the limit, to the end',
+    name: 'list returns all keys in pages of at most limit entries',
     async run({ storage, at }) {
       const keys = numbered(23).map(at);
       for (const key of keys) await insert(storage, key, key);
@@ -61,7 +61,7 @@ export const listChecks: readonly Check[] = [
     },
   },
   {
-    name: 'listed entries carry the value and the version, or no value with keysOnly',
+    name: 'list returns the value and the version of each entry, and no value with keysOnly',
     async run({ storage, at }) {
       const names = numbered(9);
       for (const name of names) await insert(storage, at(name), `value of ${name}`);
@@ -82,7 +82,7 @@ export const listChecks: readonly Check[] = [
     },
   },
   {
-    name: 'the page behind a key that was deleted in between goes on after it',
+    name: 'list continues after a key that was deleted between two pages',
     async run({ storage, at }) {
       const keys = numbered(10).map(at);
       for (const key of keys) await insert(storage, key, 'value');
@@ -100,7 +100,7 @@ export const listChecks: readonly Check[] = [
     },
   },
   {
-    name: 'every key that is present throughout a walk is listed while others come, change and go',
+    name: 'list returns every key that is present throughout a walk with concurrent writes',
     async run({ storage, at }) {
       const lasting = numbered(60).map((name) => at(`lasting/${name}`));
       for (const key of lasting) {

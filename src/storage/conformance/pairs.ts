@@ -4,7 +4,7 @@ import { type Check, insert } from './check.ts';
 
 export const pairChecks: readonly Check[] = [
   {
-    name: 'what one handle has written the other reads at once',
+    name: 'a handle reads the completed writes of the other handle',
     async run({ storage, handles, at }) {
       const other = handles[1];
       ok(other, 'createPair gave only one storage');
@@ -17,7 +17,7 @@ export const pairChecks: readonly Check[] = [
     },
   },
   {
-    name: 'watch tells of a write by the other handle, to every listener that was not stopped',
+    name: 'watch reports a write of the other handle to every active listener',
     async run({ storage, handles, at }) {
       const other = handles[1];
       ok(other, 'createPair gave only one storage');

@@ -23,7 +23,7 @@ async function increment(storage: Storage, key: string): Promise<void> {
 
 export const raceChecks: readonly Check[] = [
   {
-    name: 'of 50 inserts at once exactly one wins, and its value stays',
+    name: 'exactly one of 50 concurrent inserts succeeds, and its value is stored',
     async run(trial) {
       for (let round = 0; round < 3; round += 1) {
         const key = trial.at(String(round));
@@ -37,7 +37,7 @@ export const raceChecks: readonly Check[] = [
     },
   },
   {
-    name: 'of 50 updates of one version exactly one wins',
+    name: 'exactly one of 50 concurrent updates of one version succeeds',
     async run(trial) {
       const version = await insert(trial.storage, trial.at('a'), 'start');
       const versions = await together(trial, 50, (storage, index) =>
@@ -49,7 +49,7 @@ export const raceChecks: readonly Check[] = [
     },
   },
   {
-    name: 'no increment of a counter is lost among 10 workers',
+    name: '10 concurrent workers lose no increment of a counter',
     async run(trial) {
       await insert(trial.storage, trial.at('counter'), '0');
       await together(trial, 10, async (storage) => {
@@ -59,7 +59,7 @@ export const raceChecks: readonly Check[] = [
     },
   },
   {
-    name: 'of a delete and updates of one version exactly one wins',
+    name: 'exactly one of a delete and concurrent updates of one version succeeds',
     async run(trial) {
       const version = await insert(trial.storage, trial.at('a'), 'start');
       const wins = await together(trial, 20, (storage, index) =>

@@ -19,7 +19,7 @@ const values: Record<string, string> = {
 
 export const valueChecks: readonly Check[] = [
   {
-    name: 'an absent key is undefined, and a present one is its value',
+    name: 'get returns undefined for an absent key, and the value of a present key',
     async run({ storage, at }) {
       equal(await storage.get(at('a')), undefined);
       const version = await insert(storage, at('a'), 'one');
@@ -57,7 +57,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'a version never comes back, not for the same value and not after a delete',
+    name: 'a version is never reused, neither for the same value nor after a delete',
     async run({ storage, at }) {
       const seen = new Set<string>();
       for (let round = 0; round < 20; round += 1) {
@@ -115,7 +115,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'list tells when a row expires, so that a copy can expire too',
+    name: 'list returns the expiry of a row',
     async run({ storage, at }) {
       const expiresAt = Date.now() + 3_600_000;
       await storage.put(at('ends'), 'one', null, { expiresAt });
@@ -128,7 +128,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'a key expires when its time comes, and a put without a time lifts it',
+    name: 'a key expires at its expiresAt, and a put without expiresAt removes the expiry',
     async run({ storage, at }) {
       const soon = { expiresAt: Date.now() + 60 };
       const version = (await storage.put(at('a'), 'one', null, soon)) ?? '';
@@ -163,7 +163,7 @@ export const valueChecks: readonly Check[] = [
     },
   },
   {
-    name: 'close may be called twice, and every operation after it is storage_unavailable',
+    name: 'close can be called twice, and later operations fail with storage_unavailable',
     async run({ storage, at }) {
       const version = await insert(storage, at('a'), 'one');
       await storage.close();

@@ -124,19 +124,19 @@ export class PostgresQueries {
 export function listen(pool: PostgresPoolLike, channel: string, events: SubscriptionEvents): Subscription {
   let client: PostgresClientLike | undefined;
   let closed = false;
-  const connected = pool.connect().then((given) => {
-    client = given;
+  const connected = pool.connect().then((connection) => {
+    client = connection;
     client.on('error', events.onLost);
     client.on('end', events.onLost);
     client.on('notification', ({ payload }: { payload?: string }) =>
       events.onChange(payload ? { key: payload } : { reset: true }),
     );
     if (closed) client.release(true);
-    return given;
+    return connection;
   });
   return {
-    ready: connected.then(async (given) => {
-      await given.query(`LISTEN ${channel}`);
+    ready: connected.then(async (connection) => {
+      await connection.query(`LISTEN ${channel}`);
     }),
     ping: async () => client?.query('SELECT 1'),
     close() {

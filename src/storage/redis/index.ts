@@ -104,7 +104,7 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
 
     async get(key, { unless, signal } = {}) {
       checkKey(key);
-      // A version is never empty, so '' stands for an absent row.
+      // A version is never empty, so '' represents an absent row.
       const row =
         unless === undefined || unless === ''
           ? await commands.run(signal, 'GET', rowKey(key))

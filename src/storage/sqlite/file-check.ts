@@ -2,11 +2,11 @@ import { stat } from 'node:fs/promises';
 import { RouterError } from '../../errors.ts';
 import { SqliteFile } from './file.ts';
 
-/** Bytes of the largest file that is read whole, which takes some seconds on a slow disk. */
+/** Maximum size in bytes of a file that is checked as a whole. That check takes a few seconds on a slow disk. */
 const maxCheckedBytes = 512 * 1024 * 1024;
 
 /**
- * Opens a SQLite file and checks that it is a database and, up to 512 MiB, that its pages are whole.
+ * Opens a SQLite file and checks that it is a database. Checks the pages of a file of at most 512 MiB.
  *
  * @throws RouterError `storage_unavailable` with the reason, without the path
  */
