@@ -1,14 +1,15 @@
 import type { LookupAddress } from 'node:dns';
 import { isIP, type Socket } from 'node:net';
-import { rootCertificates } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { buildConnector, errors } from 'undici';
 import { RouterError } from '../errors.ts';
 import type { ConnectTarget } from './allow-list.ts';
-import { dialAddresses } from './dial-addresses.ts';
 import type { LookupNames } from './dns/names.ts';
 import type { EgressPolicy } from './guard.ts';
 import { defaultConnectTimeoutMs, makeNames, type NameOptions } from './limits.ts';
-import { letEndWhilePaused } from './paused-parser.ts';
+import { dialAddresses } from './sockets/dial-addresses.ts';
+import { letEndWhilePaused } from './sockets/paused-parser.ts';
+import { secureContextFor } from './sockets/secure-context.ts';
 import type { TeamKey } from './team-slots.ts';
 
 /** A host to which the router refused to connect. */
@@ -25,7 +26,7 @@ export interface ConnectorOptions extends NameOptions {
   policy: EgressPolicy;
   /** Resolves host names. Default: a resolver for this connector alone, created from these options. */
   names?: LookupNames;
-  /** A certificate authority in PEM, trusted in addition to the well-answered ones. */
+  /** A certificate authority in PEM, trusted in addition to the well-known ones. */
   ca?: string;
   /** Opens the connection to a checked address. Default: undici's connector. */
   dial?: typeof buildConnector;
@@ -58,13 +59,21 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
   } = options;
   const names = options.names ?? makeNames(options);
   const allowed = (address: string) => policy.allowsAddress(destination, address);
-  const connect = dial({
-    timeout: connectTimeoutMs,
-    allowH2: false,
-    // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
-    rejectUnauthorized: true,
-    ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
-  }) as (...args: Parameters<buildConnector.connector>) => Socket | undefined;
+  const dialWith = (more: { secureContext?: SecureContext }) =>
+    dial({
+      timeout: connectTimeoutMs,
+      allowH2: false,
+      // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
+      rejectUnauthorized: true,
+      ...more,
+    }) as (...args: Parameters<buildConnector.connector>) => Socket | undefined;
+  const connect = dialWith({});
+  let secure = ca === undefined ? connect : undefined;
+  const beginTls = (...args: Parameters<buildConnector.connector>) => {
+    // At the first connection, because a context with an authority takes long to create.
+    secure ??= dialWith(ca === undefined ? {} : { secureContext: secureContextFor(ca) });
+    secure(...args);
+  };
 
   // undici's connector takes the default port of its `protocol`, which is http: for the TCP connection of https too.
   const port = String(destination.port);
@@ -105,7 +114,7 @@ export function guardedConnector(destination: ConnectTarget, options: ConnectorO
       }
       if (destination.scheme === 'http') return finish(null, socket);
       stop = () => socket.destroy();
-      connect({ ...connectOptions, httpSocket: socket }, finish);
+      beginTls({ ...connectOptions, httpSocket: socket }, finish);
     };
     const dialAll = (addresses: readonly LookupAddress[]) => {
       if (finished) return;

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { dialAddresses } from '../../src/egress/dial-addresses.ts';
+import { dialAddresses } from '../../src/egress/sockets/dial-addresses.ts';
 
 /** What each dialled address does: the test says when. */
 let dialled: Map<string, { socket: Socket; answer: (error?: Error) => void }>;

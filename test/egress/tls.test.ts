@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
+import { syncBuiltinESMExports } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import { connect } from 'node:tls';
+import tls, { connect, type TLSSocket } from 'node:tls';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { buildConnector } from 'undici';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Lookup } from '../../src/egress/connector.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
@@ -138,6 +139,32 @@ async function call(router: TeamModelRouter, host: string) {
   await router.addModel('acme', { model_name: 'm', litellm_params: params(host) });
   return router.chatCompletion('acme', { model: 'm', messages });
 }
+
+it('an authority is parsed once for all connections, which resume sessions', async () => {
+  const authority = `${ca}\n`;
+  const created = vi.spyOn(tls, 'createSecureContext');
+  syncBuiltinESMExports();
+  const resumed: boolean[] = [];
+  const onSecure = (socket: TLSSocket) => resumed.push(socket.isSessionReused());
+  server.on('secureConnection', onSecure);
+  try {
+    for (let count = 0; count < 2; count++) {
+      const router = routerWith(authority);
+      for (let calls = 0; calls < 3; calls++) {
+        expect(await call(router, 'llm.test')).toMatchObject({ object: 'chat.completion' });
+        server.closeAllConnections();
+        await router.deleteModel('acme', (await router.listModels('acme')).data[0]?.model_info.id ?? '');
+      }
+    }
+    expect(resumed).toHaveLength(6);
+    expect(resumed).toContain(true);
+    expect(created).toHaveBeenCalledTimes(1);
+  } finally {
+    server.off('secureConnection', onSecure);
+    created.mockRestore();
+    syncBuiltinESMExports();
+  }
+});
 
 describe('the certificate of a provider', () => {
   it("is trusted if an authority of the operator's own signed it", async () => {
