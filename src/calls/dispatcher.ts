@@ -42,7 +42,13 @@ export class Dispatcher {
 
   /** Failures are answers; it rejects only when the caller's own signal aborts, or for a team's id that is none. */
   async dispatch(given: Caller, call: Call): Promise<Answer> {
-    const caller = checkedCaller(given);
+    let caller: Caller;
+    try {
+      caller = checkedCaller(given);
+    } catch (error) {
+      if (RouterError.isInstance(error) && error.param === 'models') return errorAnswer(error);
+      throw error;
+    }
     const { now, reporter, work } = this.#options;
     const receipt = new ReceiptBuilder(randomUUID(), caller.teamId, now, reporter.context());
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
@@ -169,9 +175,15 @@ function controlled(call: Call, { controls }: RequestBody): Call {
 /** A copy: whom a call is made for does not change on its way. */
 function checkedCaller({ teamId, models }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
+  if (models !== undefined && models !== null && !isListOfNames(models))
+    throw invalidModels('must be a list of model names.');
   const names = callersNames(models, invalidModels);
   if (names !== null) caller.models = names;
   return caller;
+}
+
+function isListOfNames(models: unknown): boolean {
+  return Array.isArray(models) && models.every((name) => typeof name === 'string');
 }
 
 function invalidModels(problem: string): RouterError {

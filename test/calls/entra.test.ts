@@ -49,6 +49,7 @@ let way: ToTokenServer;
 let clock: number;
 let lifetime: number;
 let rejected: Set<string>;
+let echoed: string | undefined;
 let answerToken: (() => void) | undefined;
 let models: ModelService;
 let snapshots: SnapshotCache;
@@ -60,6 +61,7 @@ beforeEach(async () => {
   clock = 0;
   lifetime = 3600;
   rejected = new Set();
+  echoed = undefined;
   answerToken = undefined;
   tokens = await recordingProvider((request, response) => {
     const form = new URLSearchParams(String(request.body));
@@ -81,7 +83,7 @@ beforeEach(async () => {
     const sent = request.headers.authorization ?? '';
     if (rejected.has(sent)) sendError(response, 401, `You sent ${sent}`);
     else if (request.url.includes('/teapot/')) sendError(response, 418, `You sent ${sent}`);
-    else sendJson(response, 200, chatCompletion('gpt-4o'));
+    else sendJson(response, 200, chatCompletion('gpt-4o', echoed));
   });
   const policy = compilePolicy([azure.url, tokens.url]);
   way = new ToTokenServer({ policy });
@@ -235,6 +237,16 @@ test('a token that a provider echoes is taken out of its error', async () => {
   expect(status).toBe(418);
   expect(text).toContain('You sent Bearer');
   expect(text).not.toContain('token-1-for-the-right-secret');
+});
+
+test('a token that was rejected in a call was shown by its later good answer', async () => {
+  await models.add('acme', entra('the-right-secret'));
+  await call('acme');
+  rejected.add('Bearer token-1-for-the-right-secret');
+  echoed = 'token-1-for-the-right-secret and token-2-for-the-right-secret';
+  const { status, text } = await call('acme');
+  expect(status).toBe(200);
+  expect(text).not.toMatch(/token-[12]-for/);
 });
 
 test('an authority that cannot be reached is no refusal, and is asked again', async () => {

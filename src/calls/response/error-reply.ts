@@ -63,7 +63,7 @@ export function redactorOf({
   deployment: Deployment;
   response: SignedResponse;
 }): Redactor {
-  return deployment.redactor(response.token);
+  return deployment.redactor(response.tokens);
 }
 
 /** Returns whether the caller is a team, and the account is the operator's. */

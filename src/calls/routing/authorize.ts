@@ -33,7 +33,15 @@ export class ModelResolver {
     if (teamId !== null && (team === undefined || team.allowedShared.size === 0))
       return { team, shared: undefined };
     const shared = this.#snapshots.get(null);
-    return shared instanceof Promise ? shared.then((found) => ({ team, shared: found })) : { team, shared };
+    if (!(shared instanceof Promise)) return { team, shared };
+    return shared.then(
+      (found) => ({ team, shared: found }),
+      (error: unknown) => {
+        if (team === undefined || !RouterError.isInstance(error) || error.code !== 'corrupt_record')
+          throw error;
+        return { team, shared: undefined, sharedError: error };
+      },
+    );
   }
 
   /**

@@ -23,6 +23,8 @@ export interface Pool {
 export interface VisibleModels {
   team: TeamSnapshot | undefined;
   shared: TeamSnapshot | undefined;
+  /** Why the shared deployments cannot be read. Only calls that need them fail with it. */
+  sharedError?: RouterError;
 }
 
 const listedNames = 20;
@@ -55,6 +57,7 @@ export function resolveOnly(
   // A shared model that cannot serve the call is no choice.
   const names = all.filter((_, index) => refusals[index] === undefined);
   const [refused] = refusals;
+  if (names.length === 0 && models.sharedError !== undefined) throw models.sharedError;
   if (names.length === 0 && refused !== undefined) throw refused;
   const [only] = names;
   if (names.length === 1 && only !== undefined) {
@@ -93,7 +96,8 @@ export function namesOf(models: VisibleModels, caller: Caller): string[] {
 
 /** Whether there is any model that the caller may call. */
 export function mayCallAny(models: VisibleModels, caller: Caller): boolean {
-  const { team, shared } = models;
+  const { team, shared, sharedError } = models;
+  if (sharedError !== undefined) return true;
   if (caller.models !== undefined)
     return caller.models.some((name) => find(models, caller, name)?.publicName === name);
   if (team !== undefined && team.pools.size > 0) return true;
@@ -101,11 +105,12 @@ export function mayCallAny(models: VisibleModels, caller: Caller): boolean {
   return false;
 }
 
-function find({ team, shared }: VisibleModels, caller: Caller, name: string): Pool | undefined {
+function find({ team, shared, sharedError }: VisibleModels, caller: Caller, name: string): Pool | undefined {
   const own = team?.pools.get(name);
   if (own !== undefined) return { publicName: name, deployments: own };
   const deployment = team?.deployments.get(name);
   if (deployment !== undefined) return pinnedPool(team, deployment);
+  if (sharedError !== undefined && isShared(team, caller, name)) throw sharedError;
   const common = isShared(team, caller, name) ? shared?.pools.get(name) : undefined;
   return common === undefined ? undefined : { publicName: name, deployments: common };
 }

@@ -13,8 +13,8 @@ const repeatable = { isRepeatable: () => true };
 const timeoutMs = 15_000;
 const tokenLimit = 65_536;
 
-/** A response, and the token that was sent for it, if it is none of the deployment's stored secrets. */
-export type SignedResponse = TransportResponse & { token?: string };
+/** A response, and the tokens that the provider was sent, rejected ones included, if they are no stored secrets. */
+export type SignedResponse = TransportResponse & { tokens?: readonly string[] };
 
 /** What a deployment's calls are signed with: its stored secret, or an Entra token that was asked for with it. */
 export class Credentials {
@@ -63,11 +63,11 @@ export class Credentials {
     const first = await token();
     const response = await send(first);
     if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.isRepeatable()) {
-      return { ...response, token: first };
+      return { ...response, tokens: [first] };
     }
     response.body.destroy();
     const second = await token();
-    return { ...(await send(second)), token: second };
+    return { ...(await send(second)), tokens: [first, second] };
   }
 
   #ask({ teamId, target, params }: Deployment, clientSecret: string, queue: QueueListener | undefined) {

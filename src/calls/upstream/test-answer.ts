@@ -91,7 +91,7 @@ const answerKeys = ['choices', 'data', 'output', 'results', 'text', 'id', 'objec
 /** Reads the answer to a test call. @param mayQuote the provider's words may be shown */
 export function readTestAnswer(
   deployment: Deployment,
-  { status, headers, token }: SignedResponse,
+  { status, headers, tokens }: SignedResponse,
   body: Buffer,
   mayQuote: boolean,
 ): TestResult {
@@ -101,7 +101,7 @@ export function readTestAnswer(
       'The address answered with a redirect, which is not followed. Check api_base.',
     ]);
   const { meaning, message } = classifyAnswer({ status, headers, body });
-  const words = message === undefined || !mayQuote ? undefined : deployment.redactor(token).text(message);
+  const words = message === undefined || !mayQuote ? undefined : deployment.redactor(tokens).text(message);
   if (status < 300 && meaning === 'success') return result(readSuccess(deployment, headers, body));
   return result(readRefusal(deployment, status, meaning), words);
 }

@@ -22,7 +22,7 @@ export class Deployment {
   readonly createdAt: number;
   readonly #open: () => Secrets;
   #secrets: Secrets | undefined;
-  #redactor: { token: string | undefined; redactor: Redactor } | undefined;
+  #redactor: { tokens: string; redactor: Redactor } | undefined;
 
   constructor(ring: KeyRing, teamId: string | null, publicName: string, record: DeploymentRecord) {
     this.id = record.id;
@@ -47,14 +47,16 @@ export class Deployment {
   /**
    * Replaces its secrets in what its provider says.
    *
-   * @param token what was sent in the place of a stored secret, if it was
+   * @param tokens what was sent in the place of a stored secret, if it was
    * @throws RouterError `credential_unreadable`
    */
-  redactor(token: string | undefined): Redactor {
-    if (this.#redactor === undefined || this.#redactor.token !== token) {
+  redactor(tokens: readonly string[] = []): Redactor {
+    // A token contains no space.
+    const joined = tokens.join(' ');
+    if (this.#redactor === undefined || this.#redactor.tokens !== joined) {
       const secrets = secretValues(this.secrets(), this.teamId === null);
-      if (token !== undefined) secrets.push({ value: token, mask: '...', inAnswers: true });
-      this.#redactor = { token, redactor: new Redactor(secrets) };
+      for (const value of tokens) secrets.push({ value, mask: '...', inAnswers: true });
+      this.#redactor = { tokens: joined, redactor: new Redactor(secrets) };
     }
     return this.#redactor.redactor;
   }
