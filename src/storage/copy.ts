@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import type { ListedEntry, Storage, Version } from './storage.ts';
+import type { ListedEntry, Storage } from './storage.ts';
 import { checkStore, flag, readOptions, wrongArgument } from './support/arguments.ts';
 import { probePrefix } from './write-probe.ts';
 
@@ -39,6 +39,11 @@ const optionChecks = {
 
 const pageSize = 100;
 const concurrency = 16;
+/** Milliseconds by which the clocks of two storages may differ. */
+const clockSkewMs = 1_000;
+
+/** What is remembered of a record of the source. */
+type SourceRow = Pick<ListedEntry, 'version' | 'expiresAt'>;
 
 /**
  * Copies every record from one storage to another and verifies the copy. Secrets stay sealed, so the copy needs the
@@ -64,27 +69,32 @@ export async function copyStorage(from: Storage, to: Storage, options?: CopyOpti
   for (const [param, storage] of Object.entries({ from, to })) checkStorage(param, storage);
   const { replace = false, allowEmpty = false, onProgress, signal } = readOptions(options, optionChecks);
   const operation = signal === undefined ? {} : { signal };
-  const versions = new Map<string, Version>();
+  const rows = new Map<string, SourceRow>();
   let written = 0;
   for await (const page of pages(from, operation)) {
     await eachOf(page, async (entry) => {
-      versions.set(entry.key, entry.version);
+      rows.set(entry.key, rowOf(entry));
       if (await write(to, entry, replace, operation)) written += 1;
     });
-    onProgress?.({ phase: 'copying', keys: versions.size, written });
+    onProgress?.({ phase: 'copying', keys: rows.size, written });
   }
-  if (versions.size === 0 && !allowEmpty) throw emptySource();
+  if (rows.size === 0 && !allowEmpty) throw emptySource();
 
   let deleted = 0;
-  for await (const page of pages(to, { ...operation, keysOnly: true })) {
-    await eachOf(page, async ({ key, version }) => {
-      if (versions.has(key)) return;
+  for await (const page of pages(to, { ...operation, keysOnly: !replace })) {
+    await eachOf(page, async (entry) => {
+      const { key, version } = entry;
+      const row = rows.get(key);
+      if (row !== undefined) {
+        if (replace && (await copyExpiry(to, entry, row, operation))) written += 1;
+        return;
+      }
       if (!replace) throw different(key, 'exists only in the target');
       if (await to.delete(key, version, operation)) deleted += 1;
     });
   }
-  await verify(from, to, versions, (keys) => onProgress?.({ phase: 'verifying', keys, written }), operation);
-  return { keys: versions.size, written, deleted };
+  await verify(from, to, rows, (keys) => onProgress?.({ phase: 'verifying', keys, written }), operation);
+  return { keys: rows.size, written, deleted };
 }
 
 interface Operation {
@@ -124,10 +134,35 @@ async function write(
   return true;
 }
 
+function rowOf({ version, expiresAt }: ListedEntry): SourceRow {
+  return expiresAt === undefined ? { version } : { version, expiresAt };
+}
+
+/** Returns whether a record has expired, so that it may be absent. */
+function isOver({ expiresAt }: SourceRow): boolean {
+  return expiresAt !== undefined && expiresAt <= Date.now() + clockSkewMs;
+}
+
+/** Gives a record of the target the source's expiry. Returns whether it wrote the record. */
+async function copyExpiry(
+  to: Storage,
+  { key, value = '', version, expiresAt }: ListedEntry,
+  row: SourceRow,
+  operation: Operation,
+): Promise<boolean> {
+  const never = Number.POSITIVE_INFINITY;
+  const wanted = row.expiresAt ?? never;
+  const present = expiresAt ?? never;
+  if (wanted === present || Math.abs(wanted - present) <= clockSkewMs) return false;
+  const options = row.expiresAt === undefined ? operation : { ...operation, expiresAt: row.expiresAt };
+  // On a conflict the verification decides.
+  return (await to.put(key, value, version, options)) !== undefined;
+}
+
 async function verify(
   from: Storage,
   to: Storage,
-  versions: ReadonlyMap<string, Version>,
+  rows: ReadonlyMap<string, SourceRow>,
   progress: (keys: number) => void,
   operation: Operation,
 ): Promise<void> {
@@ -135,8 +170,10 @@ async function verify(
   for await (const page of pages(from, operation)) {
     await eachOf(page, async ({ key, value, version }) => {
       seen.add(key);
-      if (versions.get(key) !== version) throw changedInSource(key);
+      const row = rows.get(key);
+      if (row?.version !== version) throw changedInSource(key);
       const copy = await to.get(key, operation);
+      if (copy === undefined && isOver(row)) return;
       if (copy === undefined || copy === 'unchanged' || copy.value !== value) {
         throw new RouterError(
           'conflict',
@@ -146,7 +183,7 @@ async function verify(
     });
     progress(seen.size);
   }
-  for (const key of versions.keys()) if (!seen.has(key)) throw changedInSource(key);
+  for (const [key, row] of rows) if (!seen.has(key) && !isOver(row)) throw changedInSource(key);
 }
 
 function changedInSource(key: string): RouterError {

@@ -5,9 +5,16 @@ import {
   type Storage,
   TeamModelRouter,
 } from 'team-model-router';
+import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { closeConnections, clusterStorages, newRoom } from '../fixtures/connections.ts';
+import {
+  closeConnections,
+  clusterStorages,
+  newRoom,
+  redisClient,
+  redisUrl,
+} from '../fixtures/connections.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const newPath = temporaryFolder();
@@ -56,6 +63,61 @@ async function change(storage: Storage, key: string, value: string): Promise<voi
   if (row === undefined || row === 'unchanged') throw new Error('it is not there');
   await storage.put(key, value, row.version);
 }
+
+/** The expiry of a record, in milliseconds since 1970. */
+async function expiryOf(storage: Storage, key: string): Promise<number | undefined> {
+  return (await storage.list(key)).entries.find((entry) => entry.key === key)?.expiresAt;
+}
+
+describe('copyStorage of records that expire', () => {
+  const soon = () => Date.now() + 600_000;
+
+  it('failed if one expired before the verification', async () => {
+    await from.put('affinity/1', 'v', null, { expiresAt: Date.now() + 500 });
+    const slow = meddle(from, 'list', 4, async () => {
+      while ((await from.get('affinity/1')) !== undefined) await new Promise(setImmediate);
+    });
+    expect(await copyStorage(slow, to)).toMatchObject({ keys: 251, deleted: 0 });
+  });
+
+  it('left the expiry of a record that had the same text, with replace', async () => {
+    const expiresAt = soon();
+    await from.put('affinity/1', 'v', null, { expiresAt });
+    await to.put('affinity/1', 'v', null);
+    await to.put('team/1', 'value 1', null, { expiresAt });
+    await copyStorage(from, to, { replace: true });
+    expect(await expiryOf(to, 'affinity/1')).toBe(expiresAt);
+    expect(await expiryOf(to, 'team/1')).toBeUndefined();
+    expect(await copyStorage(from, to, { replace: true })).toMatchObject({ written: 0 });
+  });
+});
+
+it.skipIf(redisUrl === undefined)(
+  'redisStorage listed a row without its expiry if the row expired between its value and its time',
+  async () => {
+    const client = await redisClient();
+    const prefix = `{${newRoom()}}:`;
+    const plain = redisStorage(client, { prefix });
+    // Loads the scripts, so that each step below is one command.
+    await plain.put('affinity/0', 'v', null, { expiresAt: Date.now() + 60_000 });
+    await plain.list('affinity/');
+    await plain.put('affinity/1', 'v', null, { expiresAt: Date.now() + 300 });
+    let step = 0;
+    const counted = new Proxy(client, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (name !== 'sendCommand') return typeof value === 'function' ? value.bind(target) : value;
+        return async (...command: Parameters<typeof target.sendCommand>) => {
+          if (++step === 3)
+            while ((await plain.get('affinity/1')) !== undefined) await new Promise(setImmediate);
+          return target.sendCommand(...command);
+        };
+      },
+    });
+    const { entries } = await redisStorage(counted, { prefix }).list('affinity/');
+    expect(entries.map(({ key }) => key)).toEqual(['affinity/0']);
+  },
+);
 
 describe('copyStorage', () => {
   it('copies everything, and tells how far it is', async () => {

@@ -150,6 +150,8 @@ export function redisStorage(client: RedisClientLike, options?: RedisStorageOpti
         if (row === '' || row === undefined) return [];
         if (keysOnly) return [{ key, version: decodeRow(row).version }];
         const lives = left[place] ?? -1;
+        // Without its time a copy of the row would never expire.
+        if (lives === absent) return [];
         return [{ key, ...decodeRow(row), ...(lives < 0 ? {} : { expiresAt: Date.now() + lives }) }];
       });
       return keys.length === count ? { entries, cursor: last } : { entries };
@@ -168,6 +170,9 @@ function decodeRow(row: unknown): StoredValue {
   if (typeof row !== 'string' || row.length < versionLength) throw unreadableRow();
   return { value: decodeText(row.slice(versionLength)), version: row.slice(0, versionLength) };
 }
+
+/** The `PTTL` of a row that has expired since it was read. */
+const absent = -2;
 
 function numbers(reply: unknown): number[] {
   if (!Array.isArray(reply)) throw unreadableRow();
