@@ -113,3 +113,32 @@ export function tickFor(team: Team, bytes: number): Promise<void> | undefined {
 export function nextTick(team: Team): Promise<void> {
   return long.wait(team, bytesPerTick);
 }
+
+/** Tiny pieces of one body, and their bytes, that are read in one turn of the event loop. */
+const tinyPieces = 256;
+const tinyBytes = 16_384;
+
+/**
+ * Asks for turns on behalf of one body that its sender yields piece by piece. `tickFor` does not count tiny pieces, so an
+ * iterable that yields a million of them without I/O would never let the event loop continue. Empty pieces count too.
+ */
+export class PieceTurns {
+  readonly #team: Team;
+  #pieces = 0;
+  #bytes = 0;
+
+  constructor(team: Team) {
+    this.#team = team;
+  }
+
+  /** Returns a promise if the next piece has to wait for a later turn. */
+  take(bytes: number): Promise<void> | undefined {
+    this.#pieces += 1;
+    this.#bytes += bytes;
+    if (this.#pieces < tinyPieces && this.#bytes < tinyBytes) return tickFor(this.#team, bytes);
+    const read = this.#bytes;
+    this.#pieces = 0;
+    this.#bytes = 0;
+    return bytes > tinyPiece ? tickFor(this.#team, bytes) : short.wait(this.#team, read);
+  }
+}

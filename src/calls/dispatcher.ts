@@ -105,7 +105,7 @@ export class Dispatcher {
       const found = resolver.visibleModels(caller);
       resolver.refuseUnread(found instanceof Promise ? await found : found, caller, given);
     }
-    const opening = openBody(given, limits, reservation);
+    const opening = openBody(given, limits, reservation, caller.teamId);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
     const read = readRequest(given, body, limits, caller.teamId);
     const request = read instanceof Promise ? await read : read;

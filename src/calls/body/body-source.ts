@@ -1,5 +1,5 @@
 import { RouterError } from '../../errors.ts';
-import { tickFor } from '../../tick-batch.ts';
+import { PieceTurns } from '../../tick-batch.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
 import { asBuffer } from '../answer.ts';
@@ -14,7 +14,7 @@ export class BodySource {
   readonly #maxBytes: number;
   readonly #length: number | undefined;
   readonly #signal: CallSignal | undefined;
-  readonly #teamId: string | null;
+  readonly #turns: PieceTurns;
   #ended = false;
 
   /** @param length bytes that the caller has announced */
@@ -29,7 +29,7 @@ export class BodySource {
     this.#maxBytes = maxBytes;
     this.#length = length;
     this.#signal = signal;
-    this.#teamId = teamId;
+    this.#turns = new PieceTurns(teamId);
   }
 
   /** @throws RouterError `request_too_large`, `invalid_request`; the signal's reason if it aborts */
@@ -45,7 +45,7 @@ export class BodySource {
     this.size += next.value.byteLength;
     if (this.size > this.#maxBytes) throw bodyTooLarge(this.#maxBytes);
     if (this.#length !== undefined && this.size > this.#length) throw longerThanAnnounced();
-    await tickFor(this.#teamId, next.value.byteLength);
+    await this.#turns.take(next.value.byteLength);
     return asBuffer(next.value);
   }
 

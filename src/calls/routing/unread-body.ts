@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
+import { PieceTurns } from '../../tick-batch.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
 import { BodyBuffer } from '../body/body-buffer.ts';
@@ -68,6 +69,7 @@ export function openBody(
   call: Call,
   limits: BodyLimits,
   reservation: MemoryReservation,
+  teamId: string | null,
 ): OpenedBody | Promise<OpenedBody> {
   const { body, readBody, signal } = call;
   if (body !== undefined || readBody !== undefined) checkEncoding(call.headers);
@@ -84,7 +86,8 @@ export function openBody(
     return opened(body, reservation);
   }
   if (isForm(call.headers.get('content-type'))) return opened(body, reservation);
-  return collectBody(body, limit, reservation, signal).then((bytes) => opened(bytes, reservation));
+  const turns = new PieceTurns(teamId);
+  return collectBody(body, limit, reservation, { signal, turns }).then((bytes) => opened(bytes, reservation));
 }
 
 function opened(body: Call['body'], reservation: MemoryReservation): OpenedBody {
@@ -124,7 +127,7 @@ async function collectBody(
   body: AsyncIterable<Uint8Array>,
   limit: number,
   reservation: MemoryReservation,
-  signal: CallSignal | undefined,
+  { signal, turns }: { signal: CallSignal | undefined; turns: PieceTurns },
 ): Promise<Buffer> {
   const buffer = new BodyBuffer(reservation);
   const iterator = body[Symbol.asyncIterator]();
@@ -134,6 +137,8 @@ async function collectBody(
       if (next.done === true) return buffer.whole();
       if (buffer.size + next.value.byteLength > limit) throw bodyTooLarge(limit);
       buffer.push(next.value);
+      const turn = turns.take(next.value.byteLength);
+      if (turn !== undefined) await untilAborted(turn, signal);
     }
   } catch (error) {
     Promise.resolve(iterator.return?.()).catch(() => {});

@@ -5,6 +5,7 @@ import { checkEncoding } from '../../calls/body/content-encoding.ts';
 import { mediaTypeOf } from '../../calls/form/content-type.ts';
 import { checkJsonBounds } from '../../calls/json/bounds.ts';
 import { RouterError } from '../../errors.ts';
+import { PieceTurns } from '../../tick-batch.ts';
 import type { NodeBindings } from './bindings.ts';
 import {
   askForBody,
@@ -123,6 +124,7 @@ async function* bounded(
   stalls: StallWatch,
 ): AsyncGenerator<Uint8Array> {
   const iterator = stream[Symbol.asyncIterator]();
+  const turns = new PieceTurns(null);
   let size = 0;
   try {
     for (;;) {
@@ -130,6 +132,8 @@ async function* bounded(
       if (next.done === true) return;
       size += next.value.byteLength;
       if (size > limit) throw bodyTooLong(limit);
+      const turn = turns.take(next.value.byteLength);
+      if (turn !== undefined) await turn;
       yield next.value;
     }
   } finally {
