@@ -74,6 +74,13 @@ const beginnings: Record<string, (id: string) => string> = {
   'behind a byte order mark': (id) => `\ufeffdata: ${created(id)}\n\n`,
   'behind id and retry': (id) => `id: 1\nretry: 10\nevent: response.created\ndata: ${created(id)}\n\n`,
   'in the 40th event': (id) => `${'data: {"type":"wait"}\n\n'.repeat(39)}data: ${created(id)}\n\n`,
+  'behind decoys in the same event': (id) =>
+    `data: ${JSON.stringify({ metadata: { id: 'resp_decoy' }, response: { prompt: { id: 'pmpt_1' }, id } })}\n\n`,
+  'with an escape in its key': (id) => `data: ${created(id).replace('"id"', '"\\u0069d"')}\n\n`,
+  'behind more than 1 MiB of events': (id) =>
+    `${`data: {"type":"wait","delta":"${'x'.repeat(10_000)}"}\n\n`.repeat(120)}data: ${created(id)}\n\n`,
+  'at the end of an event too long to be held': (id) =>
+    `data: ${JSON.stringify({ type: 'response.created', response: { instructions: 'x"'.repeat(600_000), id } })}\n\n`,
   'in an event too long to be held': (id) =>
     `data: ${JSON.stringify({ type: 'response.created', response: { id, instructions: 'x'.repeat(1_200_000) } })}\n\n`,
 };
@@ -96,6 +103,19 @@ describe.each(Object.entries(beginnings))('an id that is named %s', (_, beginnin
       }
     },
   );
+});
+
+it.each([
+  ['first', (id: string) => ({ id, output: [{ id: 'msg_1', content: 'z'.repeat(2_000_000) }] })],
+  ['last', (id: string) => ({ output: [{ id: 'msg_1', content: 'z"'.repeat(1_000_000) }], id })],
+])('an id that comes %s in 2 MB of JSON is recorded', async (_, object) => {
+  answer = (id) => chunkedAnswer({ 'content-type': 'application/json' }, JSON.stringify(object(id)), 60_000);
+  for (let round = 0; round < 6; round++) {
+    await router.forTeam('acme').responses.create({ model: 'm', input: 'x' });
+    const account = accountOf(provider.requests.at(-1));
+    await router.forTeam('acme').responses.retrieve(`resp_${made}`);
+    expect(accountOf(provider.requests.at(-1))).toBe(account);
+  }
 });
 
 it('what comes before the event that names an id goes on before the record is written', async () => {

@@ -175,7 +175,6 @@ describe('SseParser', () => {
       };
       for (let count = 0; count < 10_000; count++) parser.push(Buffer.from(`${line}\n`), visit);
       parser.push(Buffer.from('x'.repeat(10_000)), visit);
-      expect(parser.unfinishedLine(1_000_000).length).toBeLessThan(1_100);
       parser.push(Buffer.from('\n\n'), visit);
       expect(longest).toBeLessThanOrEqual(1_000);
     }

@@ -1,16 +1,10 @@
-import { JoinedChunks } from '../../egress/joined-chunks.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
-import { type Answer, asBuffer, wholeOf } from '../answer.ts';
+import { type Answer, asBuffer } from '../answer.ts';
 import type { ModelRequest } from '../call.ts';
 import { createdIds } from '../json/object-ids.ts';
-import { type SseEvent, SseParser } from '../upstream/sse-parser.ts';
 import type { AffinityStore } from './affinity-store.ts';
-
-/** Bytes of a stream in which an event that names a created object is looked for. */
-const maxSearchedBytes = 1_048_576;
-/** Bytes of a long JSON text, or of an event that is not whole yet, in which an id is looked for. */
-const maxBeginningBytes = 65_536;
+import { EventSearch, type IdSearch, JsonSearch } from './id-search.ts';
 
 /**
  * Records which deployment created the objects that an answer names, before the caller learns their ids: a call that
@@ -31,27 +25,12 @@ export async function rememberCreatedObjects(
   if (answer.status >= 300 || !request.body.keepsAnswer()) return answer;
   const record = (ids: string[]) => affinity.remember(teamId, ids, deployment.id);
   if (body instanceof Uint8Array) {
-    await record(createdIds(parsedOrId(asBuffer(body).toString('utf8')), createsIds));
+    await record(createdIds(parsed(asBuffer(body).toString('utf8')), createsIds));
     return answer;
   }
   const events = headers['content-type']?.startsWith('text/event-stream') ?? false;
-  const search = events ? new EventSearch(createsIds) : new BeginningSearch(createsIds);
+  const search = events ? new EventSearch(createsIds) : new JsonSearch(createsIds);
   return { ...answer, body: new RecordedBody(body, search, record) };
-}
-
-/** What a search found: the ids, and the bytes that may be passed on before they are recorded. */
-interface Found {
-  ids: string[];
-  before: Buffer;
-  after: Buffer;
-}
-
-interface IdSearch {
-  /** Returns the bytes that may be passed on now, or what was found: then the search is over. */
-  push(chunk: Buffer): Buffer | Found;
-  /** The body has ended. */
-  end(): Found;
-  readonly over: boolean;
 }
 
 /** Passes a body on. The bytes that name a created object wait until it is recorded, and no others do. */
@@ -59,7 +38,8 @@ class RecordedBody implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #record: (ids: string[]) => Promise<void>;
   #search: IdSearch | undefined;
-  #found: Found | undefined;
+  /** Bytes that wait for the record of these ids. */
+  #found: { ids: string[]; after: Buffer } | undefined;
 
   constructor(body: AsyncIterable<Uint8Array>, search: IdSearch, record: (ids: string[]) => Promise<void>) {
     this.#source = body[Symbol.asyncIterator]();
@@ -77,16 +57,13 @@ class RecordedBody implements AsyncIterableIterator<Uint8Array> {
       const search = this.#search;
       const next = await this.#source.next();
       if (search === undefined) return next;
-      if (next.done === true) {
-        this.#search = undefined;
-        this.#found = search.end();
-        if (this.#found.after.length === 0) return next;
-        continue;
-      }
-      const given = search.push(asBuffer(next.value));
+      if (next.done === true) return next;
+      const chunk = asBuffer(next.value);
+      const { ids, from } = search.push(chunk);
       if (search.over) this.#search = undefined;
-      if (!Buffer.isBuffer(given)) this.#found = given;
-      else if (given.length > 0) return { done: false, value: given };
+      if (ids.length === 0) return { done: false, value: chunk };
+      this.#found = { ids, after: chunk.subarray(from) };
+      if (from > 0) return { done: false, value: chunk.subarray(0, from) };
     }
   }
 
@@ -95,88 +72,17 @@ class RecordedBody implements AsyncIterableIterator<Uint8Array> {
     return { done: true, value: undefined };
   }
 
-  async #pass(found: Found): Promise<IteratorResult<Uint8Array>> {
-    const { before, after, ids } = found;
-    if (before.length > 0) {
-      this.#found = { ids, before: none, after };
-      return { done: false, value: before };
-    }
+  async #pass({ ids, after }: { ids: string[]; after: Buffer }): Promise<IteratorResult<Uint8Array>> {
     this.#found = undefined;
     await this.#record(ids);
     return { done: false, value: after };
   }
 }
 
-const none: Buffer = Buffer.alloc(0);
-
-/** Finds the first event that names a created object. */
-class EventSearch implements IdSearch {
-  readonly #createsIds: readonly string[];
-  readonly #parser = new SseParser(maxSearchedBytes);
-  #searched = 0;
-  over = false;
-
-  constructor(createsIds: readonly string[]) {
-    this.#createsIds = createsIds;
-  }
-
-  push(chunk: Buffer): Buffer | Found {
-    let start = 0;
-    let ids: string[] = [];
-    this.#parser.push(chunk, (event: SseEvent) => {
-      start = event.start;
-      ids = event.data === undefined ? [] : createdIds(parsedOrId(event.data), this.#createsIds);
-      return ids.length > 0;
-    });
-    // An event that is too long to be held is passed on before it ends.
-    const unfinished = ids.length === 0 && start === 0 ? this.#parser.unfinishedLine(maxBeginningBytes) : '';
-    if (unfinished.length === maxBeginningBytes) ids = createdIds(firstId(unfinished), this.#createsIds);
-    this.#searched += chunk.length;
-    this.over = ids.length > 0 || this.#searched > maxSearchedBytes;
-    if (ids.length === 0) return chunk;
-    return { ids, before: chunk.subarray(0, start), after: chunk.subarray(start) };
-  }
-
-  end(): Found {
-    return { ids: [], before: none, after: none };
-  }
-}
-
-/** Finds the id with which a JSON text begins that is too long to be parsed. */
-class BeginningSearch implements IdSearch {
-  readonly #createsIds: readonly string[];
-  readonly #held = new JoinedChunks();
-  #size = 0;
-  over = false;
-
-  constructor(createsIds: readonly string[]) {
-    this.#createsIds = createsIds;
-  }
-
-  push(chunk: Buffer): Buffer | Found {
-    this.#held.push(chunk);
-    this.#size += chunk.length;
-    return this.#size < maxBeginningBytes ? none : this.end();
-  }
-
-  end(): Found {
-    this.over = true;
-    const after = wholeOf(this.#held.takeAll());
-    const ids = createdIds(parsedOrId(after.toString('utf8', 0, maxBeginningBytes)), this.#createsIds);
-    return { ids, before: none, after };
-  }
-}
-
-/** The value of a JSON text, or as much of a text that is cut as names its id. */
-function parsedOrId(text: string): unknown {
+function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return { id: /^\s*\{[^{}[\]]*?"id"\s*:\s*"([^"\\]{1,512})"/.exec(text)?.[1] };
+    return undefined;
   }
-}
-
-/** The first id in the beginning of an event, wherever it stands. */
-function firstId(text: string): unknown {
-  return { id: /"id"\s*:\s*"([^"\\]{1,512})"/.exec(text)?.[1] };
 }

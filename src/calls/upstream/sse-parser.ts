@@ -64,11 +64,6 @@ export class SseParser {
     }
   }
 
-  /** The first characters of the line that has not ended yet, as Latin-1. */
-  unfinishedLine(maxLength: number): string {
-    return this.#line.toString('latin1', 0, Math.min(this.#lineSize, maxLength));
-  }
-
   /** Returns whether the line is empty and ends an event that has a field. */
   #endLine(bytes: Buffer, start: number, end: number): boolean {
     if (this.#lineSize === 0) return this.#readLine(bytes, start, end);
