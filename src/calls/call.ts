@@ -35,6 +35,8 @@ export interface Call {
   numRetries?: number;
   /** Milliseconds until the first byte of the answer, all attempts together; before `x-litellm-timeout`, in seconds. */
   timeoutMs?: number;
+  /** Milliseconds without a byte once the headers of the answer have arrived. */
+  streamTimeoutMs?: number;
   /** Public names to go on to when the model fails, instead of the team's `fallbacks`. */
   fallbacks?: readonly string[];
 }

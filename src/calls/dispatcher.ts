@@ -18,7 +18,7 @@ import { addCallHeaders } from './receipt/response-headers.ts';
 import { adviseAgainstRetries } from './response/client-retries.ts';
 import { type CallResult, wholeResult } from './response/relay.ts';
 import type { ModelResolver } from './routing/authorize.ts';
-import { CallPolicy } from './routing/call-policy.ts';
+import { CallPolicy, headerMs } from './routing/call-policy.ts';
 import { listModels } from './routing/list-models.ts';
 import { type Caller, resolve } from './routing/resolve.ts';
 import { isUnread, openBody } from './routing/unread-body.ts';
@@ -116,7 +116,7 @@ export class Dispatcher {
       const models = found instanceof Promise ? await found : found;
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.body);
-      receipt.tags = request.body.tags;
+      receipt.tags = request.body.tags ?? headerTags(given);
       const policy = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
       for (const name of policy.named) resolve(models, caller, name);
       const services = this.#options;
@@ -161,7 +161,8 @@ export class Dispatcher {
 
 /** A call with what its body asks of the router, where its own options do not say otherwise. */
 function controlled(call: Call, { controls }: RequestBody): Call {
-  if (controls === undefined) return call;
+  const streamTimeoutMs = controls?.streamTimeoutMs ?? headerMs(call, 'x-litellm-stream-timeout');
+  if (controls === undefined) return streamTimeoutMs === undefined ? call : { ...call, streamTimeoutMs };
   const { fallbacks = controls.fallbacks, numRetries = controls.numRetries } = call;
   const { timeoutMs = controls.timeoutMs } = call;
   return {
@@ -169,7 +170,18 @@ function controlled(call: Call, { controls }: RequestBody): Call {
     ...(fallbacks !== undefined && { fallbacks }),
     ...(numRetries !== undefined && { numRetries }),
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(streamTimeoutMs !== undefined && { streamTimeoutMs }),
   };
+}
+
+/** Returns the tags of the header `x-litellm-tags`, which are separated by commas. */
+function headerTags({ headers }: Call): readonly string[] | undefined {
+  const text = headers.get('x-litellm-tags');
+  if (text === null) return undefined;
+  const tags = text.split(',').map((tag) => tag.trim());
+  if (tags.length <= 32 && tags.every((tag) => tag !== '' && tag.length <= 256)) return tags;
+  const message = 'x-litellm-tags: must be at most 32 tags of up to 256 characters, with commas between.';
+  throw new RouterError('invalid_request', message, { param: 'x-litellm-tags' });
 }
 
 /** A copy: whom a call is made for does not change on its way. */

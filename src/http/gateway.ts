@@ -62,7 +62,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const allowed = (path: string) => [...new Set([...listed(path), ...callMethods(path)])];
   const ready = readiness(router);
   const managed = manage(router, stalls);
-  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({ router: new StaticRouteCache() });
+  const app: Gateway = new Hono<{ Bindings: NodeBindings }>({
+    router: new StaticRouteCache(),
+    strict: false,
+  });
   const refusals = new RefusalLog(log);
   const failed = (error: unknown, bindings?: NodeBindings): Answer => {
     refusals.note(error, bindings);
@@ -119,7 +122,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
       if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', path, allowed);
       const credential = await admit(context, permission);
-      const request = { method, path, raw, bindings: context.env ?? {} };
+      const request = { method, path: path.replace(/\/$/, ''), raw, bindings: context.env ?? {} };
       return answerCall(router, credential, request, { bodyLimit, stalls });
     };
   for (const { method, paths, permission } of callRoutes) {

@@ -36,7 +36,7 @@ export class CallPolicy {
     const seconds = team?.timeout;
     this.#timeoutMs =
       call.timeoutMs ??
-      headerNumber(call, 'x-litellm-timeout', 1000) ??
+      headerMs(call, 'x-litellm-timeout') ??
       (seconds === undefined ? undefined : seconds * 1000);
   }
 
@@ -114,16 +114,25 @@ function checkFallbacks(given: unknown): void {
   throw new RouterError('invalid_request', message, { param: 'fallbacks' });
 }
 
-function headerNumber(call: Call, name: string, unit: number): number | undefined {
+/**
+ * Returns the milliseconds of a header that has seconds.
+ *
+ * @throws RouterError `invalid_request` if the header is no number of seconds above 0
+ */
+export function headerMs(call: Pick<Call, 'headers'>, name: string): number | undefined {
+  return headerNumber(call, name, 1000);
+}
+
+function headerNumber(call: Pick<Call, 'headers'>, name: string, unit: number): number | undefined {
   const text = call.headers.get(name);
   if (text === null) return undefined;
   const value = Number(text);
   const most = unit > 1 ? maxTimeoutSeconds : maxTimeoutMs;
-  const isOne = text.trim() !== '' && value >= 0 && (unit > 1 || Number.isInteger(value));
+  const isOne = text.trim() !== '' && (unit > 1 ? value > 0 : value >= 0 && Number.isInteger(value));
   if (isOne && value <= most) return value * unit;
   const problem =
     isOne && unit > 1
       ? secondsProblem(value, most)
-      : `must be a number of ${unit > 1 ? 'seconds' : 'retries'}`;
+      : `must be a number of ${unit > 1 ? 'seconds above 0' : 'retries'}`;
   throw new RouterError('invalid_request', `${name}: ${problem}`, { param: name });
 }

@@ -79,7 +79,7 @@ function sendWith(
     queue: cancel,
     // `cancel` keeps the time: undici's own begins only when a connection is free.
     headersTimeoutMs: 0,
-    bodyTimeoutMs: idleMs(deployment, content.controls?.streamTimeoutMs),
+    bodyTimeoutMs: idleMs(deployment, call.streamTimeoutMs),
   });
 }
 

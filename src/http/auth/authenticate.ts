@@ -130,16 +130,30 @@ interface Answered {
   userId?: string | null | undefined;
 }
 
-/** The headers that carry a key where there is no `Authorization`: Azure's, Anthropic's clients', LiteLLM's. */
-const keyHeaders = ['api-key', 'x-api-key', 'x-litellm-api-key'] as const;
+/** The headers that carry a key if `Authorization` is empty: Azure's, Anthropic's clients', Google's, API Management's. */
+const keyHeaders = ['api-key', 'x-api-key', 'x-goog-api-key', 'ocp-apim-subscription-key'] as const;
+const ownHeader = 'x-litellm-api-key';
 
-/** `Authorization: Bearer`, else the first of the other headers, with or without `Bearer`. */
+/**
+ * Returns the key of a request, which every header may carry with or without `Bearer`. `x-litellm-api-key` comes first, as in
+ * LiteLLM, because clients send it next to a credential for something else. An empty header or a bare `Bearer` counts as
+ * absent; any other `Authorization` without a key counts as no key.
+ */
 function keyOf(headers: HeaderReader): string | undefined {
-  const authorization = headers.get('authorization');
-  if (authorization !== null) return /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  const own = readKey(headers, ownHeader);
+  if (own !== undefined) return own.key;
+  const authorization = readKey(headers, 'authorization');
+  if (authorization !== undefined) return authorization.key;
   for (const name of keyHeaders) {
-    const key = headers.get(name);
-    if (key !== null) return /^(?:bearer +)?(\S+) *$/i.exec(key)?.[1];
+    const found = readKey(headers, name);
+    if (found !== undefined) return found.key;
   }
   return undefined;
+}
+
+/** Returns `undefined` if the header is absent or empty. */
+function readKey(headers: HeaderReader, name: string): { key: string | undefined } | undefined {
+  const value = headers.get(name);
+  if (value === null || /^ *(bearer *)?$/i.test(value)) return undefined;
+  return { key: /^ *(?:bearer +)?(\S+) *$/i.exec(value)?.[1] };
 }

@@ -62,6 +62,7 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'As /key/regenerate, for the key or hash in the path',
     body: keyRegeneration,
+    isBodyOptional: true,
     async run({ router, credential, body, params: { key: id = '' } }) {
       return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
     },

@@ -80,7 +80,9 @@ async function bodyOf(
   checkJsonUnread(raw.headers);
   const bytes = await readBytes(raw, raw.headers, bindings, reading);
   if (bytes !== undefined && bytes.byteLength > shortBody) await nextTick(teamId);
-  const given = parseJson(bytes, raw.headers.get('content-type'));
+  const isEmpty = bytes === undefined || bytes.byteLength === 0;
+  const given =
+    route.isBodyOptional === true && isEmpty ? {} : parseJson(bytes, raw.headers.get('content-type'));
   return readInput(route.body, given, route.readBody, objectKind(route.paths[0] ?? ''));
 }
 

@@ -24,6 +24,8 @@ export interface Route {
   body?: z.ZodType;
   /** Reads the body where `body` is a choice of forms, so that an error names the field of the one that was meant. */
   readBody?: (given: unknown) => unknown;
+  /** Whether a request without a body means an empty one. */
+  isBodyOptional?: boolean;
   query?: z.ZodType;
   run: (request: RouteRequest<never, never>) => Promise<unknown>;
 }
