@@ -29,7 +29,12 @@ const harmless = new Set([
 const stated: [module: string, files: RegExp, names: string[], why: string][] = [
   ['undici', /^egress\//, ['Client', 'buildConnector', 'errors'], 'the one way out'],
   ['node:net', /^egress\//, ['BlockList', 'isIP'], 'judges addresses, and opens nothing'],
-  ['node:tls', /^egress\//, ['rootCertificates'], 'a list'],
+  [
+    'node:tls',
+    /^egress\//,
+    ['createSecureContext', 'rootCertificates'],
+    'a list, and settings without a socket',
+  ],
   ['node:dns', /^egress\//, ['lookup'], 'its answers are judged before they are dialled'],
   ['node:dns/promises', /^egress\//, ['Resolver'], 'its answers are judged before they are dialled'],
   ['node:fs/promises', /^egress\/dns\/system-files\.ts$/, ['open'], 'the hosts file and resolv.conf'],
