@@ -147,7 +147,8 @@ export class CallContext {
   }
 }
 
-function endCode({ error, left }: BodyEnd): string | undefined {
+function endCode({ error, failure, left }: BodyEnd): string | undefined {
+  if (failure !== undefined) return 'provider_error';
   return error?.code ?? (left ? 'aborted' : undefined);
 }
 

@@ -5,6 +5,7 @@ import { Cancel } from '../abort/cancel.ts';
 import { discard } from '../answer.ts';
 import type { CallContext } from '../call-context.ts';
 import type { AttemptRecord } from '../receipt/receipt.ts';
+import type { StreamError } from '../response/events/stream-error.ts';
 import type { BodyEnd, CallResult } from '../response/relay.ts';
 import type { Failure } from '../routing/circuit.ts';
 import type { Classification, HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
@@ -86,10 +87,18 @@ export class Attempt {
     const { providerMessage } = end;
     if (this.#record !== undefined && providerMessage !== undefined)
       this.#record.providerMessage = providerMessage;
-    if (end.error !== undefined) this.#settle(classifyError(end.error.code, false).signal, end.error.code);
+    if (end.failure !== undefined) this.#streamFailed(end.failure);
+    else if (end.error !== undefined)
+      this.#settle(classifyError(end.error.code, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
     this.#context.ended(end, this.#status);
   };
+
+  #streamFailed({ status, judged }: StreamError): void {
+    const reason = reasonOf(status);
+    if (this.#record !== undefined) Object.assign(this.#record, { status, reason });
+    this.#settle(this.#signalOf(judged), reason, { ofRequest: judged.ofRequest === true });
+  }
 
   #release(): void {
     this.#free();

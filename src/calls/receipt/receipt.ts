@@ -46,7 +46,10 @@ export interface Receipt {
   fallbacks: readonly string[];
   /** The status that the caller got; 499 if it left before. */
   status: number;
-  /** The error's code if the router, and not the provider, answered with one or ended a stream; `aborted`: the caller left. */
+  /**
+   * The error's code if the router, and not the provider, answered with one or ended a stream; `provider_error`: the provider
+   * ended a stream with an error event; `aborted`: the caller left.
+   */
   code?: string;
   /** What the caller tagged the call with, by `tags` or `metadata.tags` of its body. */
   tags?: readonly string[];

@@ -96,6 +96,7 @@ function lineOf({ status, code, attempts }: Receipt): { level: LogLevel; message
     return { level: 'error', message };
   if (code === 'aborted') return undefined;
   if (answered) return { level: 'info', message };
+  const ownMistake = code === 'provider_error' && attempts.at(-1)?.reason === 'rejected';
   const unasked = attempts.length === 0 && status < 500 && status !== 429;
-  return { level: unasked || mistakes.has(status) ? 'debug' : 'warn', message };
+  return { level: unasked || ownMistake || mistakes.has(status) ? 'debug' : 'warn', message };
 }

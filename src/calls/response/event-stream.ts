@@ -2,6 +2,7 @@ import { RouterError } from '../../errors.ts';
 import type { CoveredStream } from '../../redact/covered-stream.ts';
 import { asBuffer } from '../answer.ts';
 import type { BodyTransform } from './body-stream.ts';
+import type { StreamError } from './events/stream-error.ts';
 import type { BodyEnd } from './reply.ts';
 import type { SseGuard } from './sse-guard.ts';
 
@@ -13,6 +14,8 @@ export interface EventTransformOptions {
   judged: boolean;
   /** The error that a caller gets for what broke the stream off. */
   failureOf: (cause: unknown) => unknown;
+  /** Classifies the error that the provider sent as an event. */
+  classify: (body: Buffer) => StreamError;
   ended: (end: BodyEnd) => void;
   /** The stream has said that it is at its end; the connection may follow within a moment. */
   endSoon: () => void;
@@ -82,6 +85,9 @@ export class EventTransform implements BodyTransform {
   #report(end: BodyEnd): void {
     if (this.#reported) return;
     this.#reported = true;
-    this.#options.ended({ ...end, tokens: this.#options.watch.tokens() });
+    const { watch, judged, classify, ended } = this.#options;
+    const tokens = watch.tokens();
+    const told = judged && end.error === undefined ? watch.error() : undefined;
+    ended(told === undefined ? { ...end, tokens } : { failure: classify(told), tokens });
   }
 }

@@ -8,6 +8,8 @@ import { type Kind, kindOf, type Label, labelOf, needsBytes, tellingOf } from '.
 import { passHeaders, passSharedHeaders, typesOf } from '../upstream/passed-headers.ts';
 import { providerMessage } from '../upstream/provider-message.ts';
 import { errorReply, hidesAccount, redactorOf } from './error-reply.ts';
+import { beginningOf, type StreamBeginning } from './events/first-event.ts';
+import { classifyEvent } from './events/stream-error.ts';
 import { brokenOff, unreachable } from './failures.ts';
 import { headOf, sizeOf } from './head.ts';
 import { readHeld } from './held-answer.ts';
@@ -81,7 +83,7 @@ function kindReply(
     const expected = exchange.stream === true || endpoint.answer !== 'text';
     if (expected && endpoint.method !== 'GET' && head.length === 0 && response.body.over)
       throw unreachable(deployment, 'ended its stream before it began');
-    return eventReply(exchange, headers, head);
+    return eventsReply(exchange, headers, head);
   }
   const announced = Number(headers['content-length'] ?? Number.NaN);
   if (kind === 'bytes' && !(announced <= wholeBodyLimit)) return openReply(exchange, headers, kind, head);
@@ -115,6 +117,28 @@ function refused(
     errorReply(signed.teamId, signed.deployment, signed.response, status, bytes, redacted);
   const redacted = redactor.bytesInSlices(bytes, complete, (length) => tickFor(signed.teamId, length));
   return redacted instanceof Promise ? redacted.then(reply) : reply(redacted);
+}
+
+/** A stream that begins with an error is a failed attempt, because the caller has seen nothing of it. */
+function eventsReply(
+  exchange: UpstreamExchange,
+  headers: Record<string, string>,
+  head: readonly Buffer[],
+): CallResult | Promise<CallResult> {
+  const { teamId, deployment, endpoint, response } = exchange;
+  if (endpoint.method === 'GET') return eventReply(exchange, headers, head);
+  const begin = ({ chunks, error }: StreamBeginning) => {
+    if (error === undefined) return eventReply(exchange, headers, chunks);
+    response.body.destroy();
+    const { status } = classifyEvent(error, response);
+    const json = { ...response, headers: { ...response.headers, 'content-type': 'application/json' } };
+    return refused({ teamId, deployment, response: json }, status, error);
+  };
+  const beginning = beginningOf(response.body, head);
+  if (!(beginning instanceof Promise)) return begin(beginning);
+  return beginning.then(begin, (error: unknown) => {
+    throw brokenOff(deployment, error, exchange.cancel);
+  });
 }
 
 /** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */

@@ -7,11 +7,14 @@ import type { Endpoint } from '../endpoints/table.ts';
 import type { Tokens } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
+import type { StreamError } from './events/stream-error.ts';
 
 /** How a body ended that was still to come when the answer began. */
 export interface BodyEnd {
   /** It broke off, or was not complete. */
   error?: RouterError;
+  /** The provider ended it with an error event. */
+  failure?: StreamError;
   /** The reader left. */
   left?: boolean;
   /** What the provider said in an error of a stream, redacted, if the caller may not read it. */

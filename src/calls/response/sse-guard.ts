@@ -4,10 +4,10 @@ import { asBuffer } from '../answer.ts';
 import type { EventApi } from '../endpoints/table.ts';
 import type { Tokens } from '../receipt/usage.ts';
 import { errorEvent } from './error-event.ts';
-import { StreamEnding } from './stream-ending.ts';
+import { StreamEnding } from './events/stream-ending.ts';
 
 /** An event that tells of an error; in what a model writes the quotation marks are escaped, and `null` is none. */
-const failing = /"error" ?: ?[{"]|(^|[\r\n])event: ?error/;
+const failing = /"error" ?: ?[{"]|"(object|type)" ?: ?"error"|(^|[\r\n])event: ?error/;
 
 /** An event longer than this is passed on before it is whole. */
 const maxHeldBytes = 1_048_576;
@@ -51,6 +51,8 @@ export class SseGuard {
   readonly #screen: ((run: Buffer) => Buffer) | undefined;
   readonly #reservation: MemoryReservation | undefined;
   #reserved = 0;
+  /** An event looked like an error. */
+  #told = false;
 
   constructor(redact: (events: Buffer) => Buffer, options: SseGuardOptions = {}) {
     const { api = 'chat', expectedChoices = 1, reservation, screen } = options;
@@ -130,6 +132,13 @@ export class SseGuard {
     return this.#ending.hasFailed(this.#rest());
   }
 
+  /** The body of the error that the provider sent as an event. Parses nothing if no event looks like one. */
+  error(): Buffer | undefined {
+    if (!this.#told) return undefined;
+    this.hasFailed();
+    return this.#ending.error;
+  }
+
   tokens(): Tokens | undefined {
     return this.#ending.tokens();
   }
@@ -186,6 +195,7 @@ export class SseGuard {
     if (given.length === 0) return;
     // Without its first letter, the most frequent one: each would stop the search.
     const told = given.includes('rror') && failing.test(given.toString('latin1'));
+    this.#told ||= told;
     const run = told ? this.#redact(given) : given;
     out.push(run);
     this.saidDone = endsInDone(run);

@@ -4,6 +4,7 @@ import { eventStreamType, type Kind } from '../upstream/content-kind.ts';
 import { type BodyTransform, RelayedBody } from './body-stream.ts';
 import { hidesAccount, redactorOf } from './error-reply.ts';
 import { EventTransform } from './event-stream.ts';
+import { classifyEvent } from './events/stream-error.ts';
 import { brokenOff, unreachable } from './failures.ts';
 import { type BodyEnd, type CallResult, type UpstreamExchange, wholeResult } from './reply.ts';
 import { LongAnswerCheck } from './shared-answer.ts';
@@ -34,6 +35,7 @@ export function eventReply(
     covered,
     judged: endpoint.method !== 'GET',
     failureOf: (cause) => brokenOff(deployment, cause, cancel),
+    classify: (body) => classifyEvent(body, response),
     ended,
     endSoon: () => response.body.endSoon(),
   });

@@ -13,6 +13,7 @@ export type SseVisitor = (event: SseEvent) => boolean | undefined;
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
+const colon = 0x3a;
 const byteOrderMark = Buffer.from('\ufeff');
 const data = Buffer.from('data');
 const eventName = Buffer.from('event');
@@ -62,6 +63,11 @@ export class SseParser {
       this.#afterReturn = false;
       this.#hold(bytes, start, bytes.length);
     }
+  }
+
+  /** Whether the bytes so far end within an event. A comment is none. */
+  get midEvent(): boolean {
+    return this.#begun || (this.#lineSize > 0 && this.#line[0] !== colon);
   }
 
   /** Returns whether the line is empty and ends an event that has a field. */
@@ -131,7 +137,7 @@ export class SseParser {
 /** Where a field's value begins behind its name; `undefined` if the name goes on. */
 function valueStart(bytes: Buffer, nameEnd: number, end: number): number | undefined {
   if (nameEnd === end) return end;
-  if (bytes[nameEnd] !== 0x3a) return undefined;
+  if (bytes[nameEnd] !== colon) return undefined;
   return bytes[nameEnd + 1] === 0x20 && nameEnd + 1 < end ? nameEnd + 2 : nameEnd + 1;
 }
 

@@ -1,6 +1,7 @@
-import type { EventApi } from '../endpoints/table.ts';
-import { type Tokens, usageIn } from '../receipt/usage.ts';
-import { type SseEvent, SseParser } from '../upstream/sse-parser.ts';
+import type { EventApi } from '../../endpoints/table.ts';
+import { type Tokens, usageIn } from '../../receipt/usage.ts';
+import { type SseEvent, SseParser } from '../../upstream/sse-parser.ts';
+import { errorInEvent } from './stream-error.ts';
 
 /** Bytes of one event that are looked at. */
 const maxEventBytes = 1_048_576;
@@ -39,6 +40,8 @@ export class StreamEnding {
   #events = 0;
   #done = false;
   #failed = false;
+  /** The body of the first error that an event reported. */
+  error: Buffer | undefined;
   readonly #choices = new Map<number, boolean>();
   #usage: Tokens | undefined;
   #nextSequence = 0;
@@ -116,6 +119,7 @@ export class StreamEnding {
 
   readonly #visit = ({ type, data }: SseEvent): false => {
     if (type === 'error') this.#failed = true;
+    if (type === 'error' || data?.includes('rror"')) this.error ??= errorInEvent(type, data);
     if (data === undefined) return false;
     this.#events += 1;
     if (data.startsWith('[DONE]')) this.#done = true;

@@ -1,0 +1,206 @@
+import type { ServerResponse } from 'node:http';
+import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+
+const good =
+  'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
+const begun = 'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n';
+const event = (value: object, type?: string) =>
+  `${type === undefined ? '' : `event: ${type}\n`}data: ${JSON.stringify(value)}\n\n`;
+const created = event({ type: 'response.created', response: { id: 'resp_1', status: 'in_progress' } });
+const failed = (error: object) =>
+  event({ type: 'response.failed', response: { id: 'resp_1', status: 'failed', error } });
+
+const limited = event({ error: { message: 'Rate limit exceeded', code: 429 } });
+const mistaken = event({ error: { message: 'bad param', type: 'invalid_request_error', code: 400 } });
+const filtered = event({ error: { message: 'no', code: 'content_filter' } });
+
+let write: (response: ServerResponse) => void;
+let provider: RecordingProvider;
+let router: TeamModelRouter;
+const receipts: Receipt[] = [];
+
+beforeEach(async () => {
+  receipts.length = 0;
+  provider = await recordingProvider(({ headers }, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    if (headers.authorization?.endsWith('2')) response.end(good);
+    else write(response);
+  });
+  router = new TeamModelRouter({
+    storage: memoryStorage(),
+    encryptionKeys: [generateEncryptionKey()],
+    egress: { allow: [provider.url] },
+    random: () => 0,
+    onCall: (receipt) => receipts.push(receipt),
+  });
+  for (const order of [1, 2])
+    await router.addModel(order === 1 ? 'alone' : 'paired', {
+      model_name: 'm',
+      litellm_params: {
+        model: 'openai/m',
+        api_key: 'sk-0123456789abcdef1',
+        api_base: provider.url,
+        num_retries: order - 1,
+        order,
+      },
+    });
+  await router.addModel('paired', {
+    model_name: 'm',
+    litellm_params: { model: 'openai/m', api_key: 'sk-0123456789abcdef2', api_base: provider.url, order: 3 },
+  });
+});
+
+afterEach(async () => {
+  await router.close();
+  await provider.close();
+});
+
+async function call(team: string, path = '/v1/chat/completions') {
+  const response = await router.fetchFor(team)(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'm', messages: [], input: 'hi', stream: true }),
+  });
+  const text = await response.text();
+  await vi.waitFor(() => expect(receipts).toHaveLength(1));
+  const [receipt] = receipts;
+  const [deployment] = (await router.health(team)).deployments;
+  return { status: response.status, type: response.headers.get('content-type'), text, receipt, deployment };
+}
+
+const whole = (text: string) => (response: ServerResponse) => {
+  response.end(text);
+};
+/** Byte by byte, so that no event comes in one piece. */
+const dripped = (text: string) => (response: ServerResponse) => {
+  response.socket?.setNoDelay(true);
+  for (const byte of Buffer.from(text)) response.write(Buffer.from([byte]));
+  response.end();
+};
+
+describe.each([
+  ['in one piece', whole],
+  ['byte by byte', dripped],
+])('a stream that begins with an error, %s', (_, sent) => {
+  it.each([
+    ['an error', limited],
+    ['an error before [DONE]', `${limited}data: [DONE]\n\n`],
+    ['an error without a blank line', limited.trimEnd()],
+    ['an error with a name', event({ error: { message: 'Overloaded', type: 'overloaded_error' } }, 'error')],
+    [
+      'an error of the Responses API',
+      event({ type: 'error', code: 'rate_limit_exceeded', message: 'x' }, 'error'),
+    ],
+    ['an error object', event({ object: 'error', message: 'Internal server error', code: 500 })],
+    ['an error whose text is the message', event({ error: 'the engine died' })],
+    [
+      'an error with a rejected key',
+      event({ error: { message: 'Incorrect API key', code: 'invalid_api_key' } }),
+    ],
+  ])('goes to a sibling: %s', async (_name, text) => {
+    write = sent(text);
+    const { status, text: read, receipt, deployment } = await call('paired');
+    expect([status, read]).toEqual([200, good]);
+    expect(receipt?.attempts).toHaveLength(2);
+    expect(receipt?.attempts[0]?.reason).not.toBe('ok');
+    expect(receipt?.attempts[1]?.reason).toBe('ok');
+    expect(receipt?.code).toBeUndefined();
+    expect(deployment?.failures).toBe(1);
+  });
+
+  it.each([
+    ['a bad request', 400, mistaken],
+    ['a refused content', 400, filtered],
+    ['a context that is too long', 400, event({ error: { message: 'x', code: 'context_length_exceeded' } })],
+  ])("is the caller's, and is not made again: %s", async (_name, expected, text) => {
+    write = sent(text);
+    const { status, type, text: read, receipt, deployment } = await call('paired');
+    expect([status, type]).toEqual([expected, 'application/json']);
+    expect(JSON.parse(read)).toHaveProperty('error.message');
+    expect(receipt?.attempts).toMatchObject([{ reason: 'rejected', status: expected }]);
+    expect(deployment).toMatchObject({ state: 'closed', failures: 0 });
+  });
+
+  it('is an answer with the status of the error', async () => {
+    write = sent(limited);
+    expect(await call('alone')).toMatchObject({
+      status: 429,
+      receipt: { status: 429 },
+      deployment: { failures: 0 },
+    });
+  });
+});
+
+describe('a stream whose error comes in one piece with what comes before it', () => {
+  it.each([
+    ['a comment', `: ping\n\n${limited}`, undefined],
+    ['response.created', created + failed({ code: 'server_error', message: 'x' }), '/v1/responses'],
+    [
+      'response.created and an error',
+      created + event({ type: 'error', message: 'x' }, 'error'),
+      '/v1/responses',
+    ],
+  ])('%s', async (_, text, path) => {
+    write = whole(text);
+    expect(await call('paired', path)).toMatchObject({
+      status: 200,
+      text: good,
+      deployment: { failures: 1 },
+    });
+  });
+});
+
+describe('a stream whose error comes after the caller has seen a part of it', () => {
+  it.each([
+    ['an error', begun + limited, 'rate_limited', 0, undefined],
+    ['an error before [DONE]', `${begun}${limited}data: [DONE]\n\n`, 'rate_limited', 0, undefined],
+    ['a server error', begun + event({ error: { message: 'x', code: 500 } }), 'failed', 1, undefined],
+    ['a bad request', begun + mistaken, 'rejected', 0, undefined],
+    ['a refused content', begun + filtered, 'rejected', 0, undefined],
+    [
+      'response.failed',
+      created +
+        event({ type: 'response.output_text.delta', delta: 'hi' }) +
+        failed({ code: 'server_error', message: 'x' }),
+      'failed',
+      1,
+      '/v1/responses',
+    ],
+  ])('is passed on, and the receipt and the health say so: %s', async (_, text, reason, failures, path) => {
+    write = whole(text);
+    const { status, text: read, receipt, deployment } = await call('alone', path);
+    expect([status, read]).toEqual([200, text]);
+    expect(receipt).toMatchObject({ code: 'provider_error', attempts: [{ reason }] });
+    expect(deployment?.failures).toBe(failures);
+  });
+
+  it('response.created is passed on before anything follows it', async () => {
+    let end = () => {};
+    write = (response) => {
+      response.write(created);
+      end = () => response.end(failed({ code: 'rate_limit_exceeded', message: 'x' }));
+    };
+    const response = await router.fetchFor('alone')('/v1/responses', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', input: 'hi', stream: true }),
+    });
+    const reader = response.body?.getReader();
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toBe(created);
+    end();
+    while (!(await reader?.read())?.done);
+    await vi.waitFor(() => expect(receipts).toMatchObject([{ code: 'provider_error' }]));
+  });
+
+  it('does not take what a model writes for an error', async () => {
+    const said = JSON.stringify({
+      choices: [{ delta: { content: '{"error":{"code":500}} event: error' }, finish_reason: 'stop' }],
+    });
+    write = whole(`data: ${said}\n\ndata: [DONE]\n\n`);
+    const { receipt, deployment } = await call('alone');
+    expect(receipt?.code).toBeUndefined();
+    expect(deployment?.failures).toBe(0);
+  });
+});
