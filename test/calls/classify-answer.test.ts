@@ -13,8 +13,11 @@ interface RecordedAnswer {
   retry_elsewhere: boolean;
 }
 
-const path = fileURLToPath(new URL('../fixtures/provider-answers.json', import.meta.url));
-const recorded = JSON.parse(readFileSync(path, 'utf8')) as RecordedAnswer[];
+const read = (name: string) =>
+  JSON.parse(readFileSync(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), 'utf8'));
+const recorded = read('provider-answers.json') as RecordedAnswer[];
+/** From the documentation of providers and from public reports: see the `source` of each. */
+const documented = read('documented-answers.json') as (Omit<RecordedAnswer, 'body'> & { body: unknown })[];
 
 const classify = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   classifyAnswer({
@@ -26,6 +29,14 @@ const classify = (status: number, body: unknown, headers: Record<string, string>
 describe('a recorded answer of a provider', () => {
   it.each(recorded.map((answer) => [answer.id, answer] as const))('%s', (_, answer) => {
     const { meaning, decision } = classify(answer.status, answer.body, answer.headers ?? {});
+    expect(meaning).toBe(answer.expected);
+    expect(decision === 'retry' || decision === 'retry-other').toBe(answer.retry_elsewhere);
+  });
+});
+
+describe('a documented answer of a provider', () => {
+  it.each(documented.map((answer) => [answer.id, answer] as const))('%s', (_, answer) => {
+    const { meaning, decision } = classify(answer.status, answer.body);
     expect(meaning).toBe(answer.expected);
     expect(decision === 'retry' || decision === 'retry-other').toBe(answer.retry_elsewhere);
   });

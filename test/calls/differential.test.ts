@@ -239,6 +239,7 @@ const cases: Case[] = [
         streamLabels['text/event-stream'] ?? [],
         responseEvents + typed({ type, sequence_number: 1, response: { id: 'resp_1' } }),
       ),
+      ...(type === 'response.failed' && { differs: 'a stream that has only failed is an error' }),
     }),
   ),
   {

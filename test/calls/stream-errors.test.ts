@@ -133,7 +133,7 @@ describe.each([
   });
 });
 
-describe('a stream whose error comes in one piece with what comes before it', () => {
+describe('a stream whose error shares a chunk with the events before it', () => {
   it.each([
     ['a comment', `: ping\n\n${limited}`, undefined],
     ['response.created', created + failed({ code: 'server_error', message: 'x' }), '/v1/responses'],

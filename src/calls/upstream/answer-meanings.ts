@@ -31,7 +31,7 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'content_refused',
-    /usage guidelines|content exists risk|considered high risk|guardrails?\b|(violation|violates?|against) .{0,40}(guidelines)|moderation|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9|content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words)|responsible ai/,
+    /usage guidelines|content exists risk|considered high risk|guardrails?\b|(violation|violates?|against) .{0,40}(guidelines)|moderation|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9|content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words|information)|(severe violation|violence|hate|sexual) (information|content)|responsible ai/,
   ],
   [
     'quota_exhausted',
@@ -51,11 +51,11 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'model_not_found',
-    /(unavailable|not found the) model|model (identifier|id)\b.{0,120}(invalid|on-demand throughput)|model unloaded|\u6a21\u578b\u4e0d\u5b58\u5728|\u6a21\u578b.{0,80}\u65e0\u53ef\u7528\u6e20\u9053|no endpoints found|\bmodels?\b.{0,160}(does not exist|doesn't exist|do not exist|not exist|not found|is not valid|not a valid|not available|not recognized|unavailable|deprecated|decommissioned|retired|no longer|not deployed|not loaded|not supported by any|is unknown)|(unknown|invalid|unsupported|no such|non-existent|unrecognized|incorrect) (model|engine)\b|not a valid model|model not exist|no models? (loaded|found|available|named)|(function|engine) .{0,80}not found|(does not|do not|don't|no) (have )?access to (the )?(specified |requested )?model|unable to access .{0,24}model|(requested|specified) model is not (supported|available)/,
+    /(unavailable|not found the) model|model (identifier|id)\b.{0,120}(invalid|on-demand throughput)|model unloaded|\u6a21\u578b\u4e0d\u5b58\u5728|\u6a21\u578b.{0,80}\u65e0\u53ef\u7528\u6e20\u9053|no endpoints found|\bmodels?\b.{0,160}(does not exist|doesn't exist|do not exist|not exist|not found|is not valid|not a valid|not available|not recognized|unavailable|deprecated|decommissioned|retired|no longer|not deployed|not loaded|not supported by any|is unknown|is not supported for|is not compatible with)|(unknown|invalid|unsupported|no such|non-existent|unrecognized|incorrect) (model|engine)\b|not a valid model|model not exist|no models? (loaded|found|available|named)|(function|engine) .{0,80}not found|(does not|do not|don't|no) (have )?access to (the )?(specified |requested )?model|unable to access .{0,24}model|(requested|specified) model is not (supported|available)/,
   ],
   [
     'deployment_not_found',
-    /deployment .{0,80}(does not exist|not exist|not found)|endpoint .{0,120}(is|was) (not running|paused|stopped|scaled)/,
+    /deployment .{0,80}(does not exist|not exist|not found)|endpoint .{0,120}(is|was)( \S+){0,2} (not running|paused|stopped|scaled|closed)/,
   ],
   ['key_lacks_permission', /\b(credential|key|token)s? .{0,40}only authori[sz]ed for use/],
   [
@@ -80,7 +80,7 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'key_rejected',
-    /token tenant .{0,80}does not match|subscription is disabled|\u65e0\u6548\u7684\u4ee4\u724c|consumer .{0,60}suspended|(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|provide an? (valid )?api key|key based authentication/,
+    /token tenant .{0,80}does not match|subscription is disabled|\u65e0\u6548\u7684\u4ee4\u724c|consumer .{0,60}suspended|(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|failed to get the authori[sz]ation|provide an? (valid )?api key|key based authentication/,
   ],
   ['key_lacks_permission', /access (is )?denied|forbidden|permission denied/],
 ];

@@ -112,7 +112,7 @@ function isGatewayFault(status: number): boolean {
   return status === 502 || status === 504 || (status >= 520 && status <= 527);
 }
 
-/** Nobody foresaw it: final only where another attempt cannot help. */
+/** Judges what no rule knows: final only if another attempt cannot help. */
 function judgeUnknown(status: number): Judgement {
   if (status >= 500 || status < 400) return ['retry', 'failure'];
   if (status === 408 || status === 425) return ['retry', 'failure'];
