@@ -179,6 +179,15 @@ const forms: [
   ['a base_resp under a 200', { body: '{"id":"1","base_resp":{"status_code":1008,"status_msg":"WORDS"}}' }],
   ['a detail beside the choices', { body: '{"id":"x","choices":[],"detail":"WORDS"}' }],
   ['an error of a choice', { body: '{"id":"x","choices":[{"index":0,"error":{"message":"WORDS"}}]}' }],
+  ['an array with an error under a 200', { body: '[{"error":{"code":403,"message":"WORDS"}}]' }],
+  ['a string under a 200', { body: '"WORDS"' }],
+  ...['error_msg', 'error_message', 'details', 'msg', 'reason', 'description', 'status_msg', 'fault'].map(
+    (name): (typeof forms)[number] => [
+      `${name} under a 200`,
+      { body: `{"id":"1","code":40303,"${name}":"WORDS"}` },
+    ],
+  ),
+  ['words beside a code of success', { body: '{"code":0,"msg":"WORDS","embedding":[1]}' }],
   ['lines of JSON under a 200', { type: 'application/x-ndjson', body: '{"error":"WORDS"}\n' }],
   ['text under a 200', { type: 'text/plain', body: 'WORDS' }],
   [
@@ -270,6 +279,39 @@ describe.each(forms)('%s of a shared deployment', (_, { status = 200, type, resp
       seen.push(...names.filter((name) => shown.includes(name) || shown.includes(asSent(name))));
     }
     expect(seen).toEqual([]);
+  });
+});
+
+describe('an answer of a shared deployment in a shape that is not OpenAI’s', () => {
+  it.each<[object, object?]>([
+    [{ embedding: [0.5], usage: { total_tokens: 1 } }],
+    [{ id: 'x', message: { role: 'assistant', content: 'hi' }, finish_reason: 'COMPLETE' }],
+    [{ vectors: [[1]], base_resp: { status_code: 0, status_msg: 'success' } }, { vectors: [[1]] }],
+    [
+      { code: 0, msg: 'ok', embeddings: [[1]] },
+      { code: 0, embeddings: [[1]] },
+    ],
+    [
+      { object: 'list', errors: [], error: null, embeddings: [[1]] },
+      { object: 'list', error: null, embeddings: [[1]] },
+    ],
+    [[{ embedding: [1] }]],
+    [{}],
+  ])('%j passes', async (given, shown = given) => {
+    send(200, given);
+    const { status, text } = await ask('shared');
+    expect([status, JSON.parse(text)]).toEqual([200, shown]);
+  });
+
+  it.each([
+    { id: 'x', error: { message: 'no' } },
+    { object: 'error', message: 'no', code: 40303 },
+    { detail: [{ msg: 'no' }] },
+    { base_resp: { status_code: 1008, status_msg: 'no' } },
+    { error_code: 17, error_msg: 'no' },
+  ])('%j is a failure', async (given) => {
+    send(200, given);
+    expect((await ask(await shared())).status).toBe(502);
   });
 });
 
