@@ -7,6 +7,7 @@ import type {
   ChatCompletionCreateParamsStreaming,
 } from 'openai/resources/chat/completions';
 import type { Stream } from 'openai/streaming';
+import { RouterError } from '../errors.ts';
 import { asCaller, type CallOptions } from './team-client.ts';
 
 /** The OpenAI client's own call, with its overloads, for a team. */
@@ -29,7 +30,13 @@ export interface TeamChatCompletion {
 }
 
 export function chatCompletionOf(client: OpenAI): TeamChatCompletion {
-  const create = (teamId: string, body: ChatCompletionCreateParams, options?: CallOptions) =>
-    client.chat.completions.create(body, asCaller({ teamId }, options));
+  const create = (teamId: string, body: ChatCompletionCreateParams, options?: CallOptions) => {
+    if (typeof body === 'object' && body !== null && !Array.isArray(body))
+      return client.chat.completions.create(body, asCaller({ teamId }, options));
+    const message = 'body: must be an object. Pass the parameters of the call as the second argument.';
+    const fault = new RouterError('invalid_request', message, { param: 'body' });
+    // The client reads the body before it sends it, so the call that rejects has a valid one.
+    return client.chat.completions.create({ model: '', messages: [] }, asCaller({ teamId }, options, fault));
+  };
   return create as TeamChatCompletion;
 }

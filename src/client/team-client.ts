@@ -157,11 +157,15 @@ function callOptionFault(options: object): RouterError | undefined {
 }
 
 /** Request options that say whose call it is. With an unknown option the call rejects with `invalid_request`. */
-export function asCaller(caller: Caller, options: CallOptions | undefined): OpenAI.RequestOptions {
+export function asCaller(
+  caller: Caller,
+  options: CallOptions | undefined,
+  bodyFault?: RouterError,
+): OpenAI.RequestOptions {
   const { fallbacks, ...rest } = options ?? {};
   const init: PrivateInit = { ...(rest.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
   if (fallbacks !== undefined) init[callKey] = { fallbacks };
-  const fault = options && callOptionFault(options);
+  const fault = bodyFault ?? (options && callOptionFault(options));
   if (fault !== undefined) init[faultKey] = fault;
   return { ...rest, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }

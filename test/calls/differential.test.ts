@@ -104,6 +104,12 @@ const streamLabels: Record<string, string[]> = {
 };
 const streams: Record<string, { text: string; differs?: string }> = {
   whole: { text: hello + there + finish + done },
+  'with an index as text': {
+    text: (hello + there + finish).replaceAll('"index":0', '"index":"0"'),
+  },
+  'with an index as text in its end alone': {
+    text: hello + there + finish.replaceAll('"index":0', '"index":"0"'),
+  },
   'without [DONE]': { text: hello + there + finish },
   'without a space behind the colon': { text: (hello + there + finish + done).replaceAll('data: ', 'data:') },
   'in CRLF': { text: (hello + there + finish + done).replaceAll('\n', '\r\n') },

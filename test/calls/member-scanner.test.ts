@@ -16,6 +16,15 @@ const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
 }));
 
 describe('MemberScanner', () => {
+  it('keeps members of the third level, and none below', () => {
+    const scanner = new MemberScanner([...keys, 'response']);
+    const text = Buffer.from(
+      '{"response":{"conversation":{"id":"conv_1","file":{"id":"file-1"}}},"model":"m"}',
+    );
+    scanner.push(text, 0, text.length);
+    expect(scanner.value).toEqual({ response: { conversation: { id: 'conv_1' } } });
+  });
+
   it('finds the ids that JSON.parse finds, wherever the text is cut', () => {
     fc.assert(
       fc.property(anyValue, fc.integer({ min: 1, max: 50 }), (value, size) => {

@@ -38,6 +38,12 @@ function last(): { url: string | undefined; headers: unknown; body: string | und
   return { url: request?.url, headers: request?.headers, body: request?.body.toString() };
 }
 
+it.each([undefined, null, 'hello', []])('rejects a call with %j as its body', async (given) => {
+  const call = router.chatCompletion('acme', given as unknown as typeof body);
+  await expect(call).rejects.toMatchObject({ code: 'invalid_request', param: 'body' });
+  expect(provider.requests).toEqual([]);
+});
+
 it('is an OpenAI client', () => {
   expect(openai).toBeInstanceOf(OpenAI);
 });

@@ -22,13 +22,15 @@ const labels: readonly [Label, RegExp][] = [
   ['text', /^(text\/|application\/(x-ndjson|jsonl)\b)/i],
 ];
 
-/** The first of the content types that says what an answer is. */
+/** Returns the label of the first content type that determines how an answer is read. Plain text determines least. */
 export function labelOf(types: readonly string[]): Label {
+  let label: Label = 'other';
   for (const type of types) {
     const known = type === 'application/json' ? 'json' : labels.find(([, form]) => form.test(type))?.[0];
-    if (known !== undefined) return known;
+    if (known !== undefined && known !== 'text') return known;
+    if (known !== undefined) label = known;
   }
-  return 'other';
+  return label;
 }
 
 /** Whether the first bytes have to be seen before it is known how the answer is read. */

@@ -66,7 +66,9 @@ export function typesOf(headers: Given): string[] {
 /** Returns the content type that decides how an answer is read, or else the first one. */
 function typeOf(headers: Given): string | undefined {
   const types = typesOf(headers);
-  return types.length < 2 ? types[0] : (types.find((type) => labelOf([type]) !== 'other') ?? types[0]);
+  if (types.length < 2) return types[0];
+  const label = labelOf(types);
+  return types.find((type) => labelOf([type]) === label);
 }
 
 /** Splits a list at its commas, but not at those within quotation marks. */

@@ -23,7 +23,7 @@ const terminals: Readonly<Record<EventApi, readonly string[]>> = {
 };
 
 /** What a choice's event may hold that says more than that the first choice goes on. */
-const telling = /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*[1-9]|"error"|"usage"\s*:\s*\{/;
+const telling = /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*(?:[1-9]|")|"error"|"usage"\s*:\s*\{/;
 const firstChoice = /"choices"\s*:\s*\[\s*\{/;
 const sequenceNumber = /"sequence_number"\s*:\s*(\d{1,15})/;
 
@@ -140,12 +140,14 @@ export class StreamEnding {
     if (!Array.isArray(choices)) return;
     for (const [position, choice] of choices.entries()) {
       const { index = position, finish_reason } = (choice ?? {}) as {
-        index?: number;
+        index?: unknown;
         finish_reason?: unknown;
       };
       const finished = typeof finish_reason === 'string' ? finish_reason !== '' : isError(finish_reason);
-      if (this.#choices.size < maxChoices || this.#choices.has(index))
-        this.#choices.set(index, finished || this.#choices.get(index) === true);
+      // Some servers write the index as text.
+      const choiceIndex = Number(index);
+      if (this.#choices.size < maxChoices || this.#choices.has(choiceIndex))
+        this.#choices.set(choiceIndex, finished || this.#choices.get(choiceIndex) === true);
     }
   }
 
