@@ -20,7 +20,7 @@ const receipts: Receipt[] = [];
 
 beforeAll(async () => {
   provider = await recordingProvider((request, response) => {
-    const failing = status !== 200 && String(request.body).includes('"failing"');
+    const failing = status !== 200 && String(request.body).includes('"failing');
     sendJson(
       response,
       failing ? status : 200,
@@ -37,6 +37,7 @@ beforeAll(async () => {
   for (const [name, more] of [
     ['mine', {}],
     ['failing', {}],
+    ['failing-proxy', { allow_fields: ['cache'] }],
     ['proxy', { allow_fields: ['cache', 'tags', 'mock_response'] }],
   ] satisfies [string, { allow_fields?: string[] }][]) {
     const litellm_params = { model: name, api_key: 'sk-one', api_base, ...more };
@@ -156,6 +157,13 @@ describe("LiteLLM's call controls in a body", () => {
 
   it('fallbacks are names that the caller may use', async () => {
     expect(await call({ model: 'mine', fallbacks: ['theirs'] })).toMatchObject({ code: 'model_not_found' });
+  });
+
+  it("a fallback that refuses a control does not hide the failure of the call's own model", async () => {
+    status = 500;
+    const body = { model: 'failing-proxy', cache: {}, num_retries: 0, fallbacks: ['mine'] };
+    expect(await call(body)).toMatchObject({ status: 500, message: 'no' });
+    expect(provider.requests).toHaveLength(1);
   });
 
   it('go to a provider that takes them itself', async () => {

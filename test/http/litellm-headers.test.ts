@@ -110,3 +110,21 @@ it('/key/{key}/regenerate works without a body', async () => {
     '400 invalid_request',
   );
 });
+
+it('GET /v1/models?team_id= lists the models of that team', async () => {
+  await house.router.addSharedModel({
+    model_name: 'everyones',
+    litellm_params: { model: 'm', api_key: 'sk-one', api_base: provider.url },
+  });
+  await house.router.createTeam({ team_id: 'other' });
+  const names = async (line: string, as: string) =>
+    ((await send(house.gateway, line, { key: as })).json as { data: { id: string }[] }).data.map(
+      ({ id }) => id,
+    );
+  expect(await names('GET /v1/models', masterKey)).toEqual(['everyones']);
+  for (const as of [masterKey, key]) expect(await names('GET /v1/models?team_id=acme', as)).toEqual(['mine']);
+  expect(await names('GET /models?team_id=other', masterKey)).toEqual([]);
+  const theirs = await send(house.gateway, 'GET /v1/models?team_id=other', { key });
+  const unknown = await send(house.gateway, 'GET /v1/models?team_id=nobodys', { key });
+  expect([outcome(theirs), outcome(unknown)]).toEqual(['404 team_not_found', '404 team_not_found']);
+});

@@ -37,10 +37,15 @@ export function isRetryable({ decision }: Outcome): boolean {
   return decision === 'retry' || decision === 'retry-other';
 }
 
-/** A name that is gone, and a storage that cannot be reached, take nothing away from the first answer. */
+/** What keeps a call from a fallback and says nothing of the call's own model. */
+const skippedCodes: ReadonlySet<string> = new Set([
+  'model_not_found',
+  'stateful_on_shared',
+  // A field of the call that the fallback's deployments do not take.
+  'invalid_request',
+]);
+
+/** Returns whether an error of a fallback leaves the first outcome as it is. So does a storage that cannot be reached. */
 function isSkipped(error: unknown): boolean {
-  if (isUnavailable(error)) return true;
-  return (
-    RouterError.isInstance(error) && (error.code === 'model_not_found' || error.code === 'stateful_on_shared')
-  );
+  return isUnavailable(error) || (RouterError.isInstance(error) && skippedCodes.has(error.code));
 }

@@ -7,7 +7,7 @@ import type { Caller } from '../../calls/routing/resolve.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { serverEnding } from '../adapters/drain.ts';
-import type { Credential, Permission } from '../auth/permissions.ts';
+import { type Credential, type Permission, teamOf } from '../auth/permissions.ts';
 import { drainedEvent, hasEnded, type NodeBindings } from '../messages/bindings.ts';
 import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from '../messages/body.ts';
 import { isOver } from '../messages/reader.ts';
@@ -88,7 +88,7 @@ export async function answerCall(
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const { outgoing } = bindings;
-  const caller = callerOf(credential);
+  const caller = listedFor(credential, method, path, query);
   const call: Call = { method, path, query, headers, chunked: headers.get('transfer-encoding') !== null };
   const length = Number(headers.get('content-length') ?? Number.NaN);
   if (!call.chunked && Number.isSafeInteger(length)) call.length = length;
@@ -118,6 +118,17 @@ export function callerOf(credential: Credential): Caller {
   if (credential.master) return { teamId: null };
   const { teamId, models } = credential;
   return models === undefined ? { teamId } : { teamId, models };
+}
+
+/** Returns for whom `GET /models` lists: LiteLLM's filter `team_id` names a team, to the master key any one. */
+function listedFor(credential: Credential, method: string, path: string, query: URLSearchParams): Caller {
+  const given = query.get('team_id');
+  if (given === null || method !== 'GET' || !/^(\/v1)?\/models$/.test(path)) return callerOf(credential);
+  if (!credential.master) {
+    teamOf(credential, given);
+    return callerOf(credential);
+  }
+  return { teamId: given };
 }
 
 /** Whether it is what `leaving` aborts with: nobody waits for the answer, and nothing has gone wrong. */
