@@ -1,3 +1,4 @@
+import { tickFor } from '../../tick-batch.ts';
 import { MemberScanner } from '../json/member-scanner.ts';
 import { createdIds } from '../json/object-ids.ts';
 
@@ -56,6 +57,24 @@ export class JsonSearch implements IdSearch {
   get over(): boolean {
     return this.#scanner.over;
   }
+}
+
+const sliceBytes = 16_384;
+
+/** Searches a whole JSON object in slices, between which the event loop continues. */
+export async function searchInSlices(
+  bytes: Buffer,
+  createsIds: readonly string[],
+  teamId: string,
+): Promise<string[]> {
+  const search = new JsonSearch(createsIds);
+  const ids: string[] = [];
+  for (let at = 0; at < bytes.length && !search.over; at += sliceBytes) {
+    const slice = bytes.subarray(at, at + sliceBytes);
+    await tickFor(teamId, slice.length);
+    ids.push(...search.push(slice).ids);
+  }
+  return ids;
 }
 
 const dataField = Buffer.from('data:');

@@ -2,9 +2,8 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
 import { type Answer, asBuffer } from '../answer.ts';
 import type { ModelRequest } from '../call.ts';
-import { createdIds } from '../json/object-ids.ts';
 import type { AffinityStore } from './affinity-store.ts';
-import { EventSearch, type IdSearch, JsonSearch } from './id-search.ts';
+import { EventSearch, type IdSearch, JsonSearch, searchInSlices } from './id-search.ts';
 
 /**
  * Records which deployment created the objects that an answer names, before the caller learns their ids: a call that
@@ -25,7 +24,7 @@ export async function rememberCreatedObjects(
   if (answer.status >= 300 || !request.body.keepsAnswer()) return answer;
   const record = (ids: string[]) => affinity.remember(teamId, ids, deployment.id);
   if (body instanceof Uint8Array) {
-    await record(createdIds(parsed(asBuffer(body).toString('utf8')), createsIds));
+    await record(await searchInSlices(asBuffer(body), createsIds, teamId));
     return answer;
   }
   const events = headers['content-type']?.startsWith('text/event-stream') ?? false;
@@ -76,13 +75,5 @@ class RecordedBody implements AsyncIterableIterator<Uint8Array> {
     this.#found = undefined;
     await this.#record(ids);
     return { done: false, value: after };
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
