@@ -63,12 +63,19 @@ export function typesOf(headers: Given): string[] {
   return typeof type === 'string' ? listedIn(type) : type.flatMap(listedIn);
 }
 
-/** Returns the content type that decides how an answer is read, or else the first one. */
+/**
+ * Returns the content type that decides how an answer is read, or else the first one. Returns `undefined` for one header
+ * that lists different types, unless all of them may pass and the answer is JSON, because readers choose differently.
+ */
 function typeOf(headers: Given): string | undefined {
   const types = typesOf(headers);
   if (types.length < 2) return types[0];
   const label = labelOf(types);
-  return types.find((type) => labelOf([type]) === label);
+  const deciding = types.find((type) => labelOf([type]) === label);
+  const names = new Set(types.map((type) => (type.split(';', 1)[0] ?? '').trim().toLowerCase()));
+  const isList = typeof headers['content-type'] === 'string';
+  const isSafe = label === 'json' && types.every((type) => passedTypes.test(type));
+  return isList && names.size > 1 && !isSafe ? undefined : deciding;
 }
 
 /** Splits a list at its commas, but not at those within quotation marks. */
