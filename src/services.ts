@@ -92,7 +92,9 @@ export function createServices(given: RouterOptions): RouterServices {
   const verifier = new KeyVerifier(storage, snapshots, { ...options, now });
   const records = new RecordStore(storage, {
     timeoutMs: options.storageTimeoutMs,
-    onWrite: (teamId) => snapshots.invalidate(teamId),
+    now,
+    onWrite: (teamId, written) =>
+      written === undefined ? snapshots.invalidate(teamId) : snapshots.keepWritten(teamId, written),
   });
   const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
   const budget = new MemoryBudget(options);

@@ -94,6 +94,7 @@ beforeEach(async () => {
   snapshots = new SnapshotCache(storage, ring, { maxStalenessMs: 5_000, serveStaleMs: 0, maxTeams: 10, now });
   const registry = new RecordStore(storage, {
     timeoutMs: 5_000,
+    now,
     onWrite: (teamId) => snapshots.invalidate(teamId),
   });
   models = new ModelService(registry, storage, ring, { teams: 'implicit', checkBase: () => {} });

@@ -5,7 +5,7 @@ import {
   type Storage,
   TeamModelRouter,
 } from 'team-model-router';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
 
 const maxStalenessMs = 50;
@@ -24,6 +24,10 @@ beforeEach(async () => {
     get: async (...read) => {
       if (broken) throw new RouterError('storage_unavailable', 'It is out of reach.');
       return inner.get(...read);
+    },
+    delete: async (...deletion) => {
+      if (broken) throw new RouterError('storage_unavailable', 'It is out of reach.');
+      return inner.delete(...deletion);
     },
   };
   router = new TeamModelRouter({
@@ -70,4 +74,49 @@ it('so is one that uses shared deployments', async () => {
   await stale();
   expect(await ask('common')).toBe('chat.completion');
   expect(await ask('own')).toBe('chat.completion');
+});
+
+describe('a team that this process has just changed', () => {
+  it.each([
+    ['its metadata', () => router.updateTeam('acme', { metadata: { tier: 1 } })],
+    ['its keys', () => router.createKey('acme')],
+    ['its models', () => router.addModel('acme', { model_name: 'more', litellm_params })],
+  ])('is served while the storage is out of reach: %s', async (_, change) => {
+    await router.addModel('acme', { model_name: 'own', litellm_params });
+    expect(await ask('own')).toBe('chat.completion');
+    await change();
+    broken = true;
+    expect(await ask('own')).toBe('chat.completion');
+  });
+
+  it('is served as it was written', async () => {
+    const { model_info } = await router.addModel('acme', { model_name: 'own', litellm_params });
+    await router.addModel('acme', { model_name: 'kept', litellm_params });
+    expect(await ask('own')).toBe('chat.completion');
+    await router.deleteModel('acme', model_info.id);
+    broken = true;
+    expect(await ask('kept')).toBe('chat.completion');
+    await expect(ask('own')).rejects.toMatchObject({ status: 503, code: 'storage_unavailable' });
+    broken = false;
+    await router.blockTeam('acme');
+    broken = true;
+    await expect(ask('kept')).rejects.toMatchObject({ code: 'team_blocked' });
+  });
+
+  it('is not served once it is deleted', async () => {
+    await router.addModel('acme', { model_name: 'own', litellm_params });
+    expect(await ask('own')).toBe('chat.completion');
+    await router.deleteTeam('acme');
+    broken = true;
+    await expect(ask('own')).rejects.toMatchObject({ status: 503 });
+  });
+
+  it('keeps the written values if the caller changes its objects later', async () => {
+    const extra_body = { user: 'written' };
+    await router.addModel('acme', { model_name: 'own', litellm_params: { ...litellm_params, extra_body } });
+    extra_body.user = 'changed';
+    broken = true;
+    expect(await ask('own')).toBe('chat.completion');
+    expect(provider.requests.at(-1)?.body.toString()).toContain('written');
+  });
 });

@@ -41,8 +41,8 @@ beforeEach(() => {
     put: (...given) => faulty(() => inner.put(...given)),
     delete: (...given) => faulty(() => inner.delete(...given)),
   };
-  registry = new RecordStore(storage, { timeoutMs, onWrite: () => {} });
-  other = new RecordStore(inner, { timeoutMs, onWrite: () => {} });
+  registry = new RecordStore(storage, { timeoutMs, now: () => performance.now(), onWrite: () => {} });
+  other = new RecordStore(inner, { timeoutMs, now: () => performance.now(), onWrite: () => {} });
 });
 
 const stored = async () => (await other.read('acme'))?.metadata.count;
@@ -100,7 +100,7 @@ it('ends with the deadline when the storage hangs, and so does what waits behind
         options?.signal?.addEventListener('abort', () => reject(lost()));
       }),
   };
-  registry = new RecordStore(hanging, { timeoutMs, onWrite: () => {} });
+  registry = new RecordStore(hanging, { timeoutMs, now: () => performance.now(), onWrite: () => {} });
   const first = registry.change('acme', count());
   await new Promise(setImmediate);
   const behind = registry.change('acme', count());

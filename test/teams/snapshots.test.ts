@@ -99,6 +99,25 @@ it('reads anew after a write of its own, and after news of another', async () =>
   expect(await blocked()).toBe(true);
 });
 
+it('keeps a record that was written only if no snapshot can be newer', async () => {
+  await blocked();
+  const key = recordKey('acme');
+  const ours = encode({ ...newRecord('acme', new Date(0).toISOString(), 'test'), blocked: true });
+  const before = await inner.get(key);
+  const replaced = typeof before === 'object' ? before.version : null;
+  const version = (await inner.put(key, ours, replaced)) ?? '';
+  const written = { text: ours, version, replaced, startedAt: now };
+  snapshots.keepWritten('acme', written);
+  expect(await blocked()).toBe(true);
+  // Another process unblocks the team, and this one reads it before its own write is acknowledged.
+  await write(false);
+  snapshots.markStale('acme');
+  expect(await blocked()).toBe(false);
+  snapshots.keepWritten('acme', written);
+  broken = true;
+  await expect(blocked()).rejects.toMatchObject({ code: 'storage_unavailable' });
+});
+
 it('does not keep what a read that began before the write brings back', async () => {
   const late = snapshots.get('acme');
   await write(true);

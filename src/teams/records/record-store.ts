@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUnavailable, RouterError } from '../../errors.ts';
-import type { Storage } from '../../storage/storage.ts';
+import type { Storage, Version } from '../../storage/storage.ts';
 import { readRecord } from './read-record.ts';
 import { encode, limits, recordKey, type TeamRecord } from './team-record.ts';
 
@@ -38,11 +38,23 @@ const maxBatch = 100;
 const maxRefusals = 3;
 const maxWriters = 32;
 
+/** A record as this process has written it. */
+export interface WrittenRecord {
+  text: string;
+  version: Version;
+  /** The version that it replaced; `null` if there was no record. */
+  replaced: Version | null;
+  /** When the replaced version was requested from the storage, by `now`. */
+  startedAt: number;
+}
+
 export interface RecordStoreOptions {
   /** Milliseconds that a change may wait for answers of the storage. */
   timeoutMs: number;
-  /** Is told of each team whose record was written, before the write is acknowledged. */
-  onWrite: (teamId: string | null) => void;
+  /** Returns milliseconds of a monotonic clock. */
+  now: () => number;
+  /** Is called before a write is acknowledged. `written` is absent if the record was deleted, or its version is unknown. */
+  onWrite: (teamId: string | null, written?: WrittenRecord) => void;
 }
 
 /**
@@ -136,6 +148,7 @@ export class RecordStore {
     let signal = AbortSignal.timeout(this.#options.timeoutMs);
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       if (attempt > 0) await wait(Math.random() * Math.min(2 ** attempt, 64));
+      const startedAt = this.#options.now();
       const stored = await this.#storage.get(key, { signal });
       const current = stored === undefined || stored === 'unchanged' ? undefined : stored;
       const before = current === undefined ? undefined : await readRecord(current.value, teamId);
@@ -150,8 +163,11 @@ export class RecordStore {
       const mark = this.#mark(record);
       const text = record === undefined ? undefined : encodeWithin(record, current?.value);
       try {
-        if (await this.#put(key, text, current?.version ?? null, signal)) {
-          this.#options.onWrite(teamId);
+        const replaced = current?.version ?? null;
+        const version = await this.#put(key, text, replaced, signal);
+        if (version !== undefined) {
+          const isDeleted = text === undefined || version === null;
+          this.#options.onWrite(teamId, isDeleted ? undefined : { text, version, replaced, startedAt });
           return settlements;
         }
         // It answers: others came first, and the time begins anew.
@@ -173,14 +189,16 @@ export class RecordStore {
     return mark;
   }
 
+  /** Returns the new version, `null` for a record that is gone, or `undefined` if another version was found. */
   async #put(
     key: string,
     text: string | undefined,
     expected: string | null,
     signal: AbortSignal,
-  ): Promise<boolean> {
-    if (text !== undefined) return (await this.#storage.put(key, text, expected, { signal })) !== undefined;
-    return expected === null || (await this.#storage.delete(key, expected, { signal }));
+  ): Promise<Version | null | undefined> {
+    if (text !== undefined) return this.#storage.put(key, text, expected, { signal });
+    const isGone = expected === null || (await this.#storage.delete(key, expected, { signal }));
+    return isGone ? null : undefined;
   }
 }
 

@@ -7,6 +7,7 @@ import { boundedWait } from '../../storage/support/bounded-wait.ts';
 import { type CompiledKey, compileKeys } from '../management/edit-key.ts';
 import { Deployment } from './deployment.ts';
 import { readRecord } from './read-record.ts';
+import type { WrittenRecord } from './record-store.ts';
 import { recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
 
 /** A team's record compiled for calls. */
@@ -41,11 +42,15 @@ export interface SnapshotOptions {
 }
 
 interface CachedSnapshot {
-  /** `undefined`: there is no such team. */
+  /** `undefined`: there is no such team, or `written` is not compiled yet. */
   snapshot: TeamSnapshot | undefined;
+  /** The record's text, as this process has written it. */
+  written?: string;
   version: Version | undefined;
   /** When the read that it comes from began. */
   readAt: number;
+  /** When it was added to the cache. */
+  keptAt: number;
   /** Somebody changed it: to be read again before it is used, though it may serve if the storage is out of reach. */
   expired: boolean;
 }
@@ -105,12 +110,30 @@ export class SnapshotCache {
     setTimeout(refresh, refreshDelayMs).unref();
   }
 
-  /** Forgets a team whose record this process has just written. */
+  /** Forgets a team whose record this process has written, because it is not known what is stored now. */
   invalidate(teamId: string | null): void {
     const id = teamId ?? sharedId;
     this.#known.delete(id);
     this.#unknown.delete(id);
     this.#loading.delete(id);
+  }
+
+  /**
+   * Keeps the record that this process has written, so that it is served if the storage fails before it is read again.
+   * Forgets the team if a snapshot was read meanwhile that may be newer.
+   */
+  keepWritten(teamId: string | null, { text, version, replaced, startedAt }: WrittenRecord): void {
+    const id = teamId ?? sharedId;
+    const entry = this.#peek(id);
+    if (entry?.version === version) {
+      this.#expire(id);
+      return;
+    }
+    const isOlder = entry === undefined || entry.keptAt < startedAt || (entry.version ?? null) === replaced;
+    this.invalidate(teamId);
+    if (!isOlder) return;
+    const kept = { snapshot: undefined, written: text, version, readAt: startedAt, keptAt: startedAt };
+    this.#known.set(id, { ...kept, expired: true });
   }
 
   /** Has a team's record read again before its snapshot is used. */
@@ -148,7 +171,7 @@ export class SnapshotCache {
       const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
       return (await (impatient ? boundedWait(outageWaitMs, undefined, () => load) : load)).snapshot;
     } catch (error) {
-      if (isUnavailable(error) && this.#mayServe(teamId, entry)) return entry?.snapshot;
+      if (isUnavailable(error) && this.#mayServe(teamId, entry)) return this.#compiled(teamId, entry);
       throw error;
     }
   }
@@ -161,7 +184,8 @@ export class SnapshotCache {
   /** Whether an entry is young enough to serve while the storage cannot be reached. */
   #mayServe(teamId: string | null, entry: CachedSnapshot | undefined): boolean {
     // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
-    if (entry === undefined || (entry.snapshot === undefined && teamId !== null)) return false;
+    if (entry === undefined) return false;
+    if (entry.snapshot === undefined && entry.written === undefined && teamId !== null) return false;
     const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
     return this.#options.now() - entry.readAt < limit;
   }
@@ -188,10 +212,20 @@ export class SnapshotCache {
     const readAt = this.#options.now();
     const unless = entry?.version;
     const stored = await this.#reach(() => this.#storage.get(key, unless === undefined ? {} : { unless }));
-    if (stored === 'unchanged') return { snapshot: entry?.snapshot, version: unless, readAt, expired: false };
-    if (stored === undefined) return { snapshot: undefined, version: undefined, readAt, expired: false };
+    const read = { readAt, keptAt: readAt, expired: false };
+    if (stored === 'unchanged')
+      return { ...read, snapshot: await this.#compiled(teamId, entry), version: unless };
+    if (stored === undefined) return { ...read, snapshot: undefined, version: undefined };
     const snapshot = compile(this.#ring, await readRecord(stored.value, teamId));
-    return { snapshot, version: stored.version, readAt, expired: false };
+    return { ...read, snapshot, version: stored.version };
+  }
+
+  async #compiled(
+    teamId: string | null,
+    entry: CachedSnapshot | undefined,
+  ): Promise<TeamSnapshot | undefined> {
+    if (entry?.written === undefined) return entry?.snapshot;
+    return compile(this.#ring, await readRecord(entry.written, teamId));
   }
 
   async #reach<Result>(read: () => Promise<Result>): Promise<Result> {
@@ -206,6 +240,7 @@ export class SnapshotCache {
   }
 
   #keep(id: SnapshotId, entry: CachedSnapshot): void {
+    entry.keptAt = this.#options.now();
     const [cache, other] = entry.snapshot ? [this.#known, this.#unknown] : [this.#unknown, this.#known];
     cache.set(id, entry);
     other.delete(id);
