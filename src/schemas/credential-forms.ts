@@ -6,7 +6,7 @@ const issued =
 
 /** Matches text before a credential: a scheme, an assignment, a query parameter, a command-line option. */
 const before = /^(bearer(%20|\+)?|[\w.$-]+\s*(:?=|[-=]>)\s*|\S*[?&][\w.-]+=|--?[a-z][\w-]*[=\s]\s*)$/i;
-const after = /^([)\]}>.]+|%0[ad]|%20|\s.*)$/is;
+const after = /^([)\]}>.]+|%0[ad]|%20|\s+(#|\/\/|--|<-).*)$/is;
 
 /** Returns where other text was pasted next to an issued credential; `undefined` for other texts. */
 export function textAround(text: string): 'around' | 'before' | 'after' | undefined {
