@@ -129,6 +129,25 @@ describe('a key', () => {
     expect(await namesFor(some.key)).toEqual(['alpha']);
   });
 
+  it('takes no name with spaces or invisible characters around it', async () => {
+    const { token } = await router.createKey('acme', { models: ['alpha'] });
+    const litellm_params = { model: 'openai/real', api_key: 'sk-0123456789abcdef' };
+    for (const name of ['alpha ', ' alpha', 'alpha\u00a0', 'alpha\u200b', '\ufeffalpha', '\u2003alpha']) {
+      const models = ['alpha', name];
+      await refused(router.createKey('acme', { models }), 'models[1]', /Remove spaces/);
+      await refused(router.updateKey('acme', token, { models }), 'models[1]', /Remove spaces/);
+      await refused(router.createTeam({ models }), 'models[1]', /Remove spaces/);
+      await refused(router.updateTeam('acme', { models }), 'models[1]', /Remove spaces/);
+      await refused(
+        router.addModel('acme', { model_name: name, litellm_params }),
+        'model_name',
+        /Remove spaces/,
+      );
+      await refusedOverHttp('POST /key/generate', { team_id: 'acme', models }, 'models[1]');
+    }
+    expect((await router.createKey('acme', { models: ['my model'] })).models).toEqual(['my model']);
+  });
+
   it('takes no pattern, no other spelling, and no contradiction', async () => {
     const { token } = await router.createKey('acme', { models: ['alpha'] });
     const before = await everything(house.storage);

@@ -1,18 +1,25 @@
-import { pipeline, Readable, Transform } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { type Duplex, pipeline, Readable, Transform } from 'node:stream';
+import zlib, { createBrotliDecompress, createGunzip } from 'node:zlib';
 import { RouterError } from '../errors.ts';
+import { InflateAny } from './inflate-any.ts';
 import { ResponseBody } from './response-body.ts';
 
-const decoders: ReadonlyMap<string, () => Transform> = new Map([
+/** Node 20 and Node 22 before 22.15 have none. */
+const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Duplex };
+
+const decoders: ReadonlyMap<string, () => Duplex> = new Map<string, () => Duplex>([
   ['gzip', createGunzip],
   ['x-gzip', createGunzip],
-  ['deflate', createInflate],
+  ['deflate', () => new InflateAny()],
   ['br', createBrotliDecompress],
+  ...(createZstdDecompress === undefined ? [] : ([['zstd', createZstdDecompress]] as const)),
 ]);
 /** Same limit as in undici's `fetch`. */
 const maxEncodings = 5;
 /** Encodings that exist but cannot be decoded here. */
-const unsupported = new Set(['zstd', 'compress', 'x-compress', 'dcb', 'dcz']);
+const unsupported = new Set(
+  ['zstd', 'compress', 'x-compress', 'dcb', 'dcz'].filter((name) => !decoders.has(name)),
+);
 /** Values of `content-encoding` for a body that is not encoded. */
 const identityNames = new Set(['', 'identity', 'none']);
 
@@ -35,8 +42,8 @@ export function decoded<Response extends Encoded>(response: Response, limit: num
   const names = [header].flat().join(',').toLowerCase().split(',');
   const encodings = names.map((name) => name.trim()).filter((name) => !identityNames.has(name));
   if (encodings.length > maxEncodings) throw invalidResponse('with too many content encodings');
-  if (encodings.some((name) => unsupported.has(name)))
-    throw invalidResponse('in an unsupported content encoding');
+  const unknown = encodings.find((name) => unsupported.has(name));
+  if (unknown !== undefined) throw invalidResponse(`in the unsupported content encoding ${unknown}`);
   const factories = encodings.toReversed().map((name) => decoders.get(name));
   if (factories.length === 0 || factories.includes(undefined)) return response;
   const { 'content-encoding': _, 'content-length': __, ...headers } = response.headers;
@@ -45,7 +52,7 @@ export function decoded<Response extends Encoded>(response: Response, limit: num
 }
 
 /** Creates a body that reads through the decoders. An error or an abort at either end destroys the whole pipeline. */
-function decodedBody(encoded: ResponseBody, steps: Transform[]): ResponseBody {
+function decodedBody(encoded: ResponseBody, steps: Duplex[]): ResponseBody {
   const source = Readable.from(encoded, { objectMode: false });
   const readable = pipeline([source, ...steps], () => {}) as unknown as Readable;
   const body = new ResponseBody({

@@ -26,6 +26,15 @@ export const plain = (max: number) =>
 /** Accepts up to `max` characters of text that is not blank. */
 export const filled = (max: number) => plain(max).refine((value) => value.trim() !== '', 'must not be empty');
 
+/** Invisible characters and white space around a name are a mistake of the clipboard. No call would find the name. */
+const edged = /^[\s\p{Default_Ignorable_Code_Point}\p{Cf}]|[\s\p{Default_Ignorable_Code_Point}\p{Cf}]$/u;
+
+function isBare(name: string): boolean {
+  return !edged.test(name);
+}
+
+const notBare = 'must be the name alone. Remove spaces and invisible characters around it.';
+
 /** Returns whether a name is a pattern. LiteLLM supports names with `*`, but no name would match it here. */
 function isPattern(name: string): boolean {
   return name.includes('*');
@@ -80,7 +89,8 @@ export const publicName = filled(256)
   .refine(
     (value) => !isReserved(value),
     'is reserved, because it means all models or no models in the lists of keys and teams',
-  );
+  )
+  .refine(isBare, notBare);
 
 /** The provider's name of a model. */
 export const providerModel = filled(512)
@@ -93,9 +103,7 @@ export const providerModel = filled(512)
     'must be the name alone. Remove spaces, quotation marks and invisible characters around it.',
   );
 
-const listed = filled(256);
-
-const nameOfKey = listed
+const nameOfKey = filled(256)
   .refine(
     (name) => !isPattern(name) || name === '*',
     `${noPattern}. Write each public name, or leave models out for all of the team's.`,
@@ -103,7 +111,8 @@ const nameOfKey = listed
   .refine(
     (name) => !isReserved(name) || meaningful.includes(name),
     `must be spelt as one of ${meaningful.join(', ')}`,
-  );
+  )
+  .refine(isBare, notBare);
 
 /**
  * Public names that a key may call; `[]` allows none. Accepts LiteLLM's words for all and none, and rejects patterns.
@@ -161,7 +170,7 @@ export function callersNames(
   return names;
 }
 
-const sharedName = listed
+const sharedName = filled(256)
   .refine(
     (name) => !isPattern(name) || name === '*',
     `${noPattern}. Write each shared name, or ${allSharedNames} for all.`,
@@ -173,7 +182,8 @@ const sharedName = listed
   .refine(
     (name) => !isReserved(name) || meaningful.includes(name),
     `must be spelt as one of ${allSharedNames}, ${none}`,
-  );
+  )
+  .refine(isBare, notBare);
 
 /** Shared names that a team may use. `*` becomes `all-proxy-models`. `no-default-models` adds no name. */
 export const teamModels = z

@@ -145,6 +145,32 @@ describe('an error of a call', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
+  it.each([301, 302, 303, 304, 307, 308])('asks a deployment that answers %i only once', async (status) => {
+    const params = { model: 'm', api_key: 'sk-0123456789abcdefcb07', api_base: provider.url, num_retries: 2 };
+    await router.addModel('acme', { model_name: 'moved', litellm_params: params });
+    handler = (_, response) => {
+      response.writeHead(status, status === 304 ? {} : { location: `${provider.url}/elsewhere` }).end();
+    };
+    const { message } = await caught(() => router.chatCompletion('acme', { model: 'moved', messages }));
+    const to = status === 304 ? '' : ' to another address';
+    expect(message).toContain(`answered ${status}${to}; redirects are not followed. Check api_base.`);
+    expect(provider.requests).toHaveLength(1);
+  });
+
+  it('asks the other deployment of a pool after a redirect', async () => {
+    const params = { model: 'm', api_key: 'sk-0123456789abcdefcb07', num_retries: 2 };
+    for (const api_base of [`${provider.url}/moved`, `${provider.url}/v1`])
+      await router.addModel('acme', { model_name: 'pair', litellm_params: { ...params, api_base } });
+    handler = (request, response) => {
+      if (request.url.startsWith('/moved')) response.writeHead(308, { location: '/v1' }).end();
+      else answerAsOpenAI(request, response);
+    };
+    for (let call = 0; call < 8; call++) await router.chatCompletion('acme', { model: 'pair', messages });
+    const moved = provider.requests.filter(({ url }) => url.startsWith('/moved'));
+    expect(moved.length).toBeGreaterThan(0);
+    expect(provider.requests).toHaveLength(8 + moved.length);
+  });
+
   it.each<[string, Handler]>([
     ['a connection that breaks before the answer', (_, response) => response.destroy()],
     [

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import zlib, { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { collect } from '../../src/calls/answer.ts';
 import type { Lookup } from '../../src/egress/connector.ts';
@@ -98,6 +99,9 @@ it('hands a redirect over, and does not follow it', async () => {
 it.each([
   ['gzip', gzipSync('compressed')],
   ['br', brotliCompressSync('compressed')],
+  ['deflate', deflateSync('compressed')],
+  ['deflate', deflateRawSync('compressed')],
+  ['deflate, gzip', gzipSync(deflateRawSync('compressed'))],
 ])('decodes %s that it did not ask for', async (encoding, bytes) => {
   const server = await provider(
     (_, response) => void response.writeHead(200, { 'content-encoding': encoding }).end(bytes),
@@ -112,6 +116,7 @@ it.each([
   ['gzip', gzipSync(Buffer.alloc(1_000_001))],
   ['br', brotliCompressSync(Buffer.alloc(1_000_001))],
   ['deflate', deflateSync(Buffer.alloc(1_000_001))],
+  ['deflate', deflateRawSync(Buffer.alloc(1_000_001))],
 ])('stops to unpack %s where it grows beyond the limit', async (encoding, bytes) => {
   expect(bytes.length).toBeLessThan(2_000);
   const server = await provider(
@@ -126,10 +131,48 @@ it.each([
   await expect(read(1_000_000)).rejects.toMatchObject({ code: 'provider_unreachable' });
 });
 
-it('does not take half of a packed answer for all of it', async () => {
-  const half = gzipSync('compressed'.repeat(100)).subarray(0, -12);
+/** Node 20 has none. */
+const { zstdCompressSync } = zlib as { zstdCompressSync?: (text: string) => Buffer };
+
+it.runIf(zstdCompressSync)('decodes zstd where Node can', async () => {
+  const packed = zstdCompressSync?.('compressed');
   const server = await provider(
-    (_, response) => void response.writeHead(200, { 'content-encoding': 'gzip' }).end(half),
+    (_, response) => void response.writeHead(200, { 'content-encoding': 'zstd' }).end(packed),
+  );
+  const { body } = await transport([server.url]).request(get(`${server.url}/`));
+  expect((await collect(body)).toString()).toBe('compressed');
+});
+
+it.skipIf(zstdCompressSync)('says that it cannot decode zstd where Node cannot', async () => {
+  const server = await provider(
+    (_, response) => void response.writeHead(200, { 'content-encoding': 'zstd' }).end('x'),
+  );
+  const asked = transport([server.url]).request(get(`${server.url}/`));
+  await expect(asked).rejects.toThrow('unsupported content encoding zstd');
+});
+
+it('decodes deflate that arrives in bytes, and passes empty answers', async () => {
+  const packed = deflateRawSync(Buffer.alloc(300_000, 'compressed'));
+  const server = await provider(async ({ url }, response) => {
+    response.writeHead(200, { 'content-encoding': 'deflate' });
+    for (const byte of url === '/empty' ? [] : packed) {
+      if (!response.write(Buffer.of(byte))) await once(response, 'drain');
+    }
+    response.end();
+  });
+  const way = transport([server.url]);
+  expect(await collect((await way.request(get(`${server.url}/`))).body)).toHaveLength(300_000);
+  expect(await collect((await way.request(get(`${server.url}/empty`))).body)).toHaveLength(0);
+});
+
+it.each([
+  ['gzip', gzipSync],
+  ['deflate', deflateSync],
+  ['deflate', deflateRawSync],
+])('does not take half of an answer in %s for all of it', async (encoding, pack) => {
+  const half = pack('compressed'.repeat(100)).subarray(0, -12);
+  const server = await provider(
+    (_, response) => void response.writeHead(200, { 'content-encoding': encoding }).end(half),
   );
   const { body } = await transport([server.url]).request(get(`${server.url}/`));
   await expect(collect(body)).rejects.toThrow();
@@ -138,7 +181,7 @@ it('does not take half of a packed answer for all of it', async () => {
 it.each<[string, (response: ServerResponse) => void]>([
   [
     'an encoding it does not know',
-    (response) => response.writeHead(200, { 'content-encoding': 'zstd' }).end(),
+    (response) => response.writeHead(200, { 'content-encoding': 'compress' }).end(),
   ],
   ['headers without an end', (response) => response.setHeader('x-long', 'x'.repeat(40_000)).end()],
   ['more headers than anybody needs', (response) => response.writeHead(200, manyHeaders).end()],

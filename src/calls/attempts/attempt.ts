@@ -1,4 +1,4 @@
-import { RouterError, type RouterErrorCode } from '../../errors.ts';
+import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { endOf } from '../abort/call-signal.ts';
 import { Cancel } from '../abort/cancel.ts';
@@ -6,6 +6,7 @@ import { discard } from '../answer.ts';
 import type { CallContext } from '../call-context.ts';
 import type { AttemptRecord } from '../receipt/receipt.ts';
 import type { StreamError } from '../response/events/stream-error.ts';
+import { RedirectError } from '../response/failures.ts';
 import type { BodyEnd, CallResult } from '../response/relay.ts';
 import type { Failure } from '../routing/circuit.ts';
 import type { Classification, HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
@@ -76,7 +77,7 @@ export class Attempt {
         throw error;
       }
       this.#note(error.status, error.code, faultOf(deployment, error));
-      const { decision, signal } = classifyError(error.code, cancel.aborted && cancel.callers);
+      const { decision, signal } = classifyError(error, cancel.aborted && cancel.callers);
       this.#settle(signal, error.code, { unprovoked: isConnectFault(error) });
       return { deployment, error, decision };
     }
@@ -88,8 +89,7 @@ export class Attempt {
     if (this.#record !== undefined && providerMessage !== undefined)
       this.#record.providerMessage = providerMessage;
     if (end.failure !== undefined) this.#streamFailed(end.failure);
-    else if (end.error !== undefined)
-      this.#settle(classifyError(end.error.code, false).signal, end.error.code);
+    else if (end.error !== undefined) this.#settle(classifyError(end.error, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
     this.#context.ended(end, this.#status);
   };
@@ -174,9 +174,11 @@ function reasonOf(status: number): AttemptRecord['reason'] {
 
 /** @param callersTime the time that the caller or its team has set is over, which says nothing of the deployment */
 function classifyError(
-  code: RouterErrorCode,
+  error: RouterError,
   callersTime: boolean,
 ): { decision: RetryDecision; signal: HealthSignal } {
+  const { code } = error;
+  if (error instanceof RedirectError) return { decision: 'retry-other', signal: 'failure' };
   if (code === 'provider_unreachable' || code === 'provider_timeout')
     return { decision: 'retry', signal: callersTime ? 'ignored' : 'failure' };
   const own =

@@ -10,6 +10,17 @@ export function unreachable(deployment: Deployment, how: string): RouterError {
   return new RouterError('provider_unreachable', `The provider of ${describeProvider(deployment)} ${how}.`);
 }
 
+/** A provider's redirect. Only another deployment can serve the call, because `api_base` of this one is wrong. */
+export class RedirectError extends RouterError {
+  /** @param shared whether the team may not change the deployment */
+  constructor(deployment: Deployment, status: number, { to, shared }: { to: boolean; shared: boolean }) {
+    const how = `answered ${status}${to ? ' to another address' : ''}; redirects are not followed.`;
+    const action = 'Check api_base.';
+    const message = `The provider of ${describeProvider(deployment)} ${how}${shared ? '' : ` ${action}`}`;
+    super('provider_unreachable', message, shared ? { hint: action } : {});
+  }
+}
+
 /** The caller's own abort goes through as it is. */
 export function brokenOff(deployment: Deployment, error: unknown, cancel: Cancel): unknown {
   if (cancel.aborted) return cancel.reason;

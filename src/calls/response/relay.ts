@@ -10,7 +10,7 @@ import { providerMessage } from '../upstream/provider-message.ts';
 import { errorReply, hidesAccount, redactorOf } from './error-reply.ts';
 import { beginningOf, type StreamBeginning } from './events/first-event.ts';
 import { classifyEvent } from './events/stream-error.ts';
-import { brokenOff, unreachable } from './failures.ts';
+import { brokenOff, RedirectError, unreachable } from './failures.ts';
 import { headOf, sizeOf } from './head.ts';
 import { readHeld } from './held-answer.ts';
 import { isWhole, readFailure } from './json-check.ts';
@@ -33,12 +33,13 @@ export function readResponse(exchange: UpstreamExchange): CallResult | Promise<C
   const { deployment, response } = exchange;
   const { status } = response;
   if (status >= 400 && status <= 599) return refusalReply(exchange);
+  const shared = hidesAccount(exchange.teamId, deployment);
   if (status >= 300 || status < 200) {
     response.body.destroy();
-    const reason = status > 599 ? 'no answer can have that status' : 'redirects are not followed';
-    throw unreachable(deployment, `answered ${status}; ${reason}`);
+    if (status >= 300 && status < 400)
+      throw new RedirectError(deployment, status, { to: response.headers.location !== undefined, shared });
+    throw unreachable(deployment, `answered ${status}; no answer can have that status`);
   }
-  const shared = hidesAccount(exchange.teamId, deployment);
   const passed = shared ? passSharedHeaders(response.headers) : passHeaders(response.headers);
   const headers = redactorOf(exchange).coverHeaders(passed);
   if (status === 204 || status === 205) {
