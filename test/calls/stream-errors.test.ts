@@ -96,6 +96,12 @@ describe.each([
     ['an error object', event({ object: 'error', message: 'Internal server error', code: 500 })],
     ['an error whose text is the message', event({ error: 'the engine died' })],
     [
+      'a base_resp',
+      event({ id: 'c', base_resp: { status_code: 1013, status_msg: 'internal service error' } }),
+    ],
+    ['an error_code', event({ id: 'c', error_code: 336000, error_msg: 'Internal error' })],
+    ['a code without data', event({ code: 50603, message: 'no', data: null })],
+    [
       'an error with a rejected key',
       event({ error: { message: 'Incorrect API key', code: 'invalid_api_key' } }),
     ],

@@ -112,7 +112,7 @@ describe('a test call was said to have gone well, or wrongly to have shown the k
 });
 
 describe("the provider's words", () => {
-  it('are told, redacted and bounded, of a JSON error of a host that the operator named', async () => {
+  it('are quoted, redacted and bounded, of a JSON error of a host that the operator named', async () => {
     reply = { status: 401, body: error(`Incorrect API key provided: ${secret}.\u0007 Find your key.`) };
     const { provider_message } = await router.testModel('acme', model());
     expect(provider_message).toBe('Incorrect API key provided: sk-...cb07. Find your key.');
@@ -126,12 +126,12 @@ describe("the provider's words", () => {
     ['text', 'text/plain', 'secret words'],
     ['a page', 'text/html', '<html><title>secret words</title></html>'],
     ['JSON that is no error', 'application/json', '{"secret":"words"}'],
-  ])('are not told of %s', async (_, type, body) => {
+  ])('are not quoted from %s', async (_, type, body) => {
     reply = { status: 400, type, body };
     expect(await router.testModel('acme', model())).not.toHaveProperty('provider_message');
   });
 
-  it('are not told of an address that is allowed as one of a range', async () => {
+  it('are not quoted from an address that is allowed as one of a range', async () => {
     reply = { status: 401, body: error('secret words') };
     const result = await inRange.testModel('acme', model());
     expect(result.status).toBe('key_rejected');

@@ -133,7 +133,7 @@ describe.each(Object.entries(doors))('an answer in tiny chunks, %s', (_, call) =
 });
 
 describe('JoinedChunks', () => {
-  it('keeps a piece of one byte in one byte, not in a buffer of its own', () => {
+  it('keeps a piece of one byte in one byte, not in a separate buffer', () => {
     const joined = new JoinedChunks();
     for (let count = 0; count < 265_000; count++) joined.push(Buffer.from([count % 256]));
     const chunks = joined.takeAll();

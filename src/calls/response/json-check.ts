@@ -1,3 +1,5 @@
+import { failureStatus } from '../upstream/error-words.ts';
+
 /** Longer answers are only looked at from both ends: to parse them would cost more than to pass them on. */
 const parsedBytes = 65_536;
 
@@ -43,12 +45,17 @@ function isSpace(byte: number | undefined): boolean {
 const answering = ['id', 'choices', 'data', 'output', 'text', 'results', 'segments', 'created', 'created_at'];
 
 /**
- * The status of a failure that comes under a 200: nothing but an error. Some say the status in its code, as OpenRouter
- * does. What has an `id` is an object that has failed, such as a batch, and no failure of the call.
+ * Returns the status of a failure that comes under a 200: an error, or a code of failure, without content. Some providers say the
+ * status in the code, as OpenRouter does. An object with an `id` and an `error` is one that has failed, such as a batch, and
+ * no failure of the call.
  */
 export function readFailure(value: Record<string, unknown> | undefined): number | undefined {
-  const error = value?.error;
-  if (!tellsOf(error) || answering.some((name) => value?.[name] !== undefined)) return undefined;
+  if (value === undefined) return undefined;
+  const { error } = value;
+  if (!tellsOf(error)) return failureStatus(value);
+  // A completion without choices holds no content.
+  const isAnswer = (name: string) => value[name] !== undefined && value[name] !== null;
+  if (value.choices !== null && answering.some(isAnswer)) return undefined;
   const code = (error as { code?: unknown }).code;
   return typeof code === 'number' && Number.isInteger(code) && code >= 400 && code <= 599 ? code : 502;
 }

@@ -27,11 +27,11 @@ type Words = readonly [meaning: AnswerMeaning, pattern: RegExp];
 export const meaningWords: readonly Words[] = [
   [
     'context_too_long',
-    /(maximum|max) (prompt|model|input|sequence|context) length|model token limit|(prompt|input|sequence) .{0,40}(is longer than|exceeds the|is too long)|input length .{0,30}(should be|exceed)|context (length|window|size)|(prompt|input|request|messages?|body) (is|are|was) too (long|large for)|too many (input |prompt )?tokens|(token count|number of tokens|tokens) .{0,60}exceeds?\b|exceeds? .{0,60}(maximum|max|limit of) .{0,40}tokens|reduce the length|request body too large for|maximum .{0,20}number of (input )?tokens|too large for model with \d|validation error: .{0,40}(tokens .{0,60}must be|must have .{0,20}tokens)/,
+    /prompt tokens too long|(maximum|max) (prompt|model|input|sequence|context) length|model token limit|(prompt|input|sequence) .{0,40}(is longer than|exceeds the|is too long)|input length .{0,30}(should be|exceed)|context (length|window|size)|(prompt|input|request|messages?|body) (is|are|was) too (long|large for)|too many (input |prompt )?tokens|(token count|number of tokens|tokens) .{0,60}exceeds?\b|exceeds? .{0,60}(maximum|max|limit of) .{0,40}tokens|reduce the length|request body too large for|maximum .{0,20}number of (input )?tokens|too large for model with \d|validation error: .{0,40}(tokens .{0,60}must be|must have .{0,20}tokens)/,
   ],
   [
     'content_refused',
-    /usage guidelines|content exists risk|considered high risk|guardrails?\b|(violation|violates?|against) .{0,40}(guidelines)|moderation|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9|content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words|information)|(severe violation|violence|hate|sexual) (information|content)|responsible ai/,
+    /(input|output) new sensitive|usage guidelines|content exists risk|considered high risk|guardrails?\b|(violation|violates?|against) .{0,40}(guidelines)|moderation|\u654f\u611f|\u4e0d\u5b89\u5168\u5185\u5bb9|content (management|filter|policy|policies|moderation)|content filtering|(was|were|is|are|been) flagged|safety (system|polic|filter|guideline)|usage polic(y|ies)|violat\S+ .{0,60}polic|inappropriate content|prohibited content|sensitive (content|words|information)|(severe violation|violence|hate|sexual) (information|content)|responsible ai/,
   ],
   [
     'quota_exhausted',
@@ -39,7 +39,7 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'rate_limited',
-    /\u901f\u7387\u9650\u5236|\u8bf7\u6c42\u9891\u7387|\u8bf7\u6c42\u8fc7\u4e8e\u9891\u7e41|rate.?limit(s|ed|ing)?\b|too many (concurrent )?requests|(requests?|tokens?|calls?|images?|quota metric) .{0,60}per.?(second|minute|min|hour|day)\b|\b[rt]p[smhd]\b|(try again|retry) (in|after) (about )?\d|throttl|(concurrency|concurrent requests?|parallel requests?) .{0,40}(limit|exceeded|reached|max)|max (organization )?concurrency|limit exceeded|resource has been exhausted|quota exceeded for/,
+    /\brequest limit reached|\bqps\b|^(conn|token) limit$|\u901f\u7387\u9650\u5236|\u8bf7\u6c42\u9891\u7387|\u8bf7\u6c42\u8fc7\u4e8e\u9891\u7e41|rate.?limit(s|ed|ing)?\b|too many (concurrent )?requests|(requests?|tokens?|calls?|images?|quota metric) .{0,60}per.?(second|minute|min|hour|day)\b|\b[rt]p[smhd]\b|(try again|retry) (in|after) (about )?\d|throttl|(concurrency|concurrent requests?|parallel requests?) .{0,40}(limit|exceeded|reached|max)|max (organization )?concurrency|limit exceeded|resource has been exhausted|quota exceeded for/,
   ],
   [
     'quota_exhausted',
@@ -47,7 +47,7 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'overloaded',
-    /overload|(at|over|beyond|exceeded|out of|no|insufficient) .{0,16}capacity|capacity (is |was )?(exceeded|reached)|high (traffic|demand|load)|(model|server|service|engine) (is )?(too |currently |very )?(busy|loading|starting|unavailable|warming)|loading model|temporarily unavailable|no healthy upstream|upstream (connect|request|server) .{0,10}(error|timeout|timed out)|bad gateway|gateway time-?out|error code: 5\d\d|service unavailable|no deployments? available/,
+    /system is (really |too )?busy|overload|(at|over|beyond|exceeded|out of|no|insufficient) .{0,16}capacity|capacity (is |was )?(exceeded|reached)|high (traffic|demand|load)|(model|server|service|engine) (is )?(too |currently |very )?(busy|loading|starting|unavailable|warming)|loading model|temporarily unavailable|no healthy upstream|upstream (connect|request|server) .{0,10}(error|timeout|timed out)|bad gateway|gateway time-?out|error code: 5\d\d|service unavailable|no deployments? available/,
   ],
   [
     'model_not_found',
@@ -76,13 +76,14 @@ export const meaningWords: readonly Words[] = [
   ],
   [
     'key_lacks_permission',
-    /terms acceptance|accept the terms|blocked at the (project|organization|org) level|(has not|not) activated the model|insufficient (permissions?|scopes?|privileges?)|missing (scopes?|permissions?)|must be verified|lacks? .{0,40}(permission|data action|role|scope|access)|(does|do) not have .{0,24}(permission|access|privilege|role)|(doesn't|don't) have .{0,24}(permission|access)|not (authori[sz]ed|allowed|permitted) to|not allowed to access|key can only|has not been used in project/,
+    /^no permission to access|terms acceptance|accept the terms|blocked at the (project|organization|org) level|(has not|not) activated the model|insufficient (permissions?|scopes?|privileges?)|missing (scopes?|permissions?)|must be verified|lacks? .{0,40}(permission|data action|role|scope|access)|(does|do) not have .{0,24}(permission|access|privilege|role)|(doesn't|don't) have .{0,24}(permission|access)|not (authori[sz]ed|allowed|permitted) to|not allowed to access|key can only|has not been used in project/,
   ],
   [
     'key_rejected',
-    /token tenant .{0,80}does not match|subscription is disabled|\u65e0\u6548\u7684\u4ee4\u724c|consumer .{0,60}suspended|(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|failed to get the authori[sz]ation|provide an? (valid )?api key|key based authentication/,
+    /^login fail\b|^iam certification failed|token tenant .{0,80}does not match|subscription is disabled|\u65e0\u6548\u7684\u4ee4\u724c|consumer .{0,60}suspended|(api|access|subscription|secret|security|auth\S{0,12}|bearer|service|provider)[ -]?(key|token)s?\b.{0,60}(invalid|incorrect|expired|not valid|revoked|malformed|missing|not found|disabled|deactivated|deleted|leaked|suspended|not exist|rejected|required|blocked|wrong|unknown|inactive)|(invalid|incorrect|wrong|expired|missing|bad|unknown|malformed|revoked|no|inactive) .{0,30}(api[ -]?key|access token|security token|(server )?token passed|api token|credentials?\b|subscription key|authori[sz]ation|authentication|auth header|x-api-key)|token (seems|is) (invalid|expired|incorrect)|unauthori[sz]ed|unauthenticated|not authenticated|authentication (fails|failed|failure|error|is required|required)|authori[sz]ation (fails|failed|required)|(account|user|organization|project|team|workspace)\b .{0,60}(deactivated|disabled|suspended|terminated|banned|restricted|blocked|archived)|(user|account|organization) not found|must be a member of an organization|organization.{0,40}should match|failed to get the authori[sz]ation|provide an? (valid )?api key|key based authentication/,
   ],
   ['key_lacks_permission', /access (is )?denied|forbidden|permission denied/],
+  ['bad_request', /^invalid (params?|parameters?|arguments?)\b|^the parameter is invalid\b/],
 ];
 
 /** How a message begins that misses an object, which another account may hold. */

@@ -187,7 +187,66 @@ function isError(value: unknown): boolean {
   if (typeof outer !== 'object' || outer === null) return false;
   const { error, object, type } = outer as Record<string, unknown>;
   const empty = error === undefined || error === null || error === '' || error === false;
-  return !empty || object === 'error' || type === 'error' || type === 'response.failed';
+  const named = object === 'error' || type === 'error' || type === 'response.failed';
+  return !empty || named || failureStatus(outer) !== undefined;
+}
+
+/** The members that hold what a call asked for. An answer that has one is no failure, whatever its codes say. */
+const contentKeys = [
+  'choices',
+  'content',
+  'data',
+  'embeddings',
+  'input_tokens',
+  'output',
+  'result',
+  'results',
+  'segments',
+  'text',
+  'vectors',
+];
+const successCode = /^(0+|20\d|ok|success|succeeded|completed)?$/i;
+
+/** Returns whether a JSON answer holds anything that a call can ask for. */
+export function holdsContent(value: object): boolean {
+  return contentKeys.some((key) => !isEmpty((value as Record<string, unknown>)[key]));
+}
+
+/**
+ * Returns the status of a failure that a JSON answer reports in members other than `error`: its own code if that is one of an
+ * HTTP error, 502 otherwise, and `undefined` if it reports none. MiniMax has `base_resp`, Baidu `error_code` and `error_msg`,
+ * SiliconFlow and Zhipu `code` and `message` or `msg`.
+ */
+export function failureStatus(value: object): number | undefined {
+  const code = failureCode(value as Record<string, unknown>);
+  if (code === undefined) return undefined;
+  const status = Number(code);
+  return Number.isInteger(status) && status >= 400 && status <= 599 ? status : 502;
+}
+
+function failureCode(value: Record<string, unknown>): unknown {
+  if (holdsContent(value)) return undefined;
+  const { base_resp, error_code, error_msg, code, data, id, message, msg = message, object } = value;
+  const inner = (base_resp as { status_code?: unknown } | null | undefined)?.status_code;
+  if (isFailureCode(inner)) return inner;
+  if (isFailureCode(error_code)) return error_code;
+  if (error_code === undefined && isFailureText(error_msg)) return error_msg;
+  // What has an `id` is an object of the API, unless it says that it holds nothing.
+  const bare = data === null || (id === undefined && (object === undefined || object === 'error'));
+  return bare && isFailureCode(code) && isFailureText(msg) ? code : undefined;
+}
+
+function isFailureCode(code: unknown): boolean {
+  return (typeof code === 'number' || typeof code === 'string') && !successCode.test(String(code));
+}
+
+function isFailureText(text: unknown): boolean {
+  return typeof text === 'string' && !successCode.test(text);
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === '') return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
 function squashed(text: string): string {

@@ -1,9 +1,10 @@
 import type { AnswerMeaning } from '../../upstream/answer-meanings.ts';
 import { type Classification, classifyAnswer, type ProviderAnswer } from '../../upstream/classify-answer.ts';
+import { failureStatus } from '../../upstream/error-words.ts';
 
 /** An error that a provider reported by an event of a stream. */
 export interface StreamError {
-  /** The HTTP status that stands for it: its own, or that of its meaning. */
+  /** The HTTP status of the error: its own, or that of its meaning. */
   status: number;
   judged: Classification;
 }
@@ -18,7 +19,7 @@ export function errorInEvent(type: string, data: string | undefined): Buffer | u
   );
   if (inner !== undefined) return bodyOf(inner.error);
   const named = value.type === 'error' || value.object === 'error' || value.type === 'response.failed';
-  return named || type === 'error' ? bodyOf(value) : undefined;
+  return named || type === 'error' || failureStatus(value) !== undefined ? bodyOf(value) : undefined;
 }
 
 /** Classifies an error event by its own status, or as an error that came under a success. */
