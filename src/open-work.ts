@@ -9,6 +9,10 @@ export class OpenWork {
   #drained: Promise<void> | undefined;
   #finish: () => void = () => {};
 
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
   /** @throws RouterError `draining` while the router is closing */
   check(): void {
     if (this.#closing) throw closed();

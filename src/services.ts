@@ -184,7 +184,7 @@ export function createServices(given: RouterOptions): RouterServices {
     health: (teamId) => work.run(async () => teamHealth(availability.health, await snapshots.get(teamId))),
     dispatcher,
     budget,
-    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher)),
+    chatCompletion: chatCompletionOf(makeSharedClient(dispatcher), () => work.isClosing),
     async close(given) {
       await work.drain(readCloseOptions(given).drainTimeoutMs);
       ended ??= end();

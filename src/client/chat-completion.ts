@@ -8,7 +8,7 @@ import type {
 } from 'openai/resources/chat/completions';
 import type { Stream } from 'openai/streaming';
 import { RouterError } from '../errors.ts';
-import { asCaller, type CallOptions } from './team-client.ts';
+import { asCaller, type CallOptions, callOptionFault } from './team-client.ts';
 
 /** The OpenAI client's own call, with its overloads, for a team. */
 export interface TeamChatCompletion {
@@ -29,14 +29,20 @@ export interface TeamChatCompletion {
   ): APIPromise<ChatCompletion | Stream<ChatCompletionChunk>>;
 }
 
-export function chatCompletionOf(client: OpenAI): TeamChatCompletion {
+/** @param isClosed whether the router rejects every call, so that it does not name other faults */
+export function chatCompletionOf(client: OpenAI, isClosed: () => boolean): TeamChatCompletion {
   const create = (teamId: string, body: ChatCompletionCreateParams, options?: CallOptions) => {
-    if (typeof body === 'object' && body !== null && !Array.isArray(body))
-      return client.chat.completions.create(body, asCaller({ teamId }, options));
-    const message = 'body: must be an object. Pass the parameters of the call as the second argument.';
-    const fault = new RouterError('invalid_request', message, { param: 'body' });
+    const fault = bodyFault(body) ?? (options && callOptionFault(options));
+    const asTeam = asCaller({ teamId }, options, isClosed() ? undefined : fault);
     // The client reads the body before it sends it, so the call that rejects has a valid one.
-    return client.chat.completions.create({ model: '', messages: [] }, asCaller({ teamId }, options, fault));
+    const sent = bodyFault(body) === undefined ? body : { model: '', messages: [] };
+    return client.chat.completions.create(sent, asTeam);
   };
   return create as TeamChatCompletion;
+}
+
+function bodyFault(body: unknown): RouterError | undefined {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return undefined;
+  const message = 'body: must be an object. Pass the parameters of the call as the second argument.';
+  return new RouterError('invalid_request', message, { param: 'body' });
 }

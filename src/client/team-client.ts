@@ -147,7 +147,7 @@ const callOptionNames = [
 ];
 
 /** Returns the error for an option that no call has, such as a misspelt one. */
-function callOptionFault(options: object): RouterError | undefined {
+export function callOptionFault(options: object): RouterError | undefined {
   const name = Object.keys(options).find((each) => !callOptionNames.includes(each) && !each.startsWith('__'));
   if (name === undefined) return undefined;
   const near = nearest(name, callOptionNames);
@@ -156,16 +156,15 @@ function callOptionFault(options: object): RouterError | undefined {
   return new RouterError('invalid_request', message, { param: shown });
 }
 
-/** Request options that say whose call it is. With an unknown option the call rejects with `invalid_request`. */
+/** Returns request options that say whose call it is. The call rejects with `fault`, if there is one. */
 export function asCaller(
   caller: Caller,
   options: CallOptions | undefined,
-  bodyFault?: RouterError,
+  fault?: RouterError,
 ): OpenAI.RequestOptions {
   const { fallbacks, ...rest } = options ?? {};
   const init: PrivateInit = { ...(rest.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
   if (fallbacks !== undefined) init[callKey] = { fallbacks };
-  const fault = bodyFault ?? (options && callOptionFault(options));
   if (fault !== undefined) init[faultKey] = fault;
   return { ...rest, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }

@@ -39,6 +39,7 @@ afterAll(async () => {
 
 const filled = (path: string) => path.replace('{model}', 'alpha').replace(/\{\w+\}/g, 'id-1');
 const takesBody = routeTable.filter(({ method }) => method === 'POST' || method === 'PATCH');
+const mayHaveNoBody = (line: string) => line === 'POST /key/id-1/regenerate';
 const managed = takesBody.filter(({ permission }) => permission !== 'calls');
 const calls = takesBody.filter(({ permission }) => permission === 'calls');
 const lineOf = ({ method, path }: { method: string; path: string }) => [`${method} ${filled(path)}`] as const;
@@ -92,8 +93,11 @@ describe.each(managed.map(lineOf))('%s', (line) => {
     'refuses what is no JSON: %j',
     async (body) => {
       const answer = await asMaster(line, body);
+      if (body === '' && mayHaveNoBody(line)) return expect(outcome(answer)).toBe('404 key_not_found');
       expect(outcome(answer)).toBe('400 invalid_request');
-      expect(answer.text).toMatch(/The body is not a JSON object that can be read: [\w ]+ at byte \d+\./);
+      return expect(answer.text).toMatch(
+        /The body is not a JSON object that can be read: [\w ]+ at byte \d+\./,
+      );
     },
   );
 
@@ -344,7 +348,6 @@ describe('routes', () => {
     '/v1',
     '/v1/',
     '/v2/chat/completions',
-    '/v1/models/',
     '/chat',
     '/team',
     '/openai/deployments/alpha',

@@ -29,11 +29,32 @@ afterAll(async () => {
   await provider.close();
 });
 
-it('no header that may carry a key reaches the provider', async () => {
-  const others = ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'ocp-apim-subscription-key'];
-  const headers = Object.fromEntries(others.map((name) => [name, `sk-other-${name}`]));
-  const sent = { headers: { ...headers, 'x-litellm-api-key': key }, body: chat };
-  expect(outcome(await send(house.gateway, 'POST /v1/chat/completions', sent))).toBe('200');
+const keyHeaders = [
+  'authorization',
+  'api-key',
+  'x-api-key',
+  'x-litellm-api-key',
+  'x-goog-api-key',
+  'ocp-apim-subscription-key',
+];
+
+it.each(keyHeaders)('a key in %s wins over those after it, and none reaches the provider', async (first) => {
+  const line = 'POST /v1/chat/completions';
+  const after = keyHeaders.slice(keyHeaders.indexOf(first) + 1);
+  const others = Object.fromEntries(after.map((name) => [name, `sk-other-${name}`]));
+  for (const absent of ['', ' ', 'Bearer', 'bearer ']) {
+    const before = first === 'authorization' ? {} : { authorization: absent };
+    for (const own of [key, `Bearer ${key}`]) {
+      const headers = { ...before, ...others, [first]: own };
+      expect(outcome(await send(house.gateway, line, { headers, body: chat }))).toBe('200');
+    }
+    const headers = {
+      ...before,
+      [first]: 'sk-wrong',
+      ...Object.fromEntries(after.map((name) => [name, key])),
+    };
+    expect(outcome(await send(house.gateway, line, { headers, body: chat }))).toBe('401 invalid_api_key');
+  }
   expect(provider.everything()).not.toContain('sk-other');
   expect(provider.everything()).not.toContain(key);
 });

@@ -62,6 +62,19 @@ describe('an object that was read can be changed and written back as it came', (
     await answerOf('/model/new', { ...row, litellm_params: params, model_info: info });
   });
 
+  it('a model as it was answered when it was added, and its model_id means nothing else', async () => {
+    const added = withoutSecret(await answerOf('/model/new', newModel({ team_id: 'acme' })));
+    await answerOf('/model/update', { ...added, model_name: 'n' });
+    const { model_id } = added;
+    for (const body of [{ model_id }, { model_id, model_info: { id: 'x' } }, { model_id, id: model_id }])
+      expect(await ask('/model/update', { ...body, model_name: 'o' })).toMatchObject({
+        status: 400,
+        json: { error: { param: 'model_id', message: expect.stringContaining('Did you mean id?') } },
+      });
+    const [row] = (await answerOf('/model/info?team_id=acme')).data as Fields[];
+    expect(row?.model_name).toBe('n');
+  });
+
   it('a cost in model_info that litellm_params does not have is no answer of ours', async () => {
     const refused = await ask('/model/new', newModel({ team_id: 'acme', input_cost_per_token: 0.2 }));
     expect(refused).toMatchObject({ status: 400, json: { error: { code: 'invalid_request' } } });

@@ -130,20 +130,22 @@ interface Answered {
   userId?: string | null | undefined;
 }
 
-/** The headers that carry a key if `Authorization` is empty: Azure's, Anthropic's clients', Google's, API Management's. */
-const keyHeaders = ['api-key', 'x-api-key', 'x-goog-api-key', 'ocp-apim-subscription-key'] as const;
-const ownHeader = 'x-litellm-api-key';
+/** The headers that may carry a key, in the order in which they are read. */
+const keyHeaders = [
+  'authorization',
+  // Clients of Azure, of Anthropic, of LiteLLM, of Google, and of Azure API Management.
+  'api-key',
+  'x-api-key',
+  'x-litellm-api-key',
+  'x-goog-api-key',
+  'ocp-apim-subscription-key',
+] as const;
 
 /**
- * Returns the key of a request, which every header may carry with or without `Bearer`. `x-litellm-api-key` comes first, as in
- * LiteLLM, because clients send it next to a credential for something else. An empty header or a bare `Bearer` counts as
- * absent; any other `Authorization` without a key counts as no key.
+ * Returns the key of a request, which every header may carry with or without `Bearer`. The first header that is not empty
+ * decides, and a bare `Bearer` counts as empty. An `Authorization` of another scheme counts as no key.
  */
 function keyOf(headers: HeaderReader): string | undefined {
-  const own = readKey(headers, ownHeader);
-  if (own !== undefined) return own.key;
-  const authorization = readKey(headers, 'authorization');
-  if (authorization !== undefined) return authorization.key;
   for (const name of keyHeaders) {
     const found = readKey(headers, name);
     if (found !== undefined) return found.key;

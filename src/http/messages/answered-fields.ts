@@ -9,7 +9,7 @@ const stamps = 'created_at created_by updated_at updated_by';
 
 /** Fields of the answers that no request can change. */
 const answered: Readonly<Record<ObjectKind, ReadonlySet<string>>> = {
-  model: words(`${stamps} model_id`),
+  model: words(stamps),
   team: words(`${stamps} litellm_model_table keys keys_count team_memberships data`),
   key: words(`${stamps} key_name token_id previous`),
 };
@@ -34,12 +34,18 @@ export function objectKind(path: string): ObjectKind | undefined {
  */
 export function withoutAnswered(kind: ObjectKind, body: unknown, known: object): unknown {
   if (!isObject(body)) return body;
-  const kept = without(body, (name) => answered[kind].has(name) && !Object.hasOwn(known, name));
+  const isDropped = (name: string) => answered[kind].has(name) || (kind === 'model' && repeatsId(body, name));
+  const kept = without(body, (name) => isDropped(name) && !Object.hasOwn(known, name));
   const { model_info: info, litellm_params: params } = kept;
   if (kind !== 'model' || !isObject(info)) return kept;
   const isShownCost = (name: string) =>
     shownCosts.includes(name) && isObject(params) && params[name] === info[name];
   return { ...kept, model_info: without(info, (name) => answeredInfo.has(name) || isShownCost(name)) };
+}
+
+/** Returns whether a field is a `model_id` with the id of `model_info`. A `model_id` alone would change nothing, so it is refused. */
+function repeatsId({ model_id: id, model_info: info }: Fields, name: string): boolean {
+  return name === 'model_id' && isObject(info) && info.id === id;
 }
 
 function without(fields: Fields, isDropped: (name: string) => boolean): Fields {
