@@ -32,6 +32,7 @@ export const sections: { title: string; pages: [title: string, path: string][] }
     title: 'Reference',
     pages: [
       ['Options', 'options'],
+      ['Fields of calls', 'fields'],
       ['Error codes', 'errors'],
       ['OpenAI calls', 'endpoints'],
       ['Gateway routes', 'routes'],

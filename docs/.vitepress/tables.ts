@@ -3,9 +3,14 @@
  * holds that the pages are up to date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { providerFields } from '../../src/calls/body/provider-fields.ts';
+import { sharedFields } from '../../src/calls/body/shared-fields.ts';
 import { endpoints } from '../../src/calls/endpoints/table.ts';
+import { controlNames, families, forbiddenNames, usedNames } from '../../src/calls/json/control-names.ts';
+import type { FieldRules } from '../../src/calls/json/shape.ts';
 import { errorCodes, type RouterErrorCode } from '../../src/errors.ts';
 import { routeTable } from '../../src/http/routes/route-table.ts';
+import { addressOf, resolveTarget, type TargetParams } from '../../src/providers/provider.ts';
 
 const meanings: Record<RouterErrorCode, string> = {
   invalid_request: 'The call or the body is malformed. `param` names the field.',
@@ -53,7 +58,105 @@ const modelPlace = {
   provider: "the provider's own, in the body",
 } as const;
 
+const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(', ');
+
+/** Models as a team writes them, with the forms that `api_base` may have. */
+const addresses: TargetParams[] = [
+  { model: 'openai/gpt-4o' },
+  { model: 'groq/llama', api_base: 'https://api.groq.com' },
+  { model: 'groq/llama', api_base: 'https://api.groq.com/openai' },
+  { model: 'openai/qwen', api_base: 'https://llm.example.com' },
+  { model: 'openai/qwen', api_base: 'https://llm.example.com/v1' },
+  { model: 'openai/qwen', api_base: 'https://llm.example.com/v1/chat/completions' },
+  { model: 'openai/qwen', api_base: 'https://llm.example.com/team/api' },
+  { model: 'azure/my-gpt', api_base: 'https://name.openai.azure.com' },
+  { model: 'azure/my-gpt', api_base: 'https://name.openai.azure.com', api_version: '2025-01-01-preview' },
+  {
+    model: 'azure/my-gpt',
+    api_base:
+      'https://name.openai.azure.com/openai/deployments/my-gpt/chat/completions?api-version=2025-01-01-preview',
+  },
+  { model: 'azure/my-gpt', api_base: 'https://name.cognitiveservices.azure.com/openai/deployments/my-gpt' },
+  { model: 'azure/my-gpt', api_base: 'https://name.openai.azure.com/openai/v1' },
+  { model: 'azure/my-gpt', api_base: 'https://name.openai.azure.com', api_version: 'v1' },
+  { model: 'azure/my-gpt', api_base: 'https://name.services.ai.azure.com/api/projects/p/openai/v1' },
+  { model: 'azure/my-gpt', api_base: 'https://name.services.ai.azure.com/models' },
+  {
+    model: 'azure/my-gpt',
+    api_base:
+      'https://gateway.example.com/ai/deployments/my-gpt/chat/completions?api-version=2025-01-01-preview',
+  },
+  { model: 'openai/phi', api_base: 'https://name.eastus2.models.ai.azure.com' },
+];
+
+const chatCall = { path: '/chat/completions', query: [], azure: 'deployment' } as const;
+
+/** Returns the fields and the allowed values of one object. */
+function fieldsOf(rules: FieldRules): string {
+  return Object.entries(rules)
+    .map(([name, rule]) => {
+      if (rule === 'off') return `\`${name}\` (only \`false\` or \`null\`)`;
+      return Array.isArray(rule) ? `\`${name}\` (${code(rule)})` : `\`${name}\``;
+    })
+    .join(', ');
+}
+
+/** Collects a row for each object below a field, with the calls that have it. */
+function collectNested(id: string, rules: FieldRules, path: string, found: Map<string, string[]>): void {
+  for (const [name, rule] of Object.entries(rules)) {
+    if (typeof rule === 'string' || Array.isArray(rule)) continue;
+    const row = `\`${path}${name}\` | ${fieldsOf(rule as FieldRules) || 'nothing'}`;
+    found.set(row, [...(found.get(row) ?? []), id]);
+    collectNested(id, rule as FieldRules, `${path}${name}.`, found);
+  }
+}
+
+const nested = new Map<string, string[]>();
+for (const [id, rules] of Object.entries(sharedFields)) collectNested(id, rules, '', nested);
+
+const fieldTables = [
+  "### OpenAI's fields",
+  table(
+    ['Call', 'Fields'],
+    Object.entries(sharedFields).map(([id, rules]) => [`\`${id}\``, fieldsOf(rules)]),
+  ),
+  '### Fields below them',
+  table(
+    ['Field', 'Fields below it', 'Calls'],
+    [...nested].map(([row, ids]) => [row, code(ids)]),
+  ),
+  '### Fields of providers',
+  table(
+    ['Provider', 'Fields, with everything below them'],
+    Object.entries(providerFields).map(([name, paths]) => [`\`${name}\``, code(paths.split(' '))]),
+  ),
+  '## Call controls that are rejected',
+  table(
+    ['Name', 'Rejected'],
+    [
+      [code(forbiddenNames), 'for every deployment'],
+      [
+        code(
+          controlNames.filter((name) => ![...usedNames, ...forbiddenNames].some((other) => other === name)),
+        ),
+        'unless `allow_fields` has the name',
+      ],
+      [code(families.map((name) => `${name}_...`)), 'the same'],
+    ],
+  ),
+].join('\n\n');
+
 export const tables: Record<string, string> = {
+  'models.md': table(
+    ['`model`', '`api_base`', '`api_version`', 'a chat call goes to'],
+    addresses.map((params) => [
+      code([params.model]),
+      params.api_base === undefined ? '' : code([params.api_base]),
+      params.api_version === undefined ? '' : code([String(params.api_version)]),
+      code([addressOf(resolveTarget(params), chatCall, {}, new URLSearchParams()).url]),
+    ]),
+  ),
+  'fields.md': fieldTables,
   'errors.md': table(
     ['Code', 'Status', 'Type', 'Meaning'],
     Object.entries(errorCodes).map(([code, { status, type }]) => [

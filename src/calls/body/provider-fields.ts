@@ -11,7 +11,7 @@ const vllm = `${sampling} ${guided} ${template} best_of use_beam_search length_p
 const breakpoints =
   'cache_control messages.cache_control messages.content.cache_control tools.cache_control tools.function.cache_control';
 
-const fields: Readonly<Record<string, string>> = {
+export const providerFields: Readonly<Record<string, string>> = {
   anthropic: `thinking top_k ${breakpoints}`,
   cerebras: 'min_tokens disable_reasoning reasoning_format clear_thinking',
   deepseek: 'thinking messages.prefix',
@@ -31,7 +31,9 @@ const fields: Readonly<Record<string, string>> = {
   xai: 'search_parameters',
 };
 
-const byProvider = new Map(Object.entries(fields).map(([name, paths]) => [name, new Set(paths.split(' '))]));
+const byProvider = new Map(
+  Object.entries(providerFields).map(([name, paths]) => [name, new Set(paths.split(' '))]),
+);
 
 /** Whether the provider is known to serve the field without keeping anything. */
 export function isProviderField(provider: string, path: string): boolean {

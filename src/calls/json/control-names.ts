@@ -51,7 +51,7 @@ const refusedNames = words(`
 `);
 
 /** Services and features of LiteLLM's: every name that begins with one of these words and `_` is refused. */
-const families = words(`
+export const families = words(`
   _code_interpreter_interception _headroom_interception _litellm _websearch_interception adaptive_router
   anthropic_federation anthropic_identity anthropic_issuer anthropic_keycloak arize athina auto_router aws azure bedrock
   braintrust cache_creation_input cache_read_input complexity_router datadog dd deepeval default_api_key galileo gcs
