@@ -31,7 +31,7 @@ beforeEach(async () => {
   router = new TeamModelRouter({
     storage: memoryStorage(),
     encryptionKeys: [generateEncryptionKey()],
-    egress: { allow: [provider.url] },
+    egress: { allow: [provider.url], allowShared: [provider.url] },
     random: () => 0,
     onCall: (receipt) => receipts.push(receipt),
   });
@@ -52,16 +52,31 @@ beforeEach(async () => {
   });
 });
 
+/** Adds a shared model for the team `guest`. */
+async function share() {
+  await router.createTeam({ team_id: 'guest', models: ['m'] });
+  await router.addSharedModel({
+    model_name: 'm',
+    litellm_params: {
+      model: 'openai/m',
+      api_key: 'sk-0123456789abcdef1',
+      api_base: provider.url,
+      num_retries: 0,
+    },
+  });
+}
+
 afterEach(async () => {
   await router.close();
   await provider.close();
 });
 
 async function call(team: string, path = '/v1/chat/completions') {
+  const chat = path.endsWith('/chat/completions');
   const response = await router.fetchFor(team)(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model: 'm', messages: [], input: 'hi', stream: true }),
+    body: JSON.stringify({ model: 'm', [chat ? 'messages' : 'input']: [], store: false, stream: true }),
   });
   const text = await response.text();
   await vi.waitFor(() => expect(receipts).toHaveLength(1));
@@ -208,5 +223,37 @@ describe('a stream whose error comes after the caller has seen a part of it', ()
     const { receipt, deployment } = await call('alone');
     expect(receipt?.code).toBeUndefined();
     expect(deployment?.failures).toBe(0);
+  });
+});
+
+describe("a shared deployment's error after the caller has seen a part of the stream", () => {
+  it.each<[words: string, status: number, error: object]>([
+    ['a rejected key', 401, { message: 'Incorrect API key provided' }],
+    ['no permission', 403, { message: 'You have insufficient permissions for this operation' }],
+    ['no credit', 429, { message: 'Sorry, your account balance is insufficient' }],
+    ['a rate limit', 429, { message: 'Too many requests' }],
+    ['no capacity', 503, { message: 'The engine is currently busy' }],
+    ['an unknown model', 404, { message: 'The model gpt-x does not exist' }],
+    ['a refused content', 400, { message: 'The prompt was flagged' }],
+    ['a long prompt', 400, { message: 'Please reduce the length of the messages' }],
+    ['a part of the request', 400, { message: 'no', param: 'messages[0].role' }],
+    ['a status as text', 403, { message: 'no', status: '403' }],
+  ])('is classified by what the provider said: %s', async (_, status, error) => {
+    await share();
+    write = whole(begun + event({ error }));
+    const { text, receipt } = await call('guest');
+    expect(text).not.toContain(event({ error }));
+    expect(receipt).toMatchObject({ code: 'provider_error', attempts: [{ status }] });
+    receipts.length = 0;
+    write = whole(begun + event({ choices: [{ index: 0, delta: {}, finish_reason: 'error', error }] }));
+    expect((await call('guest')).receipt?.attempts).toMatchObject([{ status }]);
+  });
+
+  it('is classified by its words in response.failed', async () => {
+    await share();
+    const error = { code: 'x', message: 'Sorry, your account balance is insufficient' };
+    write = whole(created + event({ type: 'response.output_text.delta', delta: 'hi' }) + failed(error));
+    const { receipt } = await call('guest', '/v1/responses');
+    expect(receipt).toMatchObject({ code: 'provider_error', attempts: [{ status: 429 }] });
   });
 });

@@ -3,6 +3,7 @@ import { classifyAnswer } from '../upstream/classify-answer.ts';
 import { providerMessage } from '../upstream/provider-message.ts';
 import { sharedError } from '../upstream/shared-error.ts';
 import { errorEvent } from './error-event.ts';
+import { errorInEvent } from './events/stream-error.ts';
 import { LongAnswerCheck, mayExplain, replaceErrors } from './shared-answer.ts';
 
 /** Bytes up to which `SseGuard` always waits for the end of an event. */
@@ -35,6 +36,8 @@ export class SharedEvents {
   #lineEnded = false;
   /** The provider's own words in the last error, for the receipt. */
   said: string | undefined;
+  /** The body of the first error as the provider sent it, because the router's words do not tell what it means. */
+  error: Buffer | undefined;
 
   constructor(api: EventApi) {
     this.#api = api;
@@ -84,7 +87,10 @@ export class SharedEvents {
     if (value !== undefined && this.#hasContent(value)) {
       const words = mayExplain.test(data) ? this.#wordsOf(data) : undefined;
       const changed = replaceErrors(value);
-      if (changed) this.said = words ?? this.said;
+      if (changed) {
+        this.said = words ?? this.said;
+        this.error ??= errorInEvent(type ?? '', utf8(data));
+      }
       const json = changed || data.includes('\n') ? latin1(JSON.stringify(value)) : data;
       const name = type !== undefined && typedName.test(type) ? `event: ${type}\n` : '';
       return `${name}data: ${json}\n\n`;
@@ -95,6 +101,7 @@ export class SharedEvents {
     if (type !== 'error' && judged.meaning === 'success' && (value === undefined || words === undefined))
       return heartbeat;
     this.said = words ?? this.said;
+    this.error ??= errorInEvent('error', utf8(data));
     const sequence = value?.sequence_number;
     return this.#errorEvent(sharedError(answer, judged), typeof sequence === 'number' ? sequence : 0);
   }
@@ -160,13 +167,18 @@ function readField(event: ReadEvent, line: string): void {
 /** @param data read as latin1 */
 function parsed(data: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(Buffer.from(data, 'latin1').toString('utf8'));
+    const value: unknown = JSON.parse(utf8(data));
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Decodes text that was read as latin1. */
+function utf8(text: string): string {
+  return Buffer.from(text, 'latin1').toString('utf8');
 }
 
 function latin1(text: string): string {

@@ -35,7 +35,7 @@ export function eventReply(
     covered,
     judged: endpoint.method !== 'GET',
     failureOf: (cause) => brokenOff(deployment, cause, cancel),
-    classify: (body) => classifyEvent(body, response),
+    classify: (body) => classifyEvent(shared?.error ?? body, response),
     ended,
     endSoon: () => response.body.endSoon(),
   });
