@@ -96,6 +96,7 @@ function fieldsOf(rules: FieldRules): string {
   return Object.entries(rules)
     .map(([name, rule]) => {
       if (rule === 'off') return `\`${name}\` (only \`false\` or \`null\`)`;
+      if (rule === 'url') return `\`${name}\` (a URL)`;
       return Array.isArray(rule) ? `\`${name}\` (${code(rule)})` : `\`${name}\``;
     })
     .join(', ');

@@ -8,6 +8,7 @@ import { type FieldRules, type Shape, shapeOf } from '../json/shape.ts';
 const free = 'free';
 const leaf = 'leaf';
 const off = 'off';
+const url = 'url';
 
 /** Names that stand at the same place, each of them a scalar or a list of scalars. */
 const leaves = (names: string): FieldRules =>
@@ -35,11 +36,11 @@ const chatMessage: FieldRules = {
   content: {
     type: ['text', 'image_url', 'input_audio', 'file', 'refusal', 'video_url', 'audio_url'],
     ...leaves('text refusal'),
-    image_url: leaves('url detail'),
-    video_url: leaves('url'),
-    audio_url: leaves('url'),
+    image_url: { url, detail: leaf },
+    video_url: { url },
+    audio_url: { url },
     input_audio: leaves('data format'),
-    file: leaves('file_data filename'),
+    file: { file_data: url, filename: leaf },
     ...cacheBreakpoint,
   },
   function_call: leaves('name arguments'),
@@ -91,7 +92,7 @@ const tool: FieldRules = {
   // Making an image.
   ...leaves('action background input_fidelity moderation output_compression output_format partial_images'),
   ...leaves('quality size'),
-  input_image_mask: leaves('image_url'),
+  input_image_mask: { image_url: url },
   // A server that the caller names and authorizes.
   ...leaves('server_label server_url server_description authorization'),
   headers: free,
@@ -103,9 +104,12 @@ const tool: FieldRules = {
 
 const safetyChecks = leaves('id code message');
 const point = leaves('x y');
+/** Without a URL of content they would name a file in the provider's account, or in a cloud that it may read. */
+const contentUrls: FieldRules = { image_url: url, file_data: url, file_url: url };
 const content: FieldRules = {
   type: ['input_text', 'input_image', 'input_file', 'output_text', 'refusal', 'reasoning_text', 'text'],
-  ...leaves('text refusal detail image_url file_data file_url filename'),
+  ...leaves('text refusal detail filename'),
+  ...contentUrls,
   annotations: citations,
   logprobs,
   ...cacheBreakpoint,
@@ -134,7 +138,8 @@ const input: FieldRules = {
   operation: leaves('type path diff'),
   output: {
     type: ['input_text', 'input_image', 'input_file', 'output_text', 'computer_screenshot'],
-    ...leaves('text image_url detail file_data file_url filename stdout stderr'),
+    ...leaves('text detail filename stdout stderr'),
+    ...contentUrls,
     outcome: leaves('type exit_code'),
     ...cacheBreakpoint,
   },
@@ -246,7 +251,7 @@ export const sharedFields: Readonly<Record<string, FieldRules>> = {
   'responses.inputTokens.count': counted,
   'moderations.create': {
     model: leaf,
-    input: { type: ['text', 'image_url'], text: leaf, image_url: leaves('url') },
+    input: { type: ['text', 'image_url'], text: leaf, image_url: { url } },
   },
   'images.generate': images,
   'images.edit': { ...images, ...leaves('image mask input_fidelity') },

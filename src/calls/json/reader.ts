@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.ts';
+import { isContentUrl } from './content-url.ts';
 import { controlNames, isCallControl } from './control-names.ts';
 import { JsonFrame } from './frame.ts';
 import { foldedKey, type KnownName, knownName, nameAt, nameIn, nameOf } from './names.ts';
@@ -84,7 +85,8 @@ export class BodyReader implements JsonHandler {
     let { shape } = frame;
     if (frame.object && shape !== undefined) {
       const { member } = frame;
-      if (member === undefined || member.values !== undefined) this.#list(frame, shape);
+      if (member === undefined || member.values !== undefined || (member.url && !object))
+        this.#list(frame, shape);
       shape = member?.values === undefined ? member?.shape : undefined;
     }
     this.#frame = frame.child(object, start, shape, frame.object ? frame.memberRank : -1);
@@ -113,10 +115,13 @@ export class BodyReader implements JsonHandler {
     else if (name === idName && frame.rank !== -1) this.#refer(start, end, frame.rank);
     if (shape !== undefined) {
       if (member === undefined || member.values === 'off') this.#list(frame, shape);
-      else if (member.values !== undefined || name === typeName) {
+      else if (member.url) {
+        if (!isContentUrl(this.#bytes, start, end)) this.#list(frame, shape);
+      } else if (member.values !== undefined || name === typeName) {
         const given = nameIn(this.#bytes, start, end);
         if (name === typeName) frame.type = given;
-        if (member.values?.has(given?.id ?? -1) === false) this.#list(frame, shape);
+        if (typeof member.values === 'object' && !member.values.has(given?.id ?? -1))
+          this.#list(frame, shape);
       }
       if (end - start > 2 && name !== undefined) this.#note(frame, name);
     }

@@ -2,9 +2,10 @@ import { type KnownName, knownName } from './names.ts';
 
 /**
  * What is judged of a field: `leaf` is a scalar or a list of scalars; `free` is JSON that nobody judges; `off` may only be
- * `false` or null; a list names the strings that it may be; an object has fields itself, or is a list of such objects.
+ * `false` or null; `url` is a URL of content; a list names the strings that it may be; an object has fields itself, or is a list of such objects.
+ * If an object has `url: 'url'`, a string in its place is such a URL.
  */
-export type FieldRule = 'leaf' | 'free' | 'off' | readonly string[] | FieldRules;
+export type FieldRule = 'leaf' | 'free' | 'off' | 'url' | readonly string[] | FieldRules;
 export interface FieldRules {
   readonly [field: string]: FieldRule;
 }
@@ -18,7 +19,9 @@ export interface ShapeMember {
   /** What its value may have; `undefined`: anything. */
   readonly shape: Shape | undefined;
   /** What its value may be: strings by the ids of their names. */
-  readonly values: ReadonlySet<number> | 'off' | undefined;
+  readonly values: ReadonlySet<number> | 'off' | 'url' | undefined;
+  /** Whether a string in its place must be a URL of content. */
+  readonly url: boolean;
 }
 
 /** Members of one shape: two words of bits say which were seen. */
@@ -32,16 +35,15 @@ export function shapeOf(rules: FieldRules): Shape {
 }
 
 function memberOf(rule: FieldRule, index: number): ShapeMember {
-  if (rule === 'free') return { index, shape: undefined, values: undefined };
-  if (rule === 'leaf') return { index, shape: leaf, values: undefined };
-  if (rule === 'off') return { index, shape: leaf, values: 'off' };
-  if (Array.isArray(rule))
-    return {
-      index,
-      shape: leaf,
-      values: new Set((rule as readonly string[]).map((text) => knownName(text).id)),
-    };
-  return { index, shape: shapeOf(rule as FieldRules), values: undefined };
+  if (rule === 'free') return { index, shape: undefined, values: undefined, url: false };
+  if (rule === 'leaf') return { index, shape: leaf, values: undefined, url: false };
+  if (rule === 'off' || rule === 'url') return { index, shape: leaf, values: rule, url: rule === 'url' };
+  if (Array.isArray(rule)) {
+    const values = new Set((rule as readonly string[]).map((text) => knownName(text).id));
+    return { index, shape: leaf, values, url: false };
+  }
+  const fields = rule as FieldRules;
+  return { index, shape: shapeOf(fields), values: undefined, url: fields.url === 'url' };
 }
 
 /** What a part of a call has to carry if it names itself by an id: without it the provider would look the rest up. */
