@@ -5,6 +5,8 @@ describe('boundaryOf', () => {
   it.each([
     ['multipart/form-data; boundary=B', 'B'],
     ['multipart/form-data;boundary="B"', 'B'],
+    ['multipart/form-data; boundary=a:b', 'a:b'],
+    ['multipart/form-data; charset=utf-8;boundary=----=_Part_0_1.2 ; ', '----=_Part_0_1.2'],
     ['Multipart/Form-Data ; BOUNDARY="a:b=c?" ; charset=utf-8', 'a:b=c?'],
     [
       'multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW;',
@@ -32,7 +34,8 @@ describe('boundaryOf', () => {
     'multipart/form-data; boundary=',
     'multipart/form-data; boundary=A x',
     'multipart/form-data; boundary="A"B',
-    'multipart/form-data; boundary=a:b',
+    'multipart/form-data; boundary=a@b',
+    'multipart/form-data; boundary=a:b c',
     'multipart/form-data; boundary = A',
     'multipart/form-data, multipart/form-data; boundary=A',
     'multipart/form-data; boundary=A, multipart/form-data; boundary=B',

@@ -166,6 +166,15 @@ test('a model that stands twice is refused', () => {
   );
 });
 
+test.each(['mine\r\n', 'mine\n', 'mine\r', '\r\n'])(
+  'says that the model %j ends with a line break',
+  (value) => {
+    const refused = refusalOf(encode([{ name: 'model', bytes: Buffer.from(value) }]));
+    expect(refused?.message).toContain('must not end with a line break');
+    expect(refused).toMatchObject({ code: 'invalid_request', param: 'model' });
+  },
+);
+
 test('a form may not say where the call goes or with which key', () => {
   fc.assert(
     fc.property(

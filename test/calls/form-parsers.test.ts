@@ -93,7 +93,17 @@ const twist = fc.constantFrom(
 const twisted = fc.array(twist, { maxLength: 5 }).map((texts) => texts.join(''));
 const parameter = fc
   .tuple(
-    fc.constantFrom('name', 'NAME', 'name*', 'filename', 'filename*', 'x-name', 'name*0'),
+    fc.constantFrom(
+      'name',
+      'NAME',
+      'name*',
+      'filename',
+      'filename*',
+      'x-name',
+      'name*0',
+      'size',
+      'read-date',
+    ),
     fc.constantFrom('=', ' = ', '="'),
     twisted,
     fc.constantFrom('', '"', '" ', '";'),
@@ -132,6 +142,13 @@ const twistedType = fc.constantFrom(
   `multipart/form-data; boundary="${boundary}"`,
   `Multipart/Form-Data; charset=utf-8; Boundary=${boundary}`,
 );
+/** Content types with a boundary as RFC 2046 allows it, unquoted. */
+const bareType = fc
+  .tuple(
+    fc.stringMatching(/^[0-9A-Za-z'()+_,./:=?-]{1,70}$/),
+    fc.constantFrom('', '; charset=utf-8', ' ;', '; boundary=other', '; x=1'),
+  )
+  .map(([name, more]) => [name, `multipart/form-data; boundary=${name}${more}`] as const);
 
 describe('the form scanner beside busboy, formidable and undici', () => {
   it('reads twisted delimiters as they do, or refuses the form', async () => {
@@ -164,7 +181,60 @@ describe('the form scanner beside busboy, formidable and undici', () => {
     expect(read).toBeGreaterThan(runs(1_500) / 15);
   });
 
+  it('reads a form with an unquoted boundary of any characters as they do, or refuses it', async () => {
+    let read = 0;
+    await fc.assert(
+      fc.asyncProperty(bareType, async ([name, type]) => {
+        const text = `--${name}\r\nContent-Disposition: form-data; name="model"\r\n\r\nmine\r\n--${name}--\r\n`;
+        read += await agreement(Buffer.from(text), type);
+      }),
+      { numRuns: runs(700) },
+    );
+    expect(read).toBeGreaterThan(runs(700));
+  });
+
   it.each([
+    ['as Java sends it', '----=_Part_0_1.2', ''],
+    ['with every character of RFC 2046', "=Aa0'()+_,-./:?", ''],
+    ['before a charset', '=_x', '; charset=UTF-8'],
+    ['before a semicolon', '=_x', ' ;'],
+  ])('reads an unquoted boundary %s', async (_, name, more) => {
+    const body = `--${name}\r\nContent-Disposition: form-data; name="model"\r\n\r\nmine\r\n--${name}--\r\n`;
+    const type = `multipart/form-data; boundary=${name}${more}`;
+    expect(await agreement(Buffer.from(body), type)).toBe(formParsers.length);
+  });
+
+  it.each([
+    'boundary==_x; boundary==_y',
+    'charset="; boundary==_x"; boundary==_x',
+    'boundary==_x, text/plain',
+    'boundary==_x y',
+    'boundary==_x"',
+    'boundary==_x\\y',
+    'boundary==',
+    'x==_x',
+  ])('refuses the content type with %s', (text) => {
+    const body = '--=_x\r\nContent-Disposition: form-data; name="model"\r\n\r\nmine\r\n--=_x--\r\n';
+    expect(scanned(Buffer.from(body), `multipart/form-data; ${text}`)).toBeUndefined();
+  });
+
+  it.each([
+    'name="file"; filename="a.mp3";',
+    'name = "file"; filename = "a.mp3"',
+    'name="file"; size="name=model"',
+    'name="file"; other=1',
+  ])('refuses a part that parsers read differently: %s', (text) => {
+    const body = `--B\r\nContent-Disposition: form-data; ${text}\r\n\r\nbytes\r\n--B--\r\n`;
+    expect(scanned(Buffer.from(body), 'multipart/form-data; boundary=B')).toBeUndefined();
+  });
+
+  it.each([
+    ['a file with a size', 'name="file"; filename="a.mp3"; size=3'],
+    ['a size before the name', 'size=3; name="file"; filename="a.mp3"'],
+    [
+      'dates as mail programs write them',
+      'name="file"; filename="a"; modification-date="Wed, 12 Feb 1997 16:29:51 -0500"',
+    ],
     ['a file name with a parameter inside', `name="file"; filename="; name=model"`],
     ['a file name with an escaped backslash', `name="file"; filename="C:\\\\a.wav"`],
     [

@@ -185,6 +185,20 @@ test('a model too far behind is a 413 that says what to send instead, and with t
   expect((await received).equals(expected)).toBe(true);
 });
 
+test.each(['/audio/transcriptions', '/images/edits', '/images/variations'])(
+  'a model far behind is a 413 where the team has several: %s',
+  async (path) => {
+    await add('other', 'others');
+    const bytes = [file(2_000_000), field('model', 'mine'), closing];
+    const { status, body } = await send(pieces(...bytes), { path });
+    expect({ status, error: body.error }).toMatchObject({ status: 413, error: { param: 'model' } });
+    expect(body.error?.message).toContain('name it in the header x-team-model');
+    expect(calls).toHaveLength(0);
+    expect((await send(pieces(...bytes), { path, headers: { 'x-team-model': 'mine' } })).status).toBe(200);
+    expect((await received).includes('theirs')).toBe(true);
+  },
+);
+
 test('a streamed form that names no model gets one at its end', async () => {
   const bytes = [file(2_000_000), closing];
   expect((await send(pieces(...bytes), { headers: { 'x-team-model': 'mine' } })).status).toBe(200);

@@ -118,7 +118,8 @@ async function readForm(
     if ((known ?? defaultModel) === undefined && !endpoint.modelOptional) throw modelTooLate(maxHeldBytes);
     break;
   }
-  return new StreamedForm({ source, scanner, spans, head: held.take() }, context);
+  const lateModel = searching() ? modelTooLate(maxHeldBytes) : undefined;
+  return new StreamedForm({ source, scanner, spans, head: held.take() }, context, lateModel);
 }
 
 function modelTooLate(limit: number): RouterError {

@@ -15,6 +15,8 @@ export interface RequestBody {
   readonly stream: boolean | undefined;
   /** How many choices the body asks for; absent for a body that has no choices. */
   readonly choices?: number;
+  /** The error of a call that needs a model, if the part of the body that may name it was not read. */
+  readonly lateModel?: RouterError | undefined;
   readonly contentType: string | null;
   /** LiteLLM's call controls in the body, which address the router. */
   readonly controls?: CallControls | undefined;

@@ -14,12 +14,14 @@ export class StreamedForm implements RequestBody {
   readonly stream: true | undefined;
   readonly controls: CallControls | undefined;
   readonly tags: readonly string[] | undefined;
+  readonly lateModel: RouterError | undefined;
   readonly contentType: string;
   readonly #form: OpenForm;
   readonly #context: BodyContext;
   readonly #carriesModel: boolean;
 
-  constructor(form: OpenForm, context: BodyContext) {
+  constructor(form: OpenForm, context: BodyContext, lateModel?: RouterError) {
+    this.lateModel = lateModel;
     this.#form = form;
     this.#context = context;
     this.#carriesModel = carriesModel(context.endpoint);

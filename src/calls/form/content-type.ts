@@ -1,10 +1,13 @@
 import { RouterError } from '../../errors.ts';
-import { parseHeader } from './header-parameters.ts';
+import { type ParameterizedHeader, parseHeader } from './header-parameters.ts';
 
 const form = 'multipart/form-data';
 const isToken = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** The characters of RFC 2046, without the space. */
 const isBoundary = /^[0-9A-Za-z'()+_,./:=?-]{1,70}$/;
+
+/** The same unquoted, with characters that the grammar allows in quotation marks only. Java's mail library writes such. */
+const bareBoundary = /(;[\t ]*boundary=)([0-9A-Za-z'()+_,./:=?-]+)(?=[\t ]*(?:;|$))/i;
 
 /**
  * Returns the media type of a Content-Type header in lower case, such as `application/json`, or `undefined` if the header
@@ -12,7 +15,7 @@ const isBoundary = /^[0-9A-Za-z'()+_,./:=?-]{1,70}$/;
  */
 export function mediaTypeOf(contentType: string | null): string | undefined {
   if (contentType === null || contentType === 'application/json') return contentType ?? undefined;
-  const value = parseHeader(contentType)?.value;
+  const value = parseContentType(contentType)?.value;
   return value?.includes('/') ? value : undefined;
 }
 
@@ -37,7 +40,7 @@ export function isForm(contentType: string | null): contentType is string {
  * @see https://www.rfc-editor.org/rfc/rfc2046#section-5.1.1
  */
 export function boundaryOf(contentType: string): string {
-  const parsed = parseHeader(contentType);
+  const parsed = parseContentType(contentType);
   if (parsed?.value !== form) throw invalidContentType(`must be ${form} with one boundary.`);
   const boundary = parsed.parameters.get('boundary');
   if (boundary === undefined)
@@ -51,6 +54,11 @@ export function boundaryOf(contentType: string): string {
     throw invalidContentType('boundary must be 1 to 70 characters of RFC 2046, without spaces or escapes.');
   }
   return boundary.raw;
+}
+
+/** Providers get a header of the router's own, with the boundary in quotation marks, so they cannot read it differently. */
+function parseContentType(text: string): ParameterizedHeader | undefined {
+  return parseHeader(text) ?? parseHeader(text.replace(bareBoundary, '$1"$2"'));
 }
 
 /** Writes the header of a form from its boundary alone. */

@@ -7,6 +7,9 @@ import { type ParameterizedHeader, parseHeader } from './header-parameters.ts';
 const identityEncodings = new Set(['7bit', '8bit', 'binary']);
 const modelCharsets = new Set(['utf-8', 'us-ascii']);
 const knownParameters = new Set(['name', 'filename', 'filename*']);
+/** Parameters of RFC 2183 that parsers of forms ignore, with values that no parser takes for another parameter. */
+const ignoredParameters = new Set(['size', 'creation-date', 'modification-date', 'read-date']);
+const plainValue = /^[\w ,:+-]*$/;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** What the headers of a part say. */
@@ -32,9 +35,11 @@ export function baseName(name: string): string {
 export function readPartHead(head: Buffer): PartHead {
   const headers = readHeaders(head.toString('latin1'));
   const disposition = parseHeader(headers.get('content-disposition') ?? '');
-  // busboy drops a part whose disposition ends with a semicolon.
-  if (disposition?.value !== 'form-data' || disposition.hasEmpty)
-    throw malformedPart('needs one header Content-Disposition: form-data');
+  if (disposition?.value !== 'form-data')
+    throw malformedPart('needs one header Content-Disposition: form-data; name="..."');
+  // busboy drops such a part, and one with spaces around "=", which the grammar has not.
+  if (disposition.hasEmpty)
+    throw malformedPart('must have no semicolon at the end of its Content-Disposition');
   const name = readName(disposition);
   const encoding = headers.get('content-transfer-encoding')?.toLowerCase();
   if (encoding !== undefined && !identityEncodings.has(encoding)) {
@@ -76,6 +81,7 @@ function readName({ parameters }: ParameterizedHeader): string {
   if (name === undefined) throw malformedPart('has no name');
   let seen = false;
   for (const [key, { raw }] of parameters) {
+    if (ignoredParameters.has(key) && plainValue.test(raw)) continue;
     if (!knownParameters.has(key)) throw malformedPart('may have the parameters name and filename only');
     if (key === 'name') seen = true;
     else if (isAmbiguous(raw, seen)) throw malformedPart('has an ambiguous filename');
@@ -134,10 +140,12 @@ function checkModelPart(disposition: ParameterizedHeader, type: string | undefin
   }
 }
 
-/** Returns the value of a field. @throws RouterError `invalid_request` if it is not UTF-8 */
+/** Returns the value of a field. @throws RouterError `invalid_request` if it is not UTF-8, or a name with a line break */
 export function readFieldValue(name: string, bytes: Buffer): string {
   const value = decodeUtf8(bytes.toString('latin1'));
   if (value === undefined) throw invalidField(name, 'must be UTF-8.');
+  if (name === 'model' && /[\r\n]$/.test(value))
+    throw invalidField(name, 'must not end with a line break. Remove it.');
   return value;
 }
 

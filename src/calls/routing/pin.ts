@@ -14,10 +14,10 @@ export function resolvePinned(
   caller: Caller,
   request: ModelRequest,
 ): Pool | Promise<Pool> {
-  const { model: name } = request;
+  const { model: name, body } = request;
   const unpinned = () =>
     name === undefined
-      ? resolveOnly(models, caller, (deployment) => request.body.statefulError(deployment))
+      ? resolveOnly(models, caller, (deployment) => body.statefulError(deployment), body.lateModel)
       : resolve(models, caller, name);
   const named = request.explicitModel ? unpinned() : undefined;
   const choices = named?.deployments.length ?? models.team?.deployments.size ?? 0;

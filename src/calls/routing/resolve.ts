@@ -45,12 +45,14 @@ export function resolve(models: VisibleModels, caller: Caller, name: string): Po
 /**
  * The pool of a call that names no model: the caller's only deployment.
  *
+ * @param lateModel the error if the body may still name a model
  * @throws RouterError `invalid_request` that lists the caller's names if it has more than one, or none
  */
 export function resolveOnly(
   models: VisibleModels,
   caller: Caller,
   refusalOf: (deployment: Deployment) => RouterError | undefined = () => undefined,
+  lateModel?: RouterError,
 ): Pool {
   const all = namesOf(models, caller);
   const refusals = all.map((name) => sharedRefusal(models, name, refusalOf));
@@ -64,6 +66,7 @@ export function resolveOnly(
     const pool = resolve(models, caller, only);
     if (pool.deployments.length === 1) return pool;
   }
+  if (lateModel !== undefined) throw lateModel;
   throw new RouterError(
     'invalid_request',
     `This call needs a model: name one with ?model= or in the header x-team-model. ${listing(caller, names)}`,
