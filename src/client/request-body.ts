@@ -1,4 +1,5 @@
 import type { Call } from '../calls/call.ts';
+import { RouterError } from '../errors.ts';
 import { writeFormData } from './form-data.ts';
 
 export interface FetchBody {
@@ -11,26 +12,63 @@ export interface FetchBody {
 /**
  * Reads the body of a fetch: text and bytes as they are, any other body as a stream. A form and a Blob have a content type
  * and a length of their own.
+ *
+ * @throws RouterError `invalid_request` for a stream that is locked or was read, and for a body that cannot be read
  */
 export function readBody(body: unknown): FetchBody {
   if (body === undefined || body === null) return {};
-  if (typeof body === 'string' || body instanceof Uint8Array || isIterable(body)) return { body };
-  if (body instanceof FormData) return writeFormData(body);
-  const response = new Response(body as ConstructorParameters<typeof Response>[0]);
-  const contentType = response.headers.get('content-type');
-  const stream = response.body as AsyncIterable<Uint8Array> | null;
-  return {
-    ...(stream === null ? {} : { body: stream }),
-    ...(contentType === null ? {} : { contentType }),
-    ...(body instanceof Blob ? { length: body.size } : {}),
-  };
+  if (typeof body === 'string' || body instanceof Uint8Array) return { body };
+  try {
+    if (isIterable(body)) return { body: new CheckedChunks(body) };
+    if (body instanceof FormData) return writeFormData(body);
+    const response = new Response(body as ConstructorParameters<typeof Response>[0]);
+    const contentType = response.headers.get('content-type');
+    return {
+      ...(response.body === null ? {} : { body: new CheckedChunks(response.body) }),
+      ...(contentType === null ? {} : { contentType }),
+      ...(body instanceof Blob ? { length: body.size } : {}),
+    };
+  } catch {
+    throw body instanceof ReadableStream
+      ? invalidBody('must not be locked or already read. Create a new body for each call.')
+      : invalidBody('cannot be read. Pass a string, bytes, a Blob, FormData, a stream or an async iterable.');
+  }
 }
 
-function isIterable(body: unknown): body is AsyncIterable<Uint8Array> {
+/** Passes chunks on, and rejects those that are not bytes. Not a generator, because `return` must not wait for `next`. */
+class CheckedChunks implements AsyncIterableIterator<Uint8Array> {
+  readonly #source: AsyncIterator<unknown>;
+
+  constructor(body: AsyncIterable<unknown>) {
+    this.#source = body[Symbol.asyncIterator]();
+    if (typeof this.#source.next !== 'function') throw new TypeError('An iterator without next().');
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    const next = await this.#source.next();
+    if (next.done === true || next.value instanceof Uint8Array) return next as IteratorResult<Uint8Array>;
+    throw invalidBody('must consist of Uint8Array chunks. Encode text with TextEncoder.');
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    await this.#source.return?.();
+    return { done: true, value: undefined };
+  }
+}
+
+function isIterable(body: unknown): body is AsyncIterable<unknown> {
   return (
     typeof body === 'object' &&
     body !== null &&
     Symbol.asyncIterator in body &&
     !(body instanceof ReadableStream)
   );
+}
+
+function invalidBody(problem: string): RouterError {
+  return new RouterError('invalid_request', `body: ${problem}`, { param: 'body' });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { CallSignal } from '../calls/abort/call-signal.ts';
 import { type Answer, asRouterError, discard, errorAnswer } from '../calls/answer.ts';
 import type { Call } from '../calls/call.ts';
 import type { Dispatcher } from '../calls/dispatcher.ts';
@@ -89,10 +90,11 @@ async function answerTo(
 ): Promise<Answer> {
   const request = input instanceof Request ? input : undefined;
   const { path, query } = locate(request?.url ?? String(input));
-  const signal = init?.signal ?? request?.signal;
+  const signal: unknown = init?.signal ?? request?.signal ?? undefined;
   const given = init?.headers ?? request?.headers;
   const headers = given instanceof Headers ? given : new Headers(given);
   const body = init?.body ?? request?.body ?? undefined;
+  if (signal !== undefined && !isCallSignal(signal)) return errorAnswer(invalidSignal());
   let content: FetchBody;
   try {
     content = readBody(body);
@@ -110,7 +112,7 @@ async function answerTo(
         : typed(headers, content.contentType),
     ...(content.body === undefined ? {} : { body: content.body }),
     ...(content.length === undefined ? {} : { length: content.length }),
-    ...(signal == null ? {} : { signal }),
+    ...(signal === undefined ? {} : { signal }),
     ...defaults,
   });
   // The SDK would try again what has been tried again here.
@@ -128,6 +130,19 @@ function locate(url: string): { path: string; query: URLSearchParams } {
     throw new RouterError('invalid_request', `This fetch answers to ${teamBaseUrl} only.`, { param: 'url' });
   }
   return { path: parsed.pathname, query: parsed.searchParams };
+}
+
+function isCallSignal(signal: unknown): signal is CallSignal {
+  if (signal instanceof AbortSignal) return true;
+  if (typeof signal !== 'object' || signal === null) return false;
+  const { aborted, addEventListener, removeEventListener, throwIfAborted } = signal as Partial<CallSignal>;
+  const methods = [addEventListener, removeEventListener, throwIfAborted];
+  return typeof aborted === 'boolean' && methods.every((method) => typeof method === 'function');
+}
+
+function invalidSignal(): RouterError {
+  const message = 'signal: must be an AbortSignal. Pass the `signal` of an AbortController.';
+  return new RouterError('invalid_request', message, { param: 'signal' });
 }
 
 function typed(headers: Headers, contentType: string): Headers {
