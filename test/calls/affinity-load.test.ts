@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { describe, expect, it, vi } from 'vitest';
@@ -133,6 +134,45 @@ describe('writes of affinity', () => {
     expect(await elsewhere.lookup('acme', ['later-15'])).toBe('a');
     expect(await elsewhere.lookup('other', ['resp_1'])).toBe('b');
   });
+
+  it('that were dropped are queued again when their object is used', async () => {
+    const gated = gatedStorage();
+    const affinity = new AffinityStore(gated.storage, ttl);
+    gated.hold();
+    const flood = objects(2_048).map((id) => affinity.remember('acme', [id], 'a'));
+    const late = objects(20, 'late');
+    for (const id of late) await affinity.remember('acme', [id], 'a');
+    gated.open();
+    await Promise.all(flood);
+    await gated.idle();
+    const stored = async () => {
+      const elsewhere = new AffinityStore(gated.storage, ttl);
+      const found = await Promise.all(late.map((id) => elsewhere.lookup('acme', [id])));
+      return found.filter((deployment) => deployment === 'a').length;
+    };
+    // Some were written with other records of their pages.
+    expect(await stored()).toBeLessThan(20);
+    expect(await affinity.lookup('acme', [late[0] ?? ''])).toBe('a');
+    await affinity.remember('acme', late.slice(1), 'a');
+    await gated.idle();
+    expect(await stored()).toBe(20);
+    // What is stored is not written again.
+    const puts = gated.counts.puts.length;
+    await affinity.remember('acme', late, 'a');
+    expect(gated.counts.puts).toHaveLength(puts);
+  });
+
+  it('that failed are queued again when their object is used', async () => {
+    const inner = memoryStorage();
+    let failing = true;
+    const put: Storage['put'] = (...given) =>
+      failing ? Promise.reject(new Error('The storage is down.')) : inner.put(...given);
+    const affinity = new AffinityStore({ ...inner, put }, ttl);
+    await affinity.remember('acme', ['file-1'], 'a');
+    failing = false;
+    await affinity.remember('acme', ['file-1'], 'a');
+    expect(await new AffinityStore(inner, ttl).lookup('acme', ['file-1'])).toBe('a');
+  });
 });
 
 describe('lookups of affinity', () => {
@@ -159,6 +199,26 @@ describe('lookups of affinity', () => {
     gated.open();
     const ends = await Promise.allSettled(flood);
     expect(ends.filter(({ status }) => status === 'fulfilled')).toHaveLength(16 + 4_096);
+  });
+});
+
+describe('a lookup whose caller aborts', () => {
+  it('ends while it waits for a slot, and gives its place to the next one', async () => {
+    const gated = gatedStorage();
+    const affinity = new AffinityStore(gated.storage, ttl);
+    gated.hold();
+    const controller = new AbortController();
+    setMaxListeners(0, controller.signal);
+    const flood = objects(2_000).map((id) => affinity.lookup('acme', [id], controller.signal));
+    const ends = Promise.allSettled(flood);
+    const reason = new Error('The caller left.');
+    controller.abort(reason);
+    await expect(flood[100]).rejects.toBe(reason);
+    const next = affinity.lookup('acme', ['resp_1']);
+    gated.open();
+    expect(await next).toBeUndefined();
+    await ends;
+    expect(gated.counts.gets).toBe(17);
   });
 });
 

@@ -3,6 +3,7 @@ import { type SlotLimits, type SlotWaiter, TeamSlots } from '../../egress/team-s
 import { RouterError } from '../../errors.ts';
 import { createLruCache } from '../../lru-cache.ts';
 import type { Storage } from '../../storage/storage.ts';
+import type { CallSignal } from '../abort/call-signal.ts';
 import { decodeEntries, emptyPage, encodeEntries, type ObjectEntry, type Page, withEntries } from './page.ts';
 import { PageWrites } from './page-writes.ts';
 
@@ -53,8 +54,13 @@ export class AffinityStore {
   readonly #pages = createLruCache<string, Page>(pagesInMemory);
   readonly #writes = new PageWrites(
     (key, entries) => this.#write(key, entries),
-    (teamId, records) => this.#reportDropped(teamId, records),
+    (teamId, entries) => {
+      for (const entry of entries) this.#unsaved.add(entry);
+      this.#reportDropped(teamId, entries.length);
+    },
   );
+  /** Entries that only this process knows. The next use of one queues it again. */
+  readonly #unsaved = new WeakSet<ObjectEntry>();
   readonly #lookups = new TeamSlots(lookupLimits);
   #droppedRecords = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
@@ -74,22 +80,31 @@ export class AffinityStore {
    * knows it.
    *
    * @throws RouterError `storage_unavailable`, because a guess could answer 404 for an object that exists;
-   * `rate_limit_exceeded` or `overloaded` if too many calls wait for the storage
+   * `rate_limit_exceeded` or `overloaded` if too many calls wait for the storage; the signal's reason if it aborts
    */
-  lookup(teamId: string, objects: readonly string[]): string | undefined | Promise<string | undefined> {
+  lookup(
+    teamId: string,
+    objects: readonly string[],
+    signal?: CallSignal,
+  ): string | undefined | Promise<string | undefined> {
     for (const object of objects) {
       const { key, id } = this.#place(teamId, object);
       const entry = this.#writes.pending(key, id) ?? this.#pages.get(key)?.entries.get(id);
       const known = this.#use(teamId, object, entry);
       if (known !== undefined) return known;
     }
-    return this.#look(teamId, objects);
+    return this.#look(teamId, objects, signal);
   }
 
-  async #look(teamId: string, objects: readonly string[]): Promise<string | undefined> {
-    if (!this.#lookups.tryTake(teamId)) await this.#lookupSlot(teamId);
+  async #look(
+    teamId: string,
+    objects: readonly string[],
+    signal: CallSignal | undefined,
+  ): Promise<string | undefined> {
+    if (!this.#lookups.tryTake(teamId)) await this.#lookupSlot(teamId, signal);
     try {
       for (const object of objects) {
+        signal?.throwIfAborted();
         const { key, id } = this.#place(teamId, object);
         const found = this.#use(teamId, object, (await this.#read(key)).entries.get(id));
         if (found !== undefined) return found;
@@ -100,11 +115,21 @@ export class AffinityStore {
     }
   }
 
-  #lookupSlot(teamId: string): Promise<void> {
-    return new Promise((granted, refused) => {
-      const waiter: SlotWaiter = { granted, refused };
-      this.#lookups.wait(teamId, waiter);
-    });
+  async #lookupSlot(teamId: string, signal: CallSignal | undefined): Promise<void> {
+    let leave = () => {};
+    try {
+      await new Promise<void>((granted, refused) => {
+        const waiter: SlotWaiter = { granted, refused };
+        leave = () => {
+          this.#lookups.leave(teamId, waiter);
+          refused(signal?.reason);
+        };
+        this.#lookups.wait(teamId, waiter);
+        signal?.addEventListener('abort', leave);
+      });
+    } finally {
+      signal?.removeEventListener('abort', leave);
+    }
   }
 
   /**
@@ -117,7 +142,7 @@ export class AffinityStore {
       const { key, id } = this.#place(teamId, object);
       const known = this.#pages.get(key)?.entries.get(id);
       const written = this.#writes.pending(key, id) === undefined;
-      if (written && known?.[1] === deploymentId && this.#isYoung(known)) continue;
+      if (written && known?.[1] === deploymentId && this.#isCurrent(known)) continue;
       const entry: ObjectEntry = [id, deploymentId, this.#endsAt()];
       const entries = added.get(key);
       if (entries === undefined) added.set(key, [entry]);
@@ -139,7 +164,7 @@ export class AffinityStore {
   #use(teamId: string, object: string, entry: ObjectEntry | undefined): string | undefined {
     if (entry === undefined || entry[2] * 1000 <= Date.now()) return undefined;
     // An object in use is remembered for another `affinityTtlMs`.
-    if (!this.#isYoung(entry)) void this.remember(teamId, [object], entry[1]);
+    if (!this.#isCurrent(entry)) void this.remember(teamId, [object], entry[1]);
     return entry[1];
   }
 
@@ -152,8 +177,9 @@ export class AffinityStore {
     return { key: `affinity/${encodeURIComponent(teamId)}/${page}`, id: hash.toString('base64url', 4, 22) };
   }
 
-  #isYoung([, , endsAt]: ObjectEntry): boolean {
-    return endsAt * 1000 - Date.now() > this.#ttlMs / 2;
+  /** Returns whether the entry is stored, for more than half of `affinityTtlMs` to come. */
+  #isCurrent(entry: ObjectEntry): boolean {
+    return !this.#unsaved.has(entry) && entry[2] * 1000 - Date.now() > this.#ttlMs / 2;
   }
 
   #endsAt(): number {
@@ -167,20 +193,29 @@ export class AffinityStore {
   }
 
   async #write(key: string, added: ReadonlyMap<string, ObjectEntry>): Promise<void> {
+    const stored = await this.#put(key, added).catch(() => false);
+    if (stored) return;
+    for (const entry of added.values()) this.#unsaved.add(entry);
+  }
+
+  /** Returns whether the entries were stored. */
+  async #put(key: string, added: ReadonlyMap<string, ObjectEntry>): Promise<boolean> {
     let page = this.#pages.get(key) ?? emptyPage;
     for (let tries = 0; tries < maxTries; tries++) {
       const entries = withEntries(page.entries, added);
       const expiresAt = Date.now() + this.#ttlMs;
       const version = await this.#storage.put(key, encodeEntries(entries), page.version, { expiresAt });
       if (version !== undefined) {
+        for (const entry of entries.values()) this.#unsaved.delete(entry);
         // What was added meanwhile is written next, or was dropped.
         const known = this.#pages.get(key)?.entries ?? emptyPage.entries;
         const all = new Map([...entries, ...known]);
         this.#pages.set(key, { version, entries: withEntries(emptyPage.entries, all) });
-        return;
+        return true;
       }
       page = await this.#read(key);
     }
+    return false;
   }
 
   async #read(key: string): Promise<Page> {

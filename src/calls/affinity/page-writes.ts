@@ -40,7 +40,7 @@ interface PageQueue {
  */
 export class PageWrites {
   readonly #write: (key: string, entries: ReadonlyMap<string, ObjectEntry>) => Promise<void>;
-  readonly #dropped: (teamId: string, entries: number) => void;
+  readonly #dropped: (teamId: string, entries: readonly ObjectEntry[]) => void;
   readonly #slots = new TeamSlots(slotLimits);
   readonly #queues = new Map<string, PageQueue>();
   readonly #teamEntries = new Map<string, number>();
@@ -48,11 +48,11 @@ export class PageWrites {
 
   /**
    * @param write stores entries in the page of this key
-   * @param dropped called with the number of entries that exceeded a limit
+   * @param dropped called with the entries that exceeded a limit
    */
   constructor(
     write: (key: string, entries: ReadonlyMap<string, ObjectEntry>) => Promise<void>,
-    dropped: (teamId: string, entries: number) => void,
+    dropped: (teamId: string, entries: readonly ObjectEntry[]) => void,
   ) {
     this.#write = write;
     this.#dropped = dropped;
@@ -70,7 +70,7 @@ export class PageWrites {
     const added = entries.filter(([id]) => known?.waiting?.entries.has(id) !== true).length;
     const teamEntries = this.#teamEntries.get(teamId) ?? 0;
     if (teamEntries + added > maxTeamEntries || this.#entries + added > maxEntries) {
-      this.#dropped(teamId, entries.length);
+      this.#dropped(teamId, entries);
       return Promise.resolve();
     }
     const queue = known ?? { teamId, key, running: undefined, waiting: undefined };
@@ -105,7 +105,7 @@ export class PageWrites {
         queue.waiting = undefined;
         this.#queues.delete(queue.key);
         if (waiting === undefined) return;
-        this.#dropped(teamId, waiting.entries.size);
+        this.#dropped(teamId, [...waiting.entries.values()]);
         this.#end(teamId, waiting);
       },
     };

@@ -1,6 +1,7 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { SnapshotCache, TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import type { Call, ModelRequest } from '../call.ts';
 import { resolvePinned } from './pin.ts';
@@ -60,23 +61,29 @@ export class ModelResolver {
   /**
    * The pool of the call's own name, or of a fallback's.
    *
-   * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`
+   * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`; the signal's reason if it
+   * aborts
    */
   pool(
     models: VisibleModels,
     caller: Caller,
     request: ModelRequest,
-    fallback: string | undefined,
+    { fallback, signal }: { fallback: string | undefined; signal: CallSignal | undefined },
   ): Pool | Promise<Pool> {
     if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
     if (fallback !== undefined) return admitted(resolve(models, caller, fallback), request);
-    const pool = this.#resolve(models, caller, request);
+    const pool = this.#resolve(models, caller, request, signal);
     return pool instanceof Promise ? pool.then((found) => admitted(found, request)) : admitted(pool, request);
   }
 
-  #resolve(models: VisibleModels, caller: Caller, request: ModelRequest): Pool | Promise<Pool> {
+  #resolve(
+    models: VisibleModels,
+    caller: Caller,
+    request: ModelRequest,
+    signal: CallSignal | undefined,
+  ): Pool | Promise<Pool> {
     try {
-      const pool = resolvePinned(this.#affinity, models, caller, request);
+      const pool = resolvePinned(this.#affinity, models, caller, request, signal);
       return pool instanceof Promise ? pool.catch((error) => this.#unlessOutOfReach(error)) : pool;
     } catch (error) {
       return this.#unlessOutOfReach(error);

@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.ts';
+import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import { type ModelRequest, referencesOf } from '../call.ts';
 import { type Caller, type Pool, pinnedPool, resolve, resolveOnly, type VisibleModels } from './resolve.ts';
@@ -13,6 +14,7 @@ export function resolvePinned(
   models: VisibleModels,
   caller: Caller,
   request: ModelRequest,
+  signal: CallSignal | undefined,
 ): Pool | Promise<Pool> {
   const { model: name, body } = request;
   const unpinned = () =>
@@ -31,7 +33,7 @@ export function resolvePinned(
     if (own === undefined || deployment === undefined) return named ?? unpinned();
     return named === undefined || named.deployments.includes(deployment) ? own : named;
   };
-  const found = affinity.lookup(caller.teamId, objects);
+  const found = affinity.lookup(caller.teamId, objects, signal);
   return found instanceof Promise ? found.then(narrow) : narrow(found);
 }
 
