@@ -5,7 +5,7 @@ import { type RecordingProvider, recordingProvider } from '../fixtures/recording
 let provider: RecordingProvider;
 let router: TeamModelRouter;
 let inRange: TeamModelRouter;
-let reply: { status: number; type?: string; body: string };
+let reply: { status: number; type?: string; body: string | Buffer };
 
 beforeAll(async () => {
   provider = await recordingProvider((_, response) => {
@@ -34,6 +34,24 @@ const model = (mode?: string): ModelBody => ({
   ...(mode !== undefined && { model_info: { mode: mode as 'chat' } }),
 });
 const error = (message: string, more: object = {}) => JSON.stringify({ error: { message, ...more } });
+
+const baseResp = (status_code: number, status_msg: string) =>
+  JSON.stringify({ id: 'x', choices: null, base_resp: { status_code, status_msg } });
+
+/** An answer of each mode. */
+const answers: Readonly<Record<string, string | Buffer>> = {
+  chat: '{"choices":[{"message":{"content":"pong"}}]}',
+  completion: '{"choices":[{"text":""}]}',
+  embedding: JSON.stringify({
+    object: 'list',
+    data: [{ embedding: Array(4_096).fill(-0.012345678901234567) }],
+  }),
+  responses: '{"object":"response","status":"incomplete","output":[]}',
+  image_generation: '{"created":1,"data":[{"b64_json":"AAAA"}]}',
+  audio_speech: Buffer.from([0xff, 0xf3, 0x44, 0xc4, 0x00]),
+  audio_transcription: '{"text":""}',
+  moderation: '{"id":"modr-1","results":[{"flagged":false}]}',
+};
 
 describe('a test call was said to have gone well, or wrongly to have shown the key bad', () => {
   it.each<[status: string, answer: number, body: string]>([
@@ -81,6 +99,45 @@ describe('a test call was said to have gone well, or wrongly to have shown the k
     ['unreachable', 307, ''],
     ['timed_out', 504, ''],
     ['ok', 200, '{"id":"chatcmpl-1","choices":[]}'],
+    [
+      'ok',
+      200,
+      '{"choices":[{"message":{"role":"assistant","content":null}}],"base_resp":{"status_code":0}}',
+    ],
+    ['ok', 200, '\ufeff{"choices":[{"message":{}}],"error":null}'],
+    ['no_credit', 200, baseResp(1008, 'insufficient balance')],
+    ['key_rejected', 200, baseResp(1004, 'login fail: Please carry the API secret key')],
+    ['rate_limited', 200, baseResp(1002, 'rate limit')],
+    ['unknown', 200, baseResp(1000, 'unknown error')],
+    [
+      'key_rejected',
+      200,
+      '{"id":"as-1","error_code":110,"error_msg":"Access token invalid or no longer valid"}',
+    ],
+    ['rate_limited', 200, '{"error_code":18,"error_msg":"Open api qps request limit reached"}'],
+    ['deployment_not_found', 200, '{"code":20012,"message":"Model does not exist.","data":null}'],
+    ['no_credit', 200, '{"code":30001,"message":"Sorry, your account balance is insufficient","data":null}'],
+    ['key_rejected', 200, '{"code":401,"message":"Invalid token","data":null}'],
+    ['unknown', 200, '{"code":1,"message":"no","data":null}'],
+    ['unknown', 200, '{"code":20015,"message":"The parameter is invalid.","data":null}'],
+    ['key_rejected', 200, '{"message":"Unauthorized"}'],
+    ['key_rejected', 200, '{"detail":"Not authenticated"}'],
+    ['key_rejected', 200, '"Unauthorized"'],
+    ['key_rejected', 200, 'Unauthorized'],
+    ['rate_limited', 200, 'Too many requests'],
+    ['unknown', 200, '{"id":"x","object":"chat.completion","choices":null}'],
+    ['unknown', 200, '{"id":"x"}'],
+    ['unknown', 200, '{"choices":[{}]}'],
+    ['unknown', 200, '{"choices":[{"text":"pong"}]}'],
+    ['unknown', 200, '{"choices":"pong"}'],
+    ['unknown', 200, '{"object":"list","data":[{"id":"m","object":"model","description":"rate limited"}]}'],
+    ['unknown', 200, '{"object":"list","data":[{"embedding":[0.1]}]}'],
+    ['unknown', 200, '[]'],
+    ['unknown', 200, 'null'],
+    ['unknown', 200, '{"choices":[{"message":'],
+    ['unknown', 202, '{"id":"x","status":"queued"}'],
+    ['unknown', 202, '{"id":"x","choices":[]}'],
+    ['unknown', 204, ''],
     ['ok', 400, error("Unsupported parameter: 'max_tokens'", { code: 'unsupported_parameter' })],
   ])('%s: %i %s', async (status, answer, body) => {
     reply = { status: answer, body };
@@ -94,20 +151,39 @@ describe('a test call was said to have gone well, or wrongly to have shown the k
     expect((await router.testModel('acme', model())).status).toBe('unreachable');
   });
 
-  it.each([
-    'embedding',
-    'responses',
-    'image_generation',
-    'audio_speech',
-    'audio_transcription',
-    'moderation',
-  ])('of the mode %s alike', async (mode) => {
+  it.each(Object.keys(answers))('of the mode %s alike', async (mode) => {
+    const status = async () => (await router.testModel('acme', model(mode))).status;
     reply = { status: 429, body: error('no', { code: 'insufficient_quota' }) };
-    expect((await router.testModel('acme', model(mode))).status).toBe('no_credit');
+    expect(await status()).toBe('no_credit');
     reply = { status: 400, body: error('Incorrect API key provided') };
-    expect((await router.testModel('acme', model(mode))).status).toBe('key_rejected');
-    reply = { status: 200, body: '{"data":[],"output":[],"results":[]}' };
-    expect((await router.testModel('acme', model(mode))).status).toBe('ok');
+    expect(await status()).toBe('key_rejected');
+    const type = mode === 'audio_speech' ? 'audio/mpeg' : 'application/json';
+    for (const [text, expected] of [
+      ['Unauthorized', 'key_rejected'],
+      ['{"message":"Unauthorized"}', 'key_rejected'],
+      [baseResp(1008, 'insufficient balance'), 'no_credit'],
+      ['', 'unknown'],
+      ['hello', 'unknown'],
+      ['{"id":"x"}', 'unknown'],
+      ['{"object":"list","data":[{"id":"m","object":"model"}]}', 'unknown'],
+      ['{"id":"x","status":"queued","output":[]}', 'unknown'],
+    ])
+      for (const label of [type, 'text/plain', 'application/octet-stream']) {
+        reply = { status: 200, type: label, body: text ?? '' };
+        expect([text, label, await status()]).toEqual([text, label, expected]);
+      }
+    for (const [other, body] of Object.entries(answers)) {
+      reply = { status: 200, type: other === 'audio_speech' ? 'audio/mpeg' : 'application/json', body };
+      expect([other, await status()]).toEqual([other, other === mode ? 'ok' : 'unknown']);
+    }
+  });
+
+  it('speech without a type is audio, unless it is text', async () => {
+    const status = async () => (await router.testModel('acme', model('audio_speech'))).status;
+    reply = { status: 200, type: 'application/octet-stream', body: answers.audio_speech ?? '' };
+    expect(await status()).toBe('ok');
+    reply = { status: 200, type: 'text/plain', body: answers.audio_speech ?? '' };
+    expect(await status()).toBe('unknown');
   });
 });
 

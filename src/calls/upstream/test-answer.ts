@@ -4,6 +4,7 @@ import type { AnswerMeaning } from './answer-meanings.ts';
 import { classifyAnswer } from './classify-answer.ts';
 import { labelOf } from './content-kind.ts';
 import type { SignedResponse } from './credentials.ts';
+import { failureStatus, holdsContent } from './error-words.ts';
 import { typesOf } from './passed-headers.ts';
 
 /** How a test call went. */
@@ -85,9 +86,6 @@ const refusedModes: ReadonlySet<string> = new Set([
   'audio_speech',
   'audio_transcription',
 ]);
-/** What the JSON answers of the tested endpoints hold. */
-const answerKeys = ['choices', 'data', 'output', 'results', 'text', 'id', 'object'];
-
 /** Reads the answer to a test call. @param mayQuote the provider's words may be shown */
 export function readTestAnswer(
   deployment: Deployment,
@@ -100,23 +98,67 @@ export function readTestAnswer(
       'unreachable',
       'The address answered with a redirect, which is not followed. Check api_base.',
     ]);
-  const { meaning, message } = classifyAnswer({ status, headers, body });
-  const words = message === undefined || !mayQuote ? undefined : deployment.redactor(tokens).text(message);
-  if (status < 300 && meaning === 'success') return result(readSuccess(deployment, headers, body));
-  return result(readRefusal(deployment, status, meaning), words);
+  const quote = (words: string | undefined) =>
+    words === undefined || !mayQuote ? undefined : deployment.redactor(tokens).text(words);
+  const value = status < 300 ? parsed(body) : undefined;
+  const own = isObject(value) ? failureStatus(value) : undefined;
+  const { meaning, message } = classifyAnswer({
+    status: own !== undefined && own < 500 ? own : status,
+    headers,
+    body,
+  });
+  if (status >= 300 || meaning !== 'success')
+    return result(readRefusal(deployment, status, meaning), quote(message));
+  if (labelOf(typesOf(headers)) === 'page') return result(page);
+  const answered =
+    deployment.mode === 'audio_speech'
+      ? isAudio(typesOf(headers), body)
+      : isObject(value) && holdsAnswer(deployment.mode, value);
+  if (answered && status <= 201) return result(ok);
+  return isObject(value) && holdsContent(value) ? result(unclear) : explained(headers, body, quote);
 }
 
-function readSuccess({ mode }: Deployment, headers: SignedResponse['headers'], body: Buffer): Told {
-  if (labelOf(typesOf(headers)) === 'page') return page;
-  if (mode?.startsWith('audio_')) return ok;
-  try {
-    const value: unknown = JSON.parse(body.toString('utf8'));
-    const whole =
-      typeof value === 'object' && value !== null && answerKeys.some((key) => Object.hasOwn(value, key));
-    return whole ? ok : unclear;
-  } catch {
-    return unclear;
+/**
+ * Reads what came under a success and is not the answer of the mode. Its words decide if they say what is wrong, although nothing else
+ * says that it is an error.
+ */
+function explained(
+  headers: SignedResponse['headers'],
+  body: Buffer,
+  quote: (words: string | undefined) => string | undefined,
+): TestResult {
+  const { meaning, message } = classifyAnswer({ status: 500, headers, body });
+  const [status] = told[meaning];
+  return result(status === 'ok' ? unclear : told[meaning], quote(message));
+}
+
+function holdsAnswer(mode = 'chat', value: Fields): boolean {
+  const entries = (list: unknown, ...names: string[]) =>
+    Array.isArray(list) && isObject(list[0]) && names.some((name) => hasValue((list[0] as Fields)[name]));
+  const { choices, data, output, results, text, status = 'completed' } = value;
+  switch (mode) {
+    case 'embedding':
+      return entries(data, 'embedding');
+    case 'image_generation':
+      return entries(data, 'b64_json', 'url');
+    case 'moderation':
+      return entries(results, 'categories', 'category_scores', 'flagged');
+    case 'responses':
+      return Array.isArray(output) && (status === 'completed' || status === 'incomplete');
+    case 'audio_transcription':
+      return typeof text === 'string';
+    case 'completion':
+      return isEmptyList(choices) || entries(choices, 'text');
+    default:
+      return isEmptyList(choices) || entries(choices, 'message');
   }
+}
+
+/** Providers label speech as audio or as bytes of no type. An error's text is neither, whatever its label. */
+function isAudio(types: readonly string[], body: Buffer): boolean {
+  const beginning = body.subarray(0, 512);
+  const isText = beginning.every((byte) => (byte >= 0x20 && byte < 0x7f) || (byte >= 0x09 && byte <= 0x0d));
+  return body.length > 0 && !isText && (labelOf(types) === 'other' || /^audio\//i.test(types[0] ?? ''));
 }
 
 function readRefusal({ mode = 'chat' }: Deployment, status: number, meaning: AnswerMeaning): Told {
@@ -165,4 +207,27 @@ function result([status, message]: Told, words?: string): TestResult {
     .toWellFormed()
     .trim();
   return { status, message, ...(quoted !== undefined && quoted !== '' && { provider_message: quoted }) };
+}
+
+type Fields = Record<string, unknown>;
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+function hasValue(value: unknown): boolean {
+  return value !== undefined && value !== null && !isEmptyList(value);
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    // Some servers begin their JSON with a byte order mark.
+    return JSON.parse(body.toString('utf8').replace(/^\ufeff/, ''));
+  } catch {
+    return undefined;
+  }
 }

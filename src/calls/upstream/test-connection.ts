@@ -7,7 +7,8 @@ import type { Credentials } from './credentials.ts';
 import { readTestAnswer, type TestResult, testFailure } from './test-answer.ts';
 
 const timeoutMs = 15_000;
-const readLimit = 16_384;
+/** An embedding of 4 096 numbers has about 100 000 bytes. */
+const readLimit = 262_144;
 
 /** The cheapest call of each mode: a provider that refuses its details has accepted the key and found the deployment. */
 const probes: Record<string, { endpoint: string; body: Record<string, unknown> }> = {
