@@ -43,9 +43,24 @@ export abstract class RouterManagement {
     return this.#services.teams.update(teamId, { blocked: false }, actor);
   }
 
-  /** For an operator: the stored text of a team's record, readable or not; secrets in it stay sealed. @throws RouterError `team_not_found` */
-  exportTeam(teamId: string): Promise<{ team_id: string; record: string }> {
+  /**
+   * For an operator: the stored text of a team's record (`null`: of the shared models), readable or not; secrets in it stay sealed.
+   * @throws RouterError `team_not_found`
+   */
+  exportTeam<Id extends string | null>(teamId: Id): Promise<{ team_id: Id; record: string }> {
     return this.#services.teams.export(teamId);
+  }
+
+  /**
+   * For an operator: deletes a record that `listTeams` lists in `unreadable`, by its `key`, and returns its text.
+   * @throws RouterError `conflict` if the record can be read or was written meanwhile, `not_found`, `invalid_request`
+   *
+   * @example
+   * const { unreadable = [] } = await router.listTeams();
+   * for (const { key } of unreadable) console.log(await router.deleteUnreadable(key));
+   */
+  deleteUnreadable(key: string): Promise<{ key: string; record: string }> {
+    return this.#services.teams.deleteUnreadable(key);
   }
 
   /** Adds shared names to the team's allow-list. @throws RouterError `team_not_found` */

@@ -349,6 +349,7 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
       rotateEncryption: [() => router.rotateEncryption({ onProgress: (progress) => ear.hear(progress) })],
       encryptionKeyUsage: [() => router.encryptionKeyUsage()],
       exportTeam: [() => router.exportTeam('acme'), () => router.exportTeam('nobody')],
+      deleteUnreadable: [() => router.deleteUnreadable('team/acme'), () => router.deleteUnreadable('key/x')],
       health: [() => router.health('acme')],
       checkStorage: [() => router.checkStorage()],
       reserveMemory: [() => router.reserveMemory('acme').release()],

@@ -280,7 +280,7 @@ const operatorMethods = [
   'createTeam', 'updateTeam', 'deleteTeam', 'blockTeam', 'unblockTeam', 'allowSharedModels', 'disallowSharedModels',
   'listTeams', 'getTeamInfo', 'isTeamBlocked', 'createKey', 'listKeys', 'listAllKeys', 'findKeyTeam', 'findModelTeam',
   'addSharedModel', 'updateSharedModel', 'deleteSharedModel', 'listSharedModels', 'testSharedModel',
-  'rotateEncryption', 'encryptionKeyUsage', 'checkStorage', 'close', 'exportTeam', 'reserveMemory',
+  'rotateEncryption', 'encryptionKeyUsage', 'checkStorage', 'close', 'exportTeam', 'deleteUnreadable', 'reserveMemory',
 ]; // biome-ignore format: a table
 
 /** A team's id is the application's to say, so B's own one is not the attacker's to give. */

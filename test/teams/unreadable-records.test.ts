@@ -47,7 +47,7 @@ describe('one record that cannot be read', () => {
     do {
       const page = await router.listTeams({ limit: 1, ...(cursor === undefined ? {} : { cursor }) });
       seen.push(...page.teams.map(({ team_id }) => team_id));
-      seen.push(...(page.unreadable ?? []).map(({ team_id }) => team_id));
+      seen.push(...(page.unreadable ?? []).map(({ team_id }) => team_id ?? ''));
       cursor = page.cursor;
     } while (cursor !== undefined);
     expect(seen.sort()).toEqual(['acme', 'another', 'broken', 'globex', 'later']);
@@ -70,4 +70,65 @@ describe('one record that cannot be read', () => {
     expect(deleted).toEqual({ status: 200, body: { deleted_teams: ['broken', 'acme'] } });
     expect((await router.listTeams()).unreadable).toHaveLength(2);
   });
+});
+
+describe('A record at a key that is not the one of a team', () => {
+  const keys = ['team/%zz', 'team/', 'team/a%2fb', `team/${'x'.repeat(300)}`];
+
+  it('is listed with its key and deleted by it', async () => {
+    const readable = await router.exportTeam('acme');
+    for (const key of keys) await storage.put(key, key === 'team/' ? '{}' : readable.record, null);
+    const list = await request('GET', '/team/list');
+    expect(list.status).toBe(200);
+    for (const key of keys) expect(JSON.stringify(list.body)).toContain(JSON.stringify(key));
+    for (const key of keys)
+      expect(await router.deleteUnreadable(key)).toMatchObject({ key, record: expect.any(String) });
+    expect((await router.listTeams()).unreadable).toHaveLength(3);
+    await expect(router.deleteUnreadable('team/%zz')).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe.each(['{"format":1,broken', '{"format":99}'])('The shared record %s', (text) => {
+  beforeEach(async () => {
+    const litellm_params = { model: 'openai/x', api_key: 'sk-0123456789abcdef' };
+    await router.updateTeam('acme', { models: ['shared'] });
+    await router.addModel('acme', { model_name: 'own', litellm_params });
+    await router.addSharedModel({ model_name: 'shared', litellm_params });
+    const stored = await storage.get('shared');
+    await storage.put('shared', text, typeof stored === 'object' ? stored.version : null);
+  });
+
+  it('is listed once, exported and deleted', async () => {
+    const { unreadable } = await router.listTeams();
+    const row = { team_id: null, key: 'shared', unreadable: true, reason: expect.any(String) };
+    expect(unreadable).toContainEqual(row);
+    const { body } = await request('GET', '/team/list');
+    expect((body as object[]).filter((team) => 'unreadable' in team && 'key' in team)).toHaveLength(4);
+    expect(await router.exportTeam(null)).toEqual({ team_id: null, record: text });
+    expect(await router.deleteUnreadable('shared')).toEqual({ key: 'shared', record: text });
+    expect((await router.listSharedModels()).data).toEqual([]);
+    expect(JSON.stringify((await router.listTeams()).unreadable)).not.toContain('shared');
+  });
+
+  it('does not hide the model groups of a team', async () => {
+    const { data } = await router.listModelGroups({ teamId: 'acme' });
+    expect(data.map(({ model_group }) => model_group)).toEqual(['own']);
+    await expect(router.listModelGroups({ teamId: null })).rejects.toMatchObject({ code: 'corrupt_record' });
+  });
+});
+
+it('deleteUnreadable deletes no record that can be read, and no other row', async () => {
+  await router.addSharedModel({
+    model_name: 'shared',
+    litellm_params: { model: 'openai/x', api_key: 'sk-0123456789abcdef' },
+  });
+  for (const key of ['shared', 'team/acme'])
+    await expect(router.deleteUnreadable(key)).rejects.toMatchObject({ code: 'conflict' });
+  const { entries } = await storage.list('key/');
+  for (const key of [entries[0]?.key ?? '', 'shared/', ''])
+    await expect(router.deleteUnreadable(key)).rejects.toMatchObject({
+      code: expect.stringMatching(/invalid_request|not_found/),
+    });
+  expect((await storage.list('key/')).entries).toHaveLength(entries.length);
+  expect((await router.listSharedModels()).data).toHaveLength(1);
 });

@@ -55,7 +55,7 @@ async function readKeys(
     async (cursor) => {
       if (teamId !== undefined) return { rows: (await router.listKeys(teamId)).keys.filter(isWanted) };
       const page = await router.listAllKeys(cursor === undefined ? {} : { cursor });
-      for (const team of page.unreadable ?? []) unreadable.set(team.team_id, team);
+      for (const team of page.unreadable ?? []) unreadable.set(team.key, team);
       return { rows: page.keys.filter(isWanted), cursor: page.cursor };
     },
     ({ token }) => token,

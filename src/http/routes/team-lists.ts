@@ -69,7 +69,7 @@ async function allTeams(router: TeamModelRouter, options: { keys?: boolean } = {
       const page = await router.listTeams({ ...options, ...(cursor === undefined ? {} : { cursor }) });
       return { rows: [...page.teams, ...(page.unreadable ?? [])], cursor: page.cursor };
     },
-    ({ team_id }) => team_id,
+    (row) => ('unreadable' in row ? `unreadable ${row.key}` : row.team_id),
   );
   return rows;
 }
@@ -80,7 +80,7 @@ function textOf(team: Row, column: Column): string {
 
 /** Sorted by a column, and by the id where that is the same. */
 function sorted(teams: Row[], column: Column): Row[] {
-  const keys = (team: Row) => [textOf(team, column), team.team_id] as const;
+  const keys = (team: Row) => [textOf(team, column), team.team_id ?? ''] as const;
   const compare = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
   return teams.sort((one, other) => {
     const [[first, id], [second, otherId]] = [keys(one), keys(other)];

@@ -183,9 +183,19 @@ export class ModelService {
     if (team === undefined && teamId !== null && this.#options.teams === 'explicit')
       throw teamNotFound(teamId);
     const needed = teamId === null || (team !== undefined && team.models.length > 0);
-    const shared = needed ? await this.#records.read(null) : undefined;
+    const shared = needed ? await this.#readShared(teamId) : undefined;
     const mayUse = (name: string) => allows(models, name);
     return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
+  }
+
+  /** Reads the shared models. Their damaged record does not hide a team's own models. */
+  async #readShared(teamId: string | null): Promise<TeamRecord | undefined> {
+    try {
+      return await this.#records.read(null);
+    } catch (error) {
+      if (teamId === null || !RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+      return undefined;
+    }
   }
 
   /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */

@@ -139,7 +139,7 @@ export class TeamService {
       })
       .catch(async (error: unknown) => {
         if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
-        await this.#records.discard(teamId);
+        await this.#records.discard(recordKey(teamId));
         return undefined;
       });
     if (gone === undefined) return { deleted_teams: [teamId] };
@@ -156,12 +156,25 @@ export class TeamService {
     return { teams: views, ...rest };
   }
 
-  /** The stored text of a team's record, whether it can be read or not; its secrets are sealed. */
-  async export(given: string): Promise<{ team_id: string; record: string }> {
-    const teamId = checkTeamId(given);
-    const stored = await this.#storage.get(recordKey(teamId));
-    if (stored === undefined || stored === 'unchanged') throw teamNotFound(teamId);
-    return { team_id: teamId, record: stored.value };
+  /** Returns the stored text of a record (`null`: of the shared models), readable or not. Its secrets are sealed. */
+  async export<Id extends string | null>(given: Id): Promise<{ team_id: Id; record: string }> {
+    if (given !== null) checkTeamId(given);
+    const stored = await this.#storage.get(recordKey(given));
+    if (stored === undefined || stored === 'unchanged') throw teamNotFound(given ?? 'shared');
+    return { team_id: given, record: stored.value };
+  }
+
+  /** Deletes a record that cannot be read, and returns its text. */
+  async deleteUnreadable(key: string): Promise<{ key: string; record: string }> {
+    const { data } = z.string().min(1).max(4_096).safeParse(key);
+    if (data === undefined)
+      throw new RouterError('invalid_request', 'key: must be the key of a record.', { param: 'key' });
+    const record = await this.#records.discard(data);
+    if (record === undefined)
+      throw new RouterError('not_found', 'key: not found. listTeams lists the keys in `unreadable`.', {
+        param: 'key',
+      });
+    return { key: data, record };
   }
 
   async info(given: string): Promise<TeamInfo> {

@@ -1,13 +1,17 @@
 import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
+import { teamId as teamIdSchema } from '../../schemas/bodies.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { readRecord } from './read-record.ts';
 import { Slices } from './slices.ts';
-import { type TeamRecord, teamPrefix } from './team-record.ts';
+import { corruptRecord, recordKey, sharedKey, type TeamRecord, teamPrefix } from './team-record.ts';
 
-/** A team whose record cannot be read: an operator can export and delete it. */
+/** A record that cannot be read. An operator can delete it with `deleteUnreadable`. */
 export interface UnreadableTeam {
-  team_id: string;
+  /** `null` for the record of the shared models. */
+  team_id: string | null;
+  /** The key in the storage. */
+  key: string;
   unreadable: true;
   /** Why, such as a newer format. */
   reason: string;
@@ -49,6 +53,11 @@ export async function listRecords<View>(
   const views: View[] = [];
   const unreadable: UnreadableTeam[] = [];
   const slices = new Slices(null);
+  if (cursor === undefined) {
+    const shared = await storage.get(sharedKey);
+    const reason = typeof shared === 'object' ? await unreadableReason(sharedKey, shared.value) : undefined;
+    if (reason !== undefined) unreadable.push({ team_id: null, key: sharedKey, unreadable: true, reason });
+  }
   let next = cursor;
   for (let left = limit; left > 0; ) {
     const size = Math.min(left, atATime);
@@ -59,10 +68,9 @@ export async function listRecords<View>(
     for (const { key, value } of page.entries) {
       const teamId = teamIdIn(key);
       try {
-        views.push(view(await readRecord(value ?? '', teamId)));
+        views.push(view(await readAt(key, teamId, value ?? '')));
       } catch (error) {
-        if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
-        unreadable.push({ team_id: teamId, unreadable: true, reason: error.hint ?? error.message });
+        unreadable.push({ team_id: teamId, key, unreadable: true, reason: reasonOf(error) });
       }
       if (slices.spent) await slices.pass();
     }
@@ -75,6 +83,34 @@ export async function listRecords<View>(
     ...(unreadable.length === 0 ? {} : { unreadable }),
     ...(next === undefined ? {} : { cursor: next }),
   };
+}
+
+/**
+ * Returns why the record at a storage key cannot be read; `undefined` if it can.
+ *
+ * @throws RouterError `invalid_request` if the key is not the one of a record
+ */
+export async function unreadableReason(key: string, text: string): Promise<string | undefined> {
+  if (key !== sharedKey && !key.startsWith(teamPrefix))
+    throw new RouterError('invalid_request', 'key: must be the key of a record.', { param: 'key' });
+  try {
+    await readAt(key, key === sharedKey ? null : teamIdIn(key), text);
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+/** @throws RouterError `corrupt_record`, also if the router reads no team at this key */
+async function readAt(key: string, teamId: string | null, text: string): Promise<TeamRecord> {
+  if (teamId !== null && (recordKey(teamId) !== key || !teamIdSchema.safeParse(teamId).success))
+    throw corruptRecord('The key of the record is not the one of a team.');
+  return readRecord(text, teamId);
+}
+
+function reasonOf(error: unknown): string {
+  if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+  return error.hint ?? error.message;
 }
 
 /** A key that was encoded by something else is shown as it is. */

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUnavailable, RouterError } from '../../errors.ts';
 import type { Storage, Version } from '../../storage/storage.ts';
+import { unreadableReason } from './listing.ts';
 import { readRecord } from './read-record.ts';
-import { encode, limits, recordKey, type TeamRecord } from './team-record.ts';
+import { encode, limits, recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
 
 /**
  * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
@@ -97,17 +98,21 @@ export class RecordStore {
   }
 
   /**
-   * Deletes a record without reading it, for one that cannot be read.
+   * Deletes a record that cannot be read, and returns its text.
    *
-   * @throws RouterError `conflict` if it was written meanwhile
+   * @param key the key in the storage
+   * @throws RouterError `conflict` if it can be read, or was written meanwhile; `invalid_request` if it is not the key of a record
    */
-  async discard(teamId: string | null): Promise<void> {
-    const key = recordKey(teamId);
+  async discard(key: string): Promise<string | undefined> {
     const stored = await this.#storage.get(key);
-    if (typeof stored !== 'object') return;
-    const gone = await this.#storage.delete(key, stored.version);
-    this.#options.onWrite(teamId);
-    if (!gone) throw new RouterError('conflict', 'The team was changed meanwhile. Delete it again.');
+    if (typeof stored !== 'object') return undefined;
+    if ((await unreadableReason(key, stored.value)) === undefined)
+      throw new RouterError('conflict', 'The record can be read. Use the methods for teams and models.');
+    const deleted = await this.#storage.delete(key, stored.version);
+    const teamId = teamOfRecord(key);
+    if (teamId !== undefined) this.#options.onWrite(teamId);
+    if (!deleted) throw new RouterError('conflict', 'The record was changed meanwhile. Delete it again.');
+    return stored.value;
   }
 
   async #drain(teamId: string | null): Promise<void> {

@@ -170,7 +170,7 @@ export function decode(text: string, teamId: string | null): TeamRecord {
   return result.data;
 }
 
-function corruptRecord(hint: string): RouterError {
+export function corruptRecord(hint: string): RouterError {
   const message = 'What is stored cannot be read. Ask the operator of this service.';
   return new RouterError('corrupt_record', message, { hint });
 }
