@@ -1,5 +1,9 @@
 /**
- * In an Express application: the session decides whose key is used, and nothing else that the browser sends can.
+ * An Express application: the session selects the team, and so the key. The browser cannot select another one.
+ *
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai express && npm install --save-dev tsx @types/express
  */
 import { pipeline } from 'node:stream/promises';
 import express, { type ErrorRequestHandler, type Express } from 'express';

@@ -1,5 +1,9 @@
 /**
- * In a Fastify application: the session decides whose key is used, and nothing else that the browser sends can.
+ * A Fastify application: the session selects the team, and so the key. The browser cannot select another one.
+ *
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai fastify && npm install --save-dev tsx
  */
 import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance } from 'fastify';

@@ -1,6 +1,11 @@
 /**
- * A team's fine-tuning, from its examples to a model that it calls by its own name: with the team's own key, in the
- * team's own account.
+ * A team's fine-tuning job, from its examples to a model that the team calls by its own name. It uses the team's key and account.
+ * The provider is a mock on a loopback port.
+ *
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai && npm install --save-dev tsx @copilotkit/aimock
+ *     npx tsx fine-tuning.ts
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { LLMock } from '@copilotkit/aimock';

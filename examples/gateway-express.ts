@@ -1,6 +1,10 @@
 /**
- * The gateway inside an Express application: any OpenAI client of the browser or of a colleague's script talks to `/llm/v1`, and
- * the application's own session says for which team.
+ * The gateway inside an Express application. OpenAI clients of the browser or of scripts call `/llm/v1`, and the session of the
+ * application selects the team.
+ *
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai hono @hono/node-server express && npm install --save-dev tsx @types/express
  */
 import type { IncomingMessage } from 'node:http';
 import express, { type Express } from 'express';

@@ -1,6 +1,10 @@
 /**
- * The gateway inside a Fastify application: any OpenAI client of the browser or of a colleague's script talks to `/llm/v1`, and
- * the application's own session says for which team.
+ * The gateway inside a Fastify application. OpenAI clients of the browser or of scripts call `/llm/v1`, and the session of the
+ * application selects the team.
+ *
+ * Needs `"type": "module"` in your package.json, `gateway-express.ts` (for a type), and:
+ *
+ *     npm install team-model-router openai hono @hono/node-server fastify && npm install --save-dev tsx
  */
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TeamModelRouter } from 'team-model-router';

@@ -1,6 +1,10 @@
 /**
- * The gateway inside a Hono application, which any web-standard runtime serves: `export default makeApp(...)`. The team
- * comes out of a token of the application's own, such as a JWT.
+ * The gateway inside a Hono application, for any runtime with a standard `fetch` handler: `export default makeApp(...)`. A token
+ * of the application, such as a JWT, selects the team.
+ *
+ * Needs `"type": "module"` in your package.json, `gateway-express.ts` (for a type), and:
+ *
+ *     npm install team-model-router openai hono @hono/node-server && npm install --save-dev tsx
  */
 import { Hono } from 'hono';
 import type { TeamModelRouter } from 'team-model-router';

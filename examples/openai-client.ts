@@ -1,7 +1,10 @@
 /**
- * Any OpenAI client works against the gateway: only its address and its key change.
+ * Any OpenAI client works with the gateway: only its base URL and its key change.
  *
- *     GATEWAY=http://127.0.0.1:4000 TEAM_KEY=sk-... node --import tsx examples/openai-client.ts
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install openai && npm install --save-dev tsx
+ *     GATEWAY=http://127.0.0.1:4000 TEAM_KEY=sk-... npx tsx openai-client.ts
  */
 import OpenAI from 'openai';
 

@@ -1,8 +1,11 @@
 /**
- * Two nodes on one PostgreSQL: what a team changes at one counts at the other. In an application each node is a process; here
- * they are two routers with a pool each. Everything printed is checked.
+ * Two nodes on one PostgreSQL: a change at one takes effect at the other. In an application each node is a process. Here they are
+ * two routers with a pool each. The script checks everything that it prints.
  *
- *   DATABASE_URL=postgres://user@127.0.0.1:5432/database npx tsx examples/postgres.ts
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai pg && npm install --save-dev tsx @types/pg @copilotkit/aimock
+ *     DATABASE_URL=postgres://user@127.0.0.1:5432/database npx tsx postgres.ts
  */
 import { strict as assert } from 'node:assert';
 import { LLMock } from '@copilotkit/aimock';

@@ -1,8 +1,13 @@
 /**
- * The main job, from nothing: two teams, the same model name, two providers, one SQLite file.
+ * Two teams, one model name, two providers, one SQLite file.
  *
- * Each provider is an aimock on a loopback port that accepts one team's key alone, so an answer shows that the right
- * key arrived. Everything printed is checked; the script fails if anything is not as it says.
+ * Each provider is a mock on a loopback port that accepts only the key of one team, so an answer shows that the right key
+ * arrived. The script checks everything that it prints.
+ *
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai keyv @keyv/sqlite && npm install --save-dev tsx @copilotkit/aimock
+ *     npx tsx quickstart.ts
  */
 import { strict as assert } from 'node:assert';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,8 +1,11 @@
 /**
- * Two nodes on one Redis: what a team changes at one counts at the other. In an application each node is a process; here
- * they are two routers with a connection each. Everything printed is checked.
+ * Two nodes on one Redis: a change at one takes effect at the other. In an application each node is a process. Here they are two
+ * routers with a connection each. The script checks everything that it prints.
  *
- *   REDIS_URL=redis://127.0.0.1:6379 npx tsx examples/redis.ts
+ * Needs `"type": "module"` in your package.json, and:
+ *
+ *     npm install team-model-router openai redis && npm install --save-dev tsx @copilotkit/aimock
+ *     REDIS_URL=redis://127.0.0.1:6379 npx tsx redis.ts
  */
 import { strict as assert } from 'node:assert';
 import { LLMock } from '@copilotkit/aimock';

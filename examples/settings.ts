@@ -1,6 +1,9 @@
+/**
+ * Saves a team's Azure deployment from a settings page, after one test call. Used by `express.ts` and `fastify.ts`.
+ */
 import { isRouterError, type ModelBody, type TeamModelRouter } from 'team-model-router';
 
-/** The name under which every team's model stands in this application. */
+/** The name of every team's model in this application. */
 export const modelName = 'assistant';
 
 /** What a settings page sends: a customer's own Azure deployment. */
