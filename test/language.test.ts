@@ -33,9 +33,7 @@ const bannedWords: readonly RegExp[] = [
 /** Highest count per folder or file. A ceiling may only fall; a place that is not listed must have none. */
 const ceilings: Readonly<Record<string, number>> = {
   '.changeset': 39,
-  'CONTRIBUTING.md': 2,
-  'SECURITY.md': 22,
-  docs: 5,
+  docs: 1,
   'src/calls/abort': 3,
   'src/calls/affinity': 2,
   'src/calls/answer.ts': 3,

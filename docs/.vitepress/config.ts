@@ -22,7 +22,9 @@ export default defineConfig({
     anchor: { slugify },
     config(md) {
       const { normalizeLink } = md;
-      md.normalizeLink = (url) => {
+      md.normalizeLink = (link) => {
+        // SECURITY.md links to the pages from outside of docs/.
+        const url = link.replace(/^docs\//, '');
         const [file = '', anchor] = url.split('#');
         const example = /^\.\.\/examples\/([\w-]+)\.(\w+)$/.exec(file);
         if (example !== null) return normalizeLink(`examples.md#${slugify(`${example[1]}.${example[2]}`)}`);
