@@ -32,7 +32,6 @@ const bannedWords: readonly RegExp[] = [
 
 /** Highest count per folder or file. A ceiling may only fall; a place that is not listed must have none. */
 const ceilings: Readonly<Record<string, number>> = {
-  '.changeset': 39,
   docs: 1,
   'src/calls/abort': 3,
   'src/calls/affinity': 2,
