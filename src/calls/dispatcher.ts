@@ -4,6 +4,7 @@ import type { MemoryBudget, MemoryReservation } from '../memory-budget.ts';
 import { callersNames } from '../schemas/names.ts';
 import { checkTeamId } from '../teams/management/team-service.ts';
 import { endOf } from './abort/call-signal.ts';
+import type { Cancel } from './abort/cancel.ts';
 import type { AffinityStore } from './affinity/affinity-store.ts';
 import { rememberCreatedObjects } from './affinity/record.ts';
 import { type Answer, asRouterError, errorAnswer } from './answer.ts';
@@ -18,6 +19,7 @@ import { addCallHeaders } from './receipt/response-headers.ts';
 import { adviseAgainstRetries } from './response/client-retries.ts';
 import { type CallResult, wholeResult } from './response/relay.ts';
 import type { ModelResolver } from './routing/authorize.ts';
+import { bodyDeadline } from './routing/body-deadline.ts';
 import { CallPolicy, headerMs } from './routing/call-policy.ts';
 import { listModels } from './routing/list-models.ts';
 import { type Caller, resolve } from './routing/resolve.ts';
@@ -53,7 +55,9 @@ export class Dispatcher {
     const receipt = new ReceiptBuilder(randomUUID(), caller.teamId, now, reporter.context());
     const reservation = call.reservation ?? this.#options.budget.open(caller.teamId);
     let entered = false;
+    let deadline: Cancel | undefined;
     const ended = () => {
+      deadline?.release();
       // What another opened, another releases.
       if (call.reservation === undefined) reservation.release();
       if (entered) work.leave();
@@ -64,7 +68,8 @@ export class Dispatcher {
     try {
       work.enter();
       entered = true;
-      reply = await this.#reply(caller, call, receipt, reservation, ended);
+      deadline = bodyDeadline(call, now() - receipt.startedAt);
+      reply = await this.#reply(caller, call, deadline, receipt, reservation, ended);
     } catch (error) {
       ended();
       if (call.signal?.aborted) {
@@ -95,6 +100,7 @@ export class Dispatcher {
   async #reply(
     caller: Caller,
     given: Call,
+    deadline: Cancel | undefined,
     receipt: ReceiptBuilder,
     reservation: MemoryReservation,
     ended: () => void,
@@ -105,10 +111,12 @@ export class Dispatcher {
       const found = resolver.visibleModels(caller);
       resolver.refuseUnread(found instanceof Promise ? await found : found, caller, given);
     }
-    const opening = openBody(given, limits, reservation, caller.teamId);
+    const reading = deadline === undefined ? given : { ...given, signal: deadline };
+    const opening = openBody(reading, limits, reservation, caller.teamId);
     const { body, understood } = opening instanceof Promise ? await opening : opening;
-    const read = readRequest(given, body, limits, caller.teamId);
+    const read = readRequest(reading, body, limits, caller.teamId);
     const request = read instanceof Promise ? await read : read;
+    deadline?.inTime();
     understood();
     try {
       // Read anew where the body took its time: what was changed meanwhile counts.

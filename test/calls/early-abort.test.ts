@@ -78,3 +78,42 @@ describe('a caller that leaves before the first attempt', () => {
     await first.close();
   });
 });
+
+describe('the timeout of a call', () => {
+  async function* stuck(head: string) {
+    yield Buffer.from(head);
+    await new Promise<never>(() => {});
+  }
+  const form = '--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n';
+
+  it.each([
+    ['JSON', 'chat/completions', 'application/json', '{"model":"m",', {}],
+    ['a form', 'audio/transcriptions', 'multipart/form-data; boundary=b', form, {}],
+    ['JSON, by a header', 'chat/completions', 'application/json', '{', { 'x-litellm-timeout': '0.05' }],
+  ])('ends a call whose body stops arriving: %s', async (_, path, contentType, head, more) => {
+    const receipts: Receipt[] = [];
+    const router = new TeamModelRouter({
+      storage,
+      encryptionKeys: [generateEncryptionKey()],
+      onCall: (receipt) => receipts.push(receipt),
+    });
+    await router.addModel('acme', {
+      model_name: 'm',
+      litellm_params: { model: 'openai/m', api_key: 'sk-0123456789abcdef' },
+    });
+    const timeout = 'x-litellm-timeout' in more ? {} : { timeout: 50 };
+    const response = await router.fetchFor('acme', timeout)(`${teamBaseUrl}/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': contentType, ...more },
+      body: stuck(head) as unknown as string,
+      duplex: 'half',
+    } as RequestInit);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      error: { code: 'invalid_request', param: 'body', message: expect.stringContaining('timeout') },
+    });
+    await new Promise(setImmediate);
+    expect(receipts).toMatchObject([{ status: 400, code: 'invalid_request', attempts: [] }]);
+    await router.close();
+  });
+});
