@@ -1,6 +1,6 @@
 import { tickFor } from '../../tick-batch.ts';
 import { MemberScanner } from '../json/member-scanner.ts';
-import { createdIds } from '../json/object-ids.ts';
+import { createdIds, maxCreatedIds } from '../json/object-ids.ts';
 
 /** Ids that a chunk names, and the index at which the part begins that has to wait until they are recorded. */
 export interface Found {
@@ -15,7 +15,7 @@ export interface IdSearch {
   readonly over: boolean;
 }
 
-/** Returns the ids that a scanned object names and that were not returned before. */
+/** Returns the ids that a scanned object names and that were not returned before, up to `maxCreatedIds` of one answer. */
 class NewIds {
   readonly #keys: readonly string[];
   readonly #known = new Set<string>();
@@ -25,13 +25,19 @@ class NewIds {
   }
 
   of(value: unknown): string[] {
-    const ids = createdIds(value, this.#keys).filter((id) => !this.#known.has(id));
+    const created = createdIds(value, this.#keys).filter((id) => !this.#known.has(id));
+    const ids = created.slice(0, maxCreatedIds - this.#known.size);
     for (const id of ids) this.#known.add(id);
     return ids;
   }
 
   get found(): boolean {
     return this.#known.size > 0;
+  }
+
+  /** No later id is returned. */
+  get full(): boolean {
+    return this.#known.size >= maxCreatedIds;
   }
 }
 
@@ -55,7 +61,7 @@ export class JsonSearch implements IdSearch {
   }
 
   get over(): boolean {
-    return this.#scanner.over;
+    return this.#scanner.over || this.#ids.full;
   }
 }
 
@@ -133,6 +139,7 @@ export class EventSearch implements IdSearch {
     }
     // Only in an event that has this member does a later one not change what the event names.
     const ids = typeof this.#scanner.value.response === 'object' ? this.#ids.of(this.#scanner.value) : [];
+    this.over = this.#ids.full;
     return { ids, from };
   }
 

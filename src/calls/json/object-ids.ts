@@ -58,7 +58,7 @@ const listKey = 'result_files';
 /** The created objects that OpenAI returns whole or by their ids. */
 const objectKeys = new Set(['conversation', 'file']);
 /** How many created objects of one answer are remembered. */
-const maxCreatedIds = 16;
+export const maxCreatedIds = 16;
 
 /** Returns the ids of the objects that an answer, or the first event of one, reports as created. */
 export function createdIds(value: unknown, keys: readonly string[]): string[] {

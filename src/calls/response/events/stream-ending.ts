@@ -144,8 +144,8 @@ export class StreamEnding {
         finish_reason?: unknown;
       };
       const finished = typeof finish_reason === 'string' ? finish_reason !== '' : isError(finish_reason);
-      // Some servers write the index as text.
-      const choiceIndex = Number(index);
+      // Some servers write the index as text. Number() throws for some objects.
+      const choiceIndex = typeof index === 'number' || typeof index === 'string' ? Number(index) : position;
       if (this.#choices.size < maxChoices || this.#choices.has(choiceIndex))
         this.#choices.set(choiceIndex, finished || this.#choices.get(choiceIndex) === true);
     }

@@ -55,7 +55,9 @@ function bodyOf(error: unknown): Buffer {
 function ownStatus(body: Buffer): number | undefined {
   const error = objectOf(body.toString())?.error as Record<string, unknown> | undefined;
   for (const name of ['code', 'status', 'status_code', 'http_code']) {
-    const code = Number(error?.[name] ?? Number.NaN);
+    const given = error?.[name];
+    // Number() throws for some objects.
+    const code = typeof given === 'number' || typeof given === 'string' ? Number(given) : Number.NaN;
     if (Number.isInteger(code) && code >= 400 && code <= 599) return code;
   }
   return undefined;
