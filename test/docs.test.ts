@@ -77,6 +77,29 @@ it('docs/pools-and-streams.md falls back, for every call of a team and for one',
   }
 });
 
+it('docs/gateway.md encrypts what serve has stored with the first key of its file', async () => {
+  const [newKey, oldKey] = [generateEncryptionKey(), generateEncryptionKey()];
+  const data = join(folder, 'rotation', 'team-models');
+  mkdirSync(data, { recursive: true });
+  writeFileSync(
+    join(data, 'encryption-keys'),
+    [newKey, oldKey].map(({ id, key }) => `${id}:${key}\n`).join(''),
+  );
+  const storage = sqliteStorage(join(data, 'models.sqlite'));
+  const router = new TeamModelRouter({ storage, encryptionKeys: [oldKey] });
+  const litellm_params = { model: 'openai/gpt-4o', api_key: 'sk-acme-0123456789abcdef' };
+  await router.addModel('acme', { model_name: 'my-team-model', litellm_params });
+  await router.close();
+  const [, block = ''] = /```js\n( *import \{ readFileSync[\s\S]*?)```/.exec(page('gateway.md')) ?? [];
+  const file = join(data, '..', 'rotate.mjs');
+  writeFileSync(file, block);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
+    cwd: join(data, '..'),
+  });
+  expect(stdout).toContain('resealed: 1, unreadable: 0');
+  expect(stdout).toContain(`{ ${newKey.id}: 1 }`);
+});
+
 const page = (name: string) => readFileSync(join(root, 'docs', name), 'utf8');
 
 it('docs/models.md names every field that a body may have', () => {
