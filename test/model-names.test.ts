@@ -73,7 +73,7 @@ describe('a model', () => {
   it('is not called by a pattern or a word for many', async () => {
     const { model_id: id } = await router.addModel('acme', body('gamma'));
     const before = await everything(house.storage);
-    for (const name of [...patterns, ...words, ...misspelt]) {
+    for (const name of [...patterns, ...words, ...misspelt, '*']) {
       await refused(router.addModel('acme', body(name)), 'model_name');
       await refused(router.addSharedModel(body(name)), 'model_name');
       await refused(router.testModel('acme', body(name)), 'model_name');
@@ -91,7 +91,7 @@ describe('a model', () => {
         'litellm_params.model',
         /Add a model for each/,
       );
-      await refused(router.addModel('acme', body('*', model)), 'litellm_params.model');
+      await refused(router.addModel('acme', body('*', model)), 'model_name', /Add a model for each/);
       await refused(router.addSharedModel(body('m', model)), 'litellm_params.model');
       await refusedOverHttp('POST /model/new', body('m', model), 'litellm_params.model');
     }
@@ -238,7 +238,7 @@ describe('fallbacks and the model of a client', () => {
 
   it('of a call and of a client are refused by name', async () => {
     const { key } = await router.createKey('acme');
-    for (const name of names) {
+    for (const name of [...names, '*']) {
       for (const make of [router.forTeam.bind(router), router.fetchFor.bind(router)]) {
         const given = (options: object) => (async () => void make('acme', options))();
         await refused(given({ fallbacks: ['beta', name] }), 'fallbacks[1]');

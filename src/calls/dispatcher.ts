@@ -193,12 +193,13 @@ function headerTags({ headers }: Call): readonly string[] | undefined {
 }
 
 /** A copy: whom a call is made for does not change on its way. */
-function checkedCaller({ teamId, models }: Caller): Caller {
+function checkedCaller({ teamId, models, mayManage = true }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
   if (models !== undefined && models !== null && !isListOfNames(models))
     throw invalidModels('must be a list of model names.');
   const names = callersNames(models, invalidModels);
   if (names !== null) caller.models = names;
+  if (!mayManage) caller.mayManage = false;
   return caller;
 }
 

@@ -9,7 +9,7 @@ import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
 import { followConnection } from './adapters/pipelined.ts';
 import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
-import { type Credential, type Permission, permitted } from './auth/permissions.ts';
+import { type Credential, mayManage, type Permission, permitted } from './auth/permissions.ts';
 import { RefusalLog } from './auth/refusal-log.ts';
 import { createFastPath } from './fast-path.ts';
 import { failure, jsonAnswer } from './messages/answers.ts';
@@ -28,6 +28,9 @@ import { StaticRouteCache } from './static-route-cache.ts';
 
 /** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
+
+/** The paths of management without parameters. */
+const fixedPaths = new Set(managementRoutes.flatMap(({ paths }) => paths));
 
 type GatewayContext = Context<{ Bindings: NodeBindings }>;
 
@@ -122,7 +125,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
       if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', path, allowed);
       const credential = await admit(context, permission);
-      const request = { method, path: path.replace(/\/$/, ''), raw, bindings: context.env ?? {} };
+      const request = { method, path: withoutSlash(path), raw, bindings: context.env ?? {} };
       return answerCall(router, credential, request, { bodyLimit, stalls });
     };
   for (const { method, paths, permission } of callRoutes) {
@@ -130,7 +133,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   }
   for (const route of managementRoutes) {
     for (const path of route.paths) {
-      on(route.method, path, async (context) => {
+      on(route.method, path, async (context, sent) => {
+        const given = withoutSlash(sent);
+        // `/model/{id}` matches `/model/delete` as well, which is another route.
+        if (path !== given && fixedPaths.has(given)) return unknownRoute(route.method, given, allowed);
         const credential = await admit(context, route.permission);
         return managed(route, credential, context.req, context.env ?? {});
       });
@@ -145,8 +151,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   // Serves the other paths of Azure's clients, and model names with an unencoded slash.
   gateway.all(
     '*',
-    answer('/*', (context, path) => {
+    answer('/*', async (context, path) => {
       const { method } = context.req;
+      if (refusedCall(method, path) !== undefined)
+        throw refusedCall(method, path, mayManage(await admit(context, 'names')));
       const match = matchEndpoint(method === 'HEAD' ? 'GET' : method, path);
       if (match === undefined || 'allow' in match) return unknownRoute(method, path, allowed);
       return call(match.endpoint.method, permissionOf(match.endpoint))(context, path);
@@ -178,6 +186,10 @@ function pathUnder(context: GatewayContext, pattern: string): string {
         .join('/')}`;
 }
 
+function withoutSlash(path: string): string {
+  return path.replace(/\/$/, '');
+}
+
 function noRoute(method: string, path: string): RouterError {
   const topic = absentRoute(path);
   const hint =
@@ -186,8 +198,6 @@ function noRoute(method: string, path: string): RouterError {
 }
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
-  const refused = refusedCall(method, path);
-  if (refused !== undefined) throw refused;
   const allow = allowed(path).join(', ');
   if (allow === '') throw noRoute(method, path);
   const message = `There is no ${quoted(method, path)}. This path takes ${allow}.`;

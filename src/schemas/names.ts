@@ -65,10 +65,7 @@ export function isFallbackName(name: string): boolean {
 /** The model of a client's calls that name no model. */
 export const defaultName = z
   .string()
-  .refine(
-    (name) => name === '*' || isFallbackName(name),
-    'must be the public name of one model, not a pattern',
-  );
+  .refine(isFallbackName, 'must be the public name of one model, not a pattern');
 
 /** Names of fallback models. */
 export const fallbackNames = z.array(
@@ -82,8 +79,7 @@ export const fallbackNames = z.array(
 export const publicName = filled(256)
   .refine((value) => !value.startsWith(internalPrefix), `must not begin with ${internalPrefix}`)
   .refine(
-    // `*` alone is an ordinary name: no pool serves names other than its own.
-    (value) => !isPattern(value) || value === '*',
+    (value) => !isPattern(value),
     `${noPattern}. Add a model for each name that is called, such as gpt-4o.`,
   )
   .refine(

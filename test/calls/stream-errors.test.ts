@@ -9,6 +9,7 @@ const begun = 'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"},"f
 const event = (value: object, type?: string) =>
   `${type === undefined ? '' : `event: ${type}\n`}data: ${JSON.stringify(value)}\n\n`;
 const created = event({ type: 'response.created', response: { id: 'resp_1', status: 'in_progress' } });
+const delta = created + event({ type: 'response.output_text.delta', delta: 'hi' });
 const failed = (error: object) =>
   event({ type: 'response.failed', response: { id: 'resp_1', status: 'failed', error } });
 
@@ -180,6 +181,16 @@ describe('a stream whose error comes after the caller has seen a part of it', ()
     ['a server error', begun + event({ error: { message: 'x', code: 500 } }), 'failed', 1, undefined],
     ['a bad request', begun + mistaken, 'rejected', 0, undefined],
     ['a refused content', begun + filtered, 'rejected', 0, undefined],
+    ['an error object', begun + event({ object: 'error', message: 'x', code: 500 }), 'failed', 1, undefined],
+    ['an error that is only detail', begun + event({ detail: 'Internal error' }), 'failed', 1, undefined],
+    ['detail of Responses', delta + event({ detail: 'Internal error' }), 'failed', 1, '/v1/responses'],
+    [
+      'an error object of Responses',
+      delta + event({ object: 'error', message: 'x', code: 500 }),
+      'failed',
+      1,
+      '/v1/responses',
+    ],
     [
       'response.failed',
       created +
@@ -213,6 +224,41 @@ describe('a stream whose error comes after the caller has seen a part of it', ()
     end();
     while (!(await reader?.read())?.done);
     await vi.waitFor(() => expect(receipts).toMatchObject([{ code: 'provider_error' }]));
+  });
+
+  it.each([
+    [0, 1],
+    [999_999_999_999_999, 1_000_000_000_000_000],
+    [9_007_199_254_740_990, 9_007_199_254_740_991],
+    ['12345678901234567890', 0],
+  ])('gets the sequence number after %s if the router writes it', async (last, next) => {
+    const begin = `data: {"type":"response.created","sequence_number":${last},"response":{}}\n\n`;
+    write = whole(begin);
+    const response = await router.fetchFor('alone')('/v1/responses', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', input: 'hi', stream: true }),
+    });
+    let text = '';
+    const read = async () => {
+      for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'provider_unreachable' });
+    expect(text.slice(begin.length)).toContain(`"sequence_number":${next},`);
+    await vi.waitFor(() => expect(receipts).toHaveLength(1));
+  });
+
+  it.each([
+    [
+      'a chunk with detail',
+      { choices: [{ index: 0, delta: { content: '' }, finish_reason: null }], detail: 'x' },
+    ],
+    ['detail without a value', { detail: null }],
+  ])('does not take it for an error: %s', async (_, value) => {
+    write = whole(begun + event(value) + good);
+    const { receipt, deployment } = await call('alone');
+    expect(receipt?.code).toBeUndefined();
+    expect(deployment?.failures).toBe(0);
   });
 
   it('does not take what a model writes for an error', async () => {

@@ -44,11 +44,15 @@ export function matchEndpoint(method: string, path: string): EndpointMatch | { a
   return matchModel(method, segments) ?? matchSegments(method, segments);
 }
 
-/** Returns the error of a call of OpenAI's that means something else here, and says what to do. */
-export function refusedCall(method: string, path: string): RouterError | undefined {
+/**
+ * Returns the error of a call of OpenAI's that means something else here.
+ *
+ * @param mayManage whether the caller can delete models, so that the error says how
+ */
+export function refusedCall(method: string, path: string, mayManage = true): RouterError | undefined {
   if (method !== 'DELETE' || !/^\/models\/./.test(withoutPrefix(path))) return undefined;
-  const message =
-    "model: cannot be deleted by this call, because the name is the team's and not the provider's. Delete the team's model instead (over HTTP by POST /model/delete).";
+  const advice = " Delete the team's model instead (over HTTP by POST /model/delete).";
+  const message = `model: cannot be deleted by this call, because the name is the team's and not the provider's.${mayManage ? advice : ''}`;
   return new RouterError('invalid_request', message, { param: 'model' });
 }
 

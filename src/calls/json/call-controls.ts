@@ -51,15 +51,23 @@ export class CallControls {
     return this.names.filter((name) => isForbidden(name) || !params.allow_fields?.includes(name));
   }
 
-  /** Returns one error for all controls that neither the router follows nor this deployment's provider takes. */
-  refusal(deployment: Pick<Deployment, 'teamId' | 'params'>): RouterError | undefined {
+  /**
+   * Returns one error for all controls that neither the router follows nor this deployment's provider takes.
+   *
+   * @param mayManage whether the caller can change the deployments of its team
+   */
+  refusal(
+    deployment: Pick<Deployment, 'teamId' | 'params'>,
+    mayManage: boolean | undefined = true,
+  ): RouterError | undefined {
     const withheld = new Set(this.withheld(deployment));
     const invalid = [...this.#problems].filter(([name]) => withheld.has(name));
     const unsupported = this.#unsupported.filter((name) => withheld.has(name));
     const param = invalid[0]?.[0] ?? unsupported[0];
     if (param === undefined) return undefined;
     const problems = invalid.map(([, problem]) => problem);
-    if (unsupported.length > 0) problems.push(unsupportedProblem(unsupported, deployment.teamId === null));
+    if (unsupported.length > 0)
+      problems.push(unsupportedProblem(unsupported, mayManage && deployment.teamId !== null));
     return new RouterError('invalid_request', problems.join(' '), { param: param.slice(0, 64) });
   }
 
@@ -130,11 +138,11 @@ function inMilliseconds(seconds: number | undefined): number | undefined {
 }
 
 /** A team cannot change `allow_fields` of a shared deployment, so it is not told to. */
-function unsupportedProblem(names: readonly string[], isShared: boolean): string {
+function unsupportedProblem(names: readonly string[], mayChange: boolean): string {
   const [are, them] = names.length > 1 ? ['are', 'them'] : ['is', 'it'];
-  const addition = isShared
-    ? ''
-    : `, or add ${them} to the deployment's allow_fields if its provider takes ${them}`;
+  const addition = mayChange
+    ? `, or add ${them} to the deployment's allow_fields if its provider takes ${them}`
+    : '';
   return `${listed(names)}: ${are} not supported in a call. Remove ${them}${addition}.`;
 }
 

@@ -7,7 +7,8 @@ import { errorEvent } from './error-event.ts';
 import { StreamEnding } from './events/stream-ending.ts';
 
 /** An event that tells of an error; in what a model writes the quotation marks are escaped, and `null` is none. */
-const failing = /"error" ?: ?[{"]|"(object|type)" ?: ?"error"|(^|[\r\n])event: ?error/;
+const failing =
+  /"error" ?: ?[{"]|"(object|type)" ?: ?"error"|(^|[\r\n])(event: ?error|data: ?\{ ?"detail" ?:)/;
 
 /** An event longer than this is passed on before it is whole. */
 const maxHeldBytes = 1_048_576;
@@ -194,7 +195,8 @@ export class SseGuard {
     const given = this.#screen === undefined ? received : this.#screen(received);
     if (given.length === 0) return;
     // Without its first letter, the most frequent one: each would stop the search.
-    const told = given.includes('rror') && failing.test(given.toString('latin1'));
+    const mayTell = given.includes('rror') || given.includes('etail"');
+    const told = mayTell && failing.test(given.toString('latin1'));
     this.#told ||= told;
     const run = told ? this.#redact(given) : given;
     out.push(run);

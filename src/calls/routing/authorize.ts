@@ -71,9 +71,11 @@ export class ModelResolver {
     { fallback, signal }: { fallback: string | undefined; signal: CallSignal | undefined },
   ): Pool | Promise<Pool> {
     if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
-    if (fallback !== undefined) return admitted(resolve(models, caller, fallback), request);
+    if (fallback !== undefined) return admitted(caller, resolve(models, caller, fallback), request);
     const pool = this.#resolve(models, caller, request, signal);
-    return pool instanceof Promise ? pool.then((found) => admitted(found, request)) : admitted(pool, request);
+    return pool instanceof Promise
+      ? pool.then((found) => admitted(caller, found, request))
+      : admitted(caller, pool, request);
   }
 
   #resolve(
@@ -100,12 +102,12 @@ export class ModelResolver {
 }
 
 /** Of the deployments only those that may serve the call. */
-function admitted(pool: Pool, { body: content }: ModelRequest): Pool {
+function admitted({ mayManage }: Caller, pool: Pool, { body: content }: ModelRequest): Pool {
   const { deployments } = pool;
   const [first] = deployments;
   if (first === undefined || (first.teamId !== null && content.controls === undefined)) return pool;
   const refusalOf = (deployment: Deployment) =>
-    content.controls?.refusal(deployment) ??
+    content.controls?.refusal(deployment, mayManage) ??
     (deployment.teamId === null ? content.statefulError(deployment) : undefined);
   const serving = deployments.filter((deployment) => refusalOf(deployment) === undefined);
   if (serving.length === deployments.length) return pool;

@@ -9,6 +9,8 @@ export interface Caller {
   teamId: string | null;
   /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
   models?: readonly string[];
+  /** `false` if the caller cannot change models, so that no message tells it to. */
+  mayManage?: boolean;
 }
 
 /** The deployments that answer to one public name, for one caller. */
@@ -137,10 +139,12 @@ function mayUse(caller: Caller, publicName: string): boolean {
 function modelNotFound(models: VisibleModels, caller: Caller, name: string): RouterError {
   const shown = JSON.stringify(name.slice(0, 256));
   const names = listing(caller, namesOf(models, caller));
+  // A team may have the model that its restricted key may not call.
+  const owner = caller.models === undefined ? 'team' : 'key';
   const message =
     caller.teamId === null
       ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
-      : `There is no model ${shown} for this team. ${names}`;
+      : `There is no model ${shown} for this ${owner}. ${names}`;
   return new RouterError('model_not_found', message, { param: 'model' });
 }
 
@@ -150,5 +154,6 @@ function listing(caller: Caller, names: readonly string[]): string {
     return caller.models === undefined ? 'There are none yet.' : 'This key may not call any model.';
   const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
   const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
-  return `There are: ${shown.join(', ')}${more}.`;
+  const list = `${shown.join(', ')}${more}`;
+  return caller.models === undefined ? `There are: ${list}.` : `This key may call: ${list}.`;
 }

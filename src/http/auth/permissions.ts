@@ -30,6 +30,11 @@ const granted: Record<KeyType, readonly Permission[]> = {
   read_only: ['names', 'info'],
 };
 
+/** Returns whether a credential may add, change and remove models. */
+export function mayManage(credential: Credential): boolean {
+  return credential.master === true || granted[credential.keyType].includes('models');
+}
+
 /** The same credential, if it may do this. @throws RouterError `permission_denied` */
 export function permitted(credential: Credential, permission: Permission): Credential {
   if (permission === 'open' || credential.master || granted[credential.keyType].includes(permission))

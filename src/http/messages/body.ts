@@ -7,6 +7,7 @@ import { checkJsonBounds } from '../../calls/json/bounds.ts';
 import { RouterError } from '../../errors.ts';
 import { PieceTurns } from '../../tick-batch.ts';
 import type { NodeBindings } from './bindings.ts';
+import { refuseDuplicateKeys } from './duplicate-keys.ts';
 import {
   askForBody,
   type BodyReading,
@@ -198,13 +199,15 @@ async function collect(
   return buffer.whole();
 }
 
-/** @throws RouterError `invalid_request` for a body that is no JSON, or does not say that it is */
+/** @throws RouterError `invalid_request` for a body that is no JSON, does not say that it is, or has a key twice */
 export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
   checkContentType(contentType, json);
   try {
     const text = utf8.decode(bytes);
     if (bytes !== undefined) checkJsonBounds(asBuffer(bytes));
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    refuseDuplicateKeys(text);
+    return value;
   } catch (error) {
     if (RouterError.isInstance(error)) throw error;
     throw new RouterError('invalid_request', 'The body is not JSON.');

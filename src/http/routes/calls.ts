@@ -7,7 +7,7 @@ import type { Caller } from '../../calls/routing/resolve.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { serverEnding } from '../adapters/drain.ts';
-import { type Credential, type Permission, teamOf } from '../auth/permissions.ts';
+import { type Credential, mayManage, type Permission, teamOf } from '../auth/permissions.ts';
 import { drainedEvent, hasEnded, type NodeBindings } from '../messages/bindings.ts';
 import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from '../messages/body.ts';
 import { isOver } from '../messages/reader.ts';
@@ -117,7 +117,8 @@ export function reserveUntilClosed(
 export function callerOf(credential: Credential): Caller {
   if (credential.master) return { teamId: null };
   const { teamId, models } = credential;
-  return models === undefined ? { teamId } : { teamId, models };
+  const caller: Caller = models === undefined ? { teamId } : { teamId, models };
+  return mayManage(credential) ? caller : { ...caller, mayManage: false };
 }
 
 /** Returns for whom `GET /models` lists: LiteLLM's filter `team_id` names a team, to the master key any one. */

@@ -70,7 +70,7 @@ export function absentField(name: string, kind?: ObjectKind): string | undefined
 /** LiteLLM's routes that are not here, by the beginnings of their paths, with and without a version before them. */
 const routesByTopic: Readonly<Record<string, string>> = {
   'users and their sign-in': `user users invitation onboarding login logout sso jwt session sessions cli end_user customer
-    scim user-credentials fallback/login get_favicon`,
+    scim user-credentials fallback/login get_favicon get_image`,
   'members of teams': `team/available team/member_add team/member_delete team/member_update team/bulk_member_add
     team/permissions_list team/permissions_update team/permissions_bulk_update team/filter teams team/metadata_schema`,
   'organizations and projects': 'organization project agents agent a2a',
@@ -82,10 +82,11 @@ const routesByTopic: Readonly<Record<string, string>> = {
   'guardrails, policies and tags':
     'guardrails apply_guardrail policies policy tag access_group access_groups compliance',
   'tools, prompts and search': `mcp server toolset tools tool prompts search search_tools rag vector_store memory skills
-    containers evals indexes ocr claude-code`,
+    containers evals indexes ocr claude-code workflows`,
   'the configuration of a running proxy': `config config_overrides get update add delete callbacks callback cache redis
-    flushall settings router fallback reload schedule health routes debug alerting active test network memory-usage
+    flushall settings router fallback fallbacks reload schedule health routes debug alerting active test network memory-usage
     email model_hub public discover ui swagger redoc litellm langfuse otel-spans telemetry`,
+  'the audit log': 'audit',
   'metrics, pauses and prices of models': `model/block model/unblock model/metrics model/settings model/streaming_metrics
     model/cost_map model/deprecations model_group/make_public model-insights auto_router adaptive_router`,
   'realtime, rerank, assistants, videos and other calls': `rerank messages interactions realtime live assistants threads videos utils engines queue traces

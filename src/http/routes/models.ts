@@ -170,12 +170,12 @@ async function list({ router, credential, query }: Asked & { query: z.output<typ
   const given = query.team_id;
   let team: string | null | undefined = credential.master ? (given ?? null) : teamOf(credential, given);
   if (wanted !== undefined && given === undefined) team = await ownerOf(router, credential, wanted);
-  if (team === undefined) throw modelNotFound(wanted ?? '');
+  if (team === undefined) throw modelNotFound(wanted ?? '', 'litellm_model_id');
   const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
   const visible = credential.master || credential.models === undefined ? undefined : credential.models;
   const rows = data.filter(({ model_name }) => allows(visible, model_name));
   const found = rows.filter(({ model_info }) => wanted === undefined || model_info.id === wanted);
-  if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted);
+  if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted, 'litellm_model_id');
   const whole = query.page === undefined && query.size === undefined;
   const page = whole ? { size: Math.max(1, found.length) } : query;
   return new ListAnswer({ data: pageOf(found, page), ...positionOf(page, found.length) }, found.length);

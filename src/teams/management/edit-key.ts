@@ -66,7 +66,7 @@ export function tokenOf(keyOrToken: string): string {
 
 /** The one answer for a key that this team does not have, whoever else may have it. */
 export function keyNotFound(): RouterError {
-  return new RouterError('key_not_found', 'There is no such key in this team.', { param: 'key' });
+  return new RouterError('key_not_found', 'There is no such key.', { param: 'key' });
 }
 
 /** @param now milliseconds since 1970 */

@@ -181,10 +181,15 @@ function existing(record: TeamRecord, id: string) {
   return found;
 }
 
-/** The one answer for a deployment id that this team does not have, whoever else may have it. */
-export function modelNotFound(id: string): RouterError {
-  return new RouterError('model_not_found', `No model with id ${JSON.stringify(id)} in this team.`, {
-    param: 'id',
+/**
+ * Returns the one error for a deployment id that the caller's team does not have, whether or not another team has it. Names no
+ * team, because the operator has none.
+ *
+ * @param param the field that has the id
+ */
+export function modelNotFound(id: string, param = 'id'): RouterError {
+  return new RouterError('model_not_found', `There is no model with the id ${JSON.stringify(id)}.`, {
+    param,
   });
 }
 

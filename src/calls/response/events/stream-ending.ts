@@ -1,7 +1,7 @@
 import type { EventApi } from '../../endpoints/table.ts';
 import { type Tokens, usageIn } from '../../receipt/usage.ts';
 import { type SseEvent, SseParser } from '../../upstream/sse-parser.ts';
-import { errorInEvent } from './stream-error.ts';
+import { errorInEvent, isDetail } from './stream-error.ts';
 
 /** Bytes of one event that are looked at. */
 const maxEventBytes = 1_048_576;
@@ -23,9 +23,10 @@ const terminals: Readonly<Record<EventApi, readonly string[]>> = {
 };
 
 /** What a choice's event may hold that says more than that the first choice goes on. */
-const telling = /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*(?:[1-9]|")|"error"|"usage"\s*:\s*\{/;
+const telling =
+  /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*(?:[1-9]|")|"error"|"usage"\s*:\s*\{|^\s*\{\s*"detail"/;
 const firstChoice = /"choices"\s*:\s*\[\s*\{/;
-const sequenceNumber = /"sequence_number"\s*:\s*(\d{1,15})/;
+const sequenceNumber = /"sequence_number"\s*:\s*(\d{1,16})(?![\d.eE])/;
 
 /**
  * Decides whether a stream of events is complete, by the values of its events. Parses what it is told of in batches, and
@@ -119,7 +120,8 @@ export class StreamEnding {
 
   readonly #visit = ({ type, data }: SseEvent): false => {
     if (type === 'error') this.#failed = true;
-    if (type === 'error' || data?.includes('rror"')) this.error ??= errorInEvent(type, data);
+    if (type === 'error' || data?.includes('rror"') || data?.includes('"detail"'))
+      this.error ??= errorInEvent(type, data);
     if (data === undefined) return false;
     this.#events += 1;
     if (data.startsWith('[DONE]')) this.#done = true;
@@ -135,7 +137,7 @@ export class StreamEnding {
       return;
     }
     const value = objectOf(data);
-    if (isError(value?.error)) this.#failed = true;
+    if (isErrorObject(value)) this.#failed = true;
     const choices: unknown = value?.choices;
     if (!Array.isArray(choices)) return;
     for (const [position, choice] of choices.entries()) {
@@ -153,16 +155,22 @@ export class StreamEnding {
 
   #visitTyped(type: string, data: string): void {
     const sequence = sequenceNumber.exec(data)?.[1];
-    if (sequence !== undefined) this.#nextSequence = Number(sequence) + 1;
+    if (sequence !== undefined && Number(sequence) <= Number.MAX_SAFE_INTEGER)
+      this.#nextSequence = Number(sequence) + 1;
     const names = terminals[this.#api];
-    if (!data.includes('"error"') && !names.some((name) => type === name || data.includes(name))) return;
+    if (
+      !data.includes('"error"') &&
+      !data.includes('"detail"') &&
+      !names.some((name) => type === name || data.includes(name))
+    )
+      return;
     const value = objectOf(data);
     const named =
       typeof value?.type === 'string'
         ? value.type
         : (/^\s*\{\s*"type"\s*:\s*"([^"]+)"/.exec(data)?.[1] ?? type);
     if (names.includes(named)) this.#done = true;
-    if (named === 'error' || isError(value?.error)) this.#failed = true;
+    if (named === 'error' || isErrorObject(value)) this.#failed = true;
   }
 }
 
@@ -170,6 +178,11 @@ const blankLines: Buffer = Buffer.from('\n\n');
 
 function isError(value: unknown): boolean {
   return (typeof value === 'object' && value !== null) || (typeof value === 'string' && value !== '');
+}
+
+/** Returns whether a whole event is an error: OpenAI's, vLLM's older one, or FastAPI's. */
+function isErrorObject(value: Record<string, unknown> | undefined): boolean {
+  return value !== undefined && (isError(value.error) || value.object === 'error' || isDetail(value));
 }
 
 function objectOf(text: string): Record<string, unknown> | undefined {

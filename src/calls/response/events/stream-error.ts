@@ -18,8 +18,15 @@ export function errorInEvent(type: string, data: string | undefined): Buffer | u
     tellsOf(part?.error),
   );
   if (inner !== undefined) return bodyOf(inner.error);
-  const named = value.type === 'error' || value.object === 'error' || value.type === 'response.failed';
+  const named =
+    value.type === 'error' || value.object === 'error' || value.type === 'response.failed' || isDetail(value);
   return named || type === 'error' || failureStatus(value) !== undefined ? bodyOf(value) : undefined;
+}
+
+/** Returns whether an event is an error of FastAPI, which has nothing else than `detail`. */
+export function isDetail(value: Record<string, unknown>): boolean {
+  const [name, ...others] = Object.keys(value);
+  return name === 'detail' && others.length === 0 && value.detail !== null && value.detail !== '';
 }
 
 /** Classifies an error event by its own status, or as an error that came under a success. */
