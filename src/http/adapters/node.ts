@@ -6,7 +6,7 @@ import { errorAnswer } from '../../calls/answer.ts';
 import { RouterError } from '../../errors.ts';
 import { checkArgument, parseOptions } from '../../schemas/parse.ts';
 import { fastPathOf, type NodeBindings } from '../messages/bindings.ts';
-import { reply } from '../messages/reply.ts';
+import { reply, withoutCopy } from '../messages/reply.ts';
 import { answerServerErrors, hostMissing, lacksHost } from '../messages/server-errors.ts';
 import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
@@ -33,7 +33,10 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
   const listener = getRequestListener((request, { incoming, outgoing }) => {
     const more = (incoming as WithBindings)[moreKey];
     const { fastify, draining } = more ?? none;
-    return gateway.fetch(request as Request, { incoming, outgoing, direct: true, fastify, draining });
+    const bindings = { incoming, outgoing, direct: true, fastify, draining };
+    const response = gateway.fetch(request as Request, bindings);
+    if (incoming.method !== 'HEAD') return response;
+    return response instanceof Promise ? response.then(withoutCopy) : withoutCopy(response);
   }, listening);
   const handle: NodeListener = (incoming, outgoing, more) => {
     const answered = fastPathOf(gateway.fetch)?.(incoming, outgoing);

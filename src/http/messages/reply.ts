@@ -12,7 +12,18 @@ import { breakOff, cutOffStalled, drained, heldByReader, isOver } from './reader
 const maxWriteBytes = 65_536;
 
 /** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
-const alreadySent = new Response(null, { headers: { 'x-hono-already-sent': 'true' } });
+const sentHeader = 'x-hono-already-sent';
+const alreadySent = new Response(null, { headers: { [sentHeader]: 'true' } });
+// If `serve` of @hono/node-server has replaced the global Response, its own is written again until its body was read once.
+void alreadySent.body;
+
+/**
+ * Returns the response that tells @hono/node-server that the answer was sent, if the given one is a copy of it. Hono copies
+ * the response to HEAD, and a copy may be written again.
+ */
+export function withoutCopy(response: Response): Response {
+  return response.headers.has(sentHeader) ? alreadySent : response;
+}
 
 /**
  * Hands an answer over: to Node's own response where it may be, small ones whole and streams as they come, which
