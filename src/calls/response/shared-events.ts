@@ -10,9 +10,10 @@ import { LongAnswerCheck, mayExplain, replaceErrors } from './shared-answer.ts';
 const alwaysWhole = 65_536;
 const types = 'response|image_generation|image_edit|speech|transcript';
 const typedName = new RegExp(`^(?:${types})\\.[a-z_.]{1,64}$`);
-const choiceEvents = /^(?:data: ?(?:\[DONE\]|\{[^\r\n]*?"choices"\s*:[^\r\n]*\})\r?\n\r?\n)+$/;
+// A lookahead with a backreference is atomic. Without it, events that repeat the key take exponential time.
+const choiceEvents = /^(?:data: ?(?:\[DONE\]|(?=(\{[^\r\n]*?"choices"\s*:))\1[^\r\n]*\})\r?\n\r?\n)+$/;
 const typedEvents = new RegExp(
-  `^(?:(?:event: ?[a-z_.]{1,64}\\r?\\n)?data: ?(?:\\[DONE\\]|\\{[^\\r\\n]*?"type"\\s*:\\s*"(?:${types})\\.[^\\r\\n]*\\})\\r?\\n\\r?\\n)+$`,
+  `^(?:(?:event: ?[a-z_.]{1,64}\\r?\\n)?data: ?(?:\\[DONE\\]|(?=(\\{[^\\r\\n]*?"type"\\s*:\\s*"(?:${types})\\.))\\1[^\\r\\n]*\\})\\r?\\n\\r?\\n)+$`,
 );
 /** Keeps the connection open, as the event or the comment did that is not passed on. */
 const heartbeat = ':\n\n';
