@@ -163,7 +163,7 @@ describe('models', () => {
     expect(await storedKeys()).toEqual([]);
   });
 
-  it.each(['with space', 'a/b', '🦜', '__proto__', 'constructor', 'toString', '*', '%2e%2e'])(
+  it.each(['with space', 'a/b', '🦜', '__proto__', 'constructor', 'toString', '%2e%2e'])(
     'may be called %j',
     async (name) => {
       const added = await router.addModel('acme', body(name));
