@@ -118,6 +118,19 @@ it('keeps a record that was written only if no snapshot can be newer', async () 
   await expect(blocked()).rejects.toMatchObject({ code: 'storage_unavailable' });
 });
 
+it('served a deleted team in an outage: does not keep a record if a later read found none', async () => {
+  await inner.delete(
+    recordKey('acme'),
+    ((await inner.get(recordKey('acme'))) as { version: string }).version,
+  );
+  now = 10;
+  expect(await snapshots.get('acme')).toBeUndefined();
+  const text = encode(newRecord('acme', new Date(0).toISOString(), 'test'));
+  snapshots.keepWritten('acme', { text, version: 'late', replaced: null, startedAt: 5 });
+  broken = true;
+  await expect(snapshots.get('acme')).rejects.toMatchObject({ code: 'storage_unavailable' });
+});
+
 it('does not keep what a read that began before the write brings back', async () => {
   const late = snapshots.get('acme');
   await write(true);

@@ -129,7 +129,9 @@ export class SnapshotCache {
       this.#expire(id);
       return;
     }
-    const isOlder = entry === undefined || entry.keptAt < startedAt || (entry.version ?? null) === replaced;
+    // A "no such team" that was read after the write began may be a deletion that followed the write.
+    const isReplaced = entry?.version !== undefined && entry.version === replaced;
+    const isOlder = entry === undefined || entry.keptAt < startedAt || isReplaced;
     this.invalidate(teamId);
     if (!isOlder) return;
     const kept = { snapshot: undefined, written: text, version, readAt: startedAt, keptAt: startedAt };
