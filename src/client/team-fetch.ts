@@ -9,7 +9,7 @@ import { defaultName, fallbackNames } from '../schemas/names.ts';
 import { parseOptions } from '../schemas/parse.ts';
 import { readableError } from './client-errors.ts';
 import { type FetchBody, readBody } from './request-body.ts';
-import { LeanResponse, toResponse } from './web-response.ts';
+import { LeanResponse, toFetchResponse } from './web-response.ts';
 
 /** No such host can exist: a request that escaped from the dispatcher would reach nobody. */
 const origin = 'https://team-model-router.invalid';
@@ -55,8 +55,26 @@ export function callDefaults(options: TeamCallOptions): CallDefaults {
 
 /** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
 export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults): typeof fetch {
-  return async (input, init) =>
-    wrapped(await answerTo(dispatcher, caller, input as Input, init, defaults), toResponse);
+  return async (input, init) => {
+    const request = input instanceof Request ? input : undefined;
+    checkMethod(init?.method ?? request?.method ?? 'GET', init?.body);
+    const signal = init?.signal ?? request?.signal;
+    const answer = await answerTo(dispatcher, caller, input as Input, init, defaults).catch(asFetchError);
+    return wrapped(answer, (given) => toFetchResponse(given, signal));
+  };
+}
+
+/** @throws TypeError as `fetch` does */
+function checkMethod(method: string, body: unknown): void {
+  if (body !== undefined && body !== null && /^(get|head)$/i.test(method))
+    throw new TypeError(`body: must be absent for ${method.toUpperCase()}.`);
+}
+
+/** @throws TypeError for a URL that this fetch does not answer, as `fetch` does */
+function asFetchError(error: unknown): never {
+  if (RouterError.isInstance(error) && error.param === 'url')
+    throw new TypeError(error.message, { cause: error });
+  throw error;
 }
 
 /** The same for the OpenAI client, which reads less of a `Response`. */

@@ -1,10 +1,36 @@
+import { STATUS_CODES } from 'node:http';
 import { Readable } from 'node:stream';
 import { type Answer, collect } from '../calls/answer.ts';
 
-/** Returns the answer as a standard `Response`. */
-export function toResponse(answer: Answer): Response {
+/**
+ * Returns the answer as a standard `Response`.
+ *
+ * @param signal after its abort the body rejects with its reason
+ */
+export function toResponse(answer: Answer, signal?: AbortSignal | null): Response {
   const { status, headers, body } = answer;
-  return new Response(body === null ? null : webStream(sourceOf(body)), { status, headers });
+  const content = body === null ? null : webStream(sourceOf(body, signal));
+  return new Response(content, { status, statusText: phraseOf(status), headers });
+}
+
+/** Returns the same with headers that cannot be changed, as in the responses of `fetch`. */
+export function toFetchResponse(answer: Answer, signal?: AbortSignal | null): Response {
+  return withFixedHeaders(toResponse(answer, signal));
+}
+
+function phraseOf(status: number): string {
+  return STATUS_CODES[status] ?? '';
+}
+
+/** The platform makes such headers only in responses of its own `fetch`. */
+function withFixedHeaders(response: Response): Response {
+  const refuse = () => {
+    throw new TypeError('immutable');
+  };
+  const fixed = { value: refuse };
+  Object.defineProperties(response.headers, { set: fixed, append: fixed, delete: fixed });
+  const clone = () => withFixedHeaders(Response.prototype.clone.call(response));
+  return Object.defineProperty(response, 'clone', { value: clone });
 }
 
 /**
@@ -15,7 +41,7 @@ export class LeanResponse {
   readonly headers: Headers;
   readonly status: number;
   readonly ok: boolean;
-  readonly statusText = '';
+  readonly statusText: string;
   readonly redirected = false;
   readonly type = 'default';
   readonly url = '';
@@ -28,6 +54,7 @@ export class LeanResponse {
     this.#answer = answer;
     this.headers = new Headers(answer.headers);
     this.status = answer.status;
+    this.statusText = phraseOf(answer.status);
     this.ok = answer.status >= 200 && answer.status < 300;
   }
 
@@ -89,9 +116,9 @@ export class LeanResponse {
   /** Makes the standard response, which takes the body over. @throws TypeError if the body is locked or was read */
   #toStandard(): Response {
     if (this.#standard !== undefined) return this.#standard;
-    const { status } = this;
+    const { status, statusText } = this;
     // The same headers: a caller may have changed them.
-    const init = { status, headers: this.headers };
+    const init = { status, statusText, headers: this.headers };
     if (this.#used && this.#body === undefined) {
       this.#standard = new Response('', { headers: this.headers });
       void this.#standard.arrayBuffer();
@@ -168,15 +195,22 @@ class DirectIterator implements AsyncIterableIterator<Uint8Array> {
   }
 }
 
-function sourceOf(body: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return body instanceof Uint8Array ? single(body) : body;
+function sourceOf(
+  body: Uint8Array | AsyncIterable<Uint8Array>,
+  signal?: AbortSignal | null,
+): AsyncIterable<Uint8Array> {
+  return body instanceof Uint8Array ? single(body, signal) : body;
 }
 
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+async function* single(
+  bytes: Uint8Array,
+  signal: AbortSignal | null | undefined,
+): AsyncGenerator<Uint8Array> {
+  signal?.throwIfAborted();
   if (bytes.byteLength > 0) yield bytes;
 }
 
-/** A stream of bytes: each chunk is a copy, because the bytes of a Buffer may lie in memory that others share. */
+/** A stream of bytes: each chunk is a copy, because other Buffers may share the memory of a chunk. */
 function webStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   let iterator: AsyncIterator<Uint8Array> | undefined;
   return new ReadableStream({

@@ -118,7 +118,8 @@ const reference: Open = async (name) => {
   const answer = await fetch(`${provider.url}/v1${path}`, init);
   const type = types[name];
   const headers = new Headers(type === undefined ? {} : { 'content-type': type });
-  return new Response(answer.status === 204 ? null : answer.body, { status: answer.status, headers });
+  const { status, statusText } = answer;
+  return new Response(status === 204 ? null : answer.body, { status, statusText, headers });
 };
 
 const decoder = new TextDecoder();
@@ -382,6 +383,8 @@ describe.each(Object.keys(doors))('the response of %s is one of the platform', (
   it.each(Object.keys(expectations))('in %s', async (name) => {
     for (const answer of Object.keys(answers)) {
       if (answer === 'endless' || (answer === 'refused' && door !== 'fetchFor')) continue;
+      // Headers of fetch are immutable, which the tests below compare.
+      if (door === 'fetchFor' && name.includes('changed')) continue;
       const expected = await expectations[name]?.(await reference(answer));
       const given = await expectations[name]?.((await doors[door]?.(answer)) as Response);
       // The class of what the OpenAI client is given is not seen by it.
@@ -435,6 +438,131 @@ describe.each(Object.keys(doors))('the response of %s is one of the platform', (
       // The OpenAI client aborts the requests of its calls by a signal of its own, without the reason.
       if (reason !== undefined && door === 'fetchFor') expect(error).toBe(reason);
       else if (error !== reason) expect(error).toMatchObject({ name: 'AbortError' });
+    }
+  });
+});
+
+describe('fetchFor compared with fetch', () => {
+  type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+  const base = 'https://team-model-router.invalid/v1';
+  const ask = (name: string) => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(chat(name)),
+  });
+  const tried = async (work: () => unknown) => {
+    try {
+      return await work();
+    } catch (error) {
+      return error instanceof Error ? error.name : error;
+    }
+  };
+  const chatOf = (fetchOf: Fetch, name: string, init: RequestInit = {}) =>
+    fetchOf('/chat/completions', { ...ask(name), ...init });
+  const same: Record<string, (fetchOf: Fetch) => unknown> = {
+    'headers that cannot be changed': async (fetchOf) => {
+      const response = await chatOf(fetchOf, 'json');
+      const kept = response.headers.get('content-type');
+      const changes = [response, response.clone(), response.clone().clone()].flatMap(({ headers }) => [
+        tried(() => headers.set('content-type', 'a/b')),
+        tried(() => headers.append('content-type', 'a/b')),
+        tried(() => headers.delete('content-type')),
+      ]);
+      return [await Promise.all(changes), response.headers.get('content-type') === kept];
+    },
+    'a copy of its headers': async (fetchOf) => {
+      const copy = new Headers((await chatOf(fetchOf, 'json')).headers);
+      copy.set('x-a', '1');
+      return copy.get('x-a');
+    },
+    'another response of it': async (fetchOf) => {
+      const response = await chatOf(fetchOf, 'json');
+      const other = new Response(response.body, response);
+      other.headers.set('x-a', '1');
+      return [other.status, other.statusText, other.headers.get('x-a'), await other.text()];
+    },
+    'status texts': async (fetchOf) => [
+      (await chatOf(fetchOf, 'json')).statusText,
+      (await chatOf(fetchOf, 'refused')).statusText,
+      (await fetchOf('/files/mark-204-end/content')).statusText,
+    ],
+    'an abort after a whole answer': async (fetchOf) => {
+      const seen: unknown[] = [];
+      for (const way of ['text', 'json', 'arrayBuffer', 'blob'] as const) {
+        const leaving = new AbortController();
+        const response = await chatOf(fetchOf, 'json', { signal: leaving.signal });
+        leaving.abort();
+        seen.push(await tried(() => response[way]()));
+      }
+      return seen;
+    },
+    'an abort before a reader reads': async (fetchOf) => {
+      const leaving = new AbortController();
+      const response = await chatOf(fetchOf, 'json', { signal: leaving.signal });
+      leaving.abort('enough');
+      return tried(() => response.body?.getReader().read());
+    },
+    'an abort after the answer was read': async (fetchOf) => {
+      const leaving = new AbortController();
+      const response = await chatOf(fetchOf, 'json', { signal: leaving.signal });
+      const text = await response.text();
+      leaving.abort();
+      return text;
+    },
+    'a body of GET and HEAD': (fetchOf) =>
+      Promise.all(
+        ['GET', 'HEAD', 'get', 'head'].map((method) =>
+          tried(() => fetchOf('/models', { method, body: 'x' })),
+        ),
+      ),
+    'an empty body of GET': (fetchOf) => tried(() => fetchOf('/models', { method: 'GET', body: '' })),
+    'a URL that is none': (fetchOf) => tried(() => fetchOf('https://[')),
+  };
+
+  it.each(Object.keys(same))('agrees about %s', async (name) => {
+    const own: Fetch = (path, init) =>
+      router.fetchFor('acme')(path.startsWith('/') ? base + path : path, init);
+    const plain: Fetch = (path, init) =>
+      fetch(path.startsWith('/') ? `${provider.url}/v1${path}` : path, init);
+    const expected = await same[name]?.(plain);
+    expect(await same[name]?.(own)).toEqual(expected);
+  });
+
+  // Node's fetch has a reason of its own here, against the standard.
+  it('rejects with the reason of an abort after a whole answer', async () => {
+    for (const reason of ['enough', new RangeError('enough')]) {
+      const leaving = new AbortController();
+      const init = { ...ask('json'), signal: leaving.signal };
+      const fetchOf = router.fetchFor('acme');
+      const responses = [
+        await fetchOf(`${base}/chat/completions`, init),
+        await fetchOf(new Request(`${base}/chat/completions`, init)),
+      ];
+      leaving.abort(reason);
+      for (const response of responses) await expect(response.text()).rejects.toBe(reason);
+    }
+  });
+
+  it('rejects a URL of another host with a TypeError that says which it answers', async () => {
+    const error = await router
+      .fetchFor('acme')('https://api.openai.com/v1/models')
+      .catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toContain(base);
+    expect(error.cause).toMatchObject({ code: 'invalid_request', param: 'url' });
+  });
+
+  it('takes URLSearchParams, and says what to send instead', async () => {
+    const json = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } };
+    const asCurl = { ...json, body: ` ${ask('json').body}` };
+    expect((await router.fetchFor('acme')(`${base}/chat/completions`, asCurl)).status).toBe(200);
+    for (const path of ['/chat/completions', '/audio/transcriptions']) {
+      const body = new URLSearchParams({ model: 'm' });
+      const response = await router.fetchFor('acme')(base + path, { method: 'POST', body });
+      expect([
+        response.status,
+        ((await response.json()) as { error: { message: string } }).error.message,
+      ]).toEqual([400, expect.stringContaining('x-www-form-urlencoded')]);
     }
   });
 });

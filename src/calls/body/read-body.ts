@@ -52,6 +52,7 @@ function readBufferedBody(
   if (body.length === 0) return new EmptyBody(endpoint, method);
   const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
   if (!isForm(contentType)) {
+    checkNotUrlEncoded(bytes, contentType);
     const read = readJsonBody(bytes, sharedShape(endpoint.id), teamId);
     return read instanceof Promise
       ? read.then((scan) => new JsonBody(bytes, scan, context))
@@ -120,6 +121,15 @@ async function readForm(
   }
   const lateModel = searching() ? modelTooLate(maxHeldBytes) : undefined;
   return new StreamedForm({ source, scanner, spans, head: held.take() }, context, lateModel);
+}
+
+/** curl sends JSON under this type if it is given none, so only other bodies are rejected. */
+function checkNotUrlEncoded(bytes: Buffer, contentType: string | null): void {
+  if (contentType === null || !/^application\/x-www-form-urlencoded/i.test(contentType)) return;
+  if (/^\s*(\{|$)/.test(bytes.toString('latin1', 0, 1024))) return;
+  const message =
+    'content-type: must be application/json or multipart/form-data, not application/x-www-form-urlencoded.';
+  throw new RouterError('invalid_request', message, { param: 'content-type' });
 }
 
 function modelTooLate(limit: number): RouterError {
