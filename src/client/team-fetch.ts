@@ -59,7 +59,7 @@ export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: Call
     const request = input instanceof Request ? input : undefined;
     checkMethod(init?.method ?? request?.method ?? 'GET', init?.body);
     const signal = init?.signal ?? request?.signal;
-    const answer = await answerTo(dispatcher, caller, input as Input, init, defaults).catch(asFetchError);
+    const answer = await answerTo(dispatcher, caller, input as Input, init, defaults);
     return wrapped(answer, (given) => toFetchResponse(given, signal));
   };
 }
@@ -68,13 +68,6 @@ export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: Call
 function checkMethod(method: string, body: unknown): void {
   if (body !== undefined && body !== null && /^(get|head)$/i.test(method))
     throw new TypeError(`body: must be absent for ${method.toUpperCase()}.`);
-}
-
-/** @throws TypeError for a URL that this fetch does not answer, as `fetch` does */
-function asFetchError(error: unknown): never {
-  if (RouterError.isInstance(error) && error.param === 'url')
-    throw new TypeError(error.message, { cause: error });
-  throw error;
 }
 
 /** The same for the OpenAI client, which reads less of a `Response`. */

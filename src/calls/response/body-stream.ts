@@ -55,7 +55,7 @@ export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
         this.#fail(error);
       });
     });
-    source.whenLeft(() => this.#leave());
+    source.whenLeft(() => this.#guarded(() => this.#leave()));
   }
 
   [Symbol.asyncIterator](): this {
@@ -82,7 +82,7 @@ export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
     this.#ready.length = 0;
     if (!this.#ended) {
       this.#ended = true;
-      if (this.#transform.onCancel()) this.#source.readOff();
+      if (this.#guarded(() => this.#transform.onCancel())) this.#source.readOff();
       else this.#source.destroy();
     }
     return { done: true, value: undefined };
@@ -144,7 +144,20 @@ export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
 
   #break(cause: unknown): void {
     this.#ended = true;
-    this.#fail(this.#transform.onError(cause, this.#ready));
+    try {
+      this.#fail(this.#transform.onError(cause, this.#ready));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Runs a step that no caller waits for, because its error would end the process. Returns false if it throws. */
+  #guarded(step: () => boolean): boolean {
+    try {
+      return step();
+    } catch {
+      return false;
+    }
   }
 
   /** The reader gets it behind what is ready, so that a stream that failed never looks complete. */

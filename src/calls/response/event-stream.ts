@@ -52,7 +52,7 @@ export class EventTransform implements BodyTransform {
 
   onError(cause: unknown, out: Uint8Array[]): unknown {
     const { watch, failureOf } = this.#options;
-    if (this.#reported || (watch.isComplete() && !watch.hasFailed())) {
+    if (this.#reported || attempted(() => watch.isComplete() && !watch.hasFailed())) {
       this.#report({});
       watch.release(out);
       return undefined;
@@ -72,7 +72,7 @@ export class EventTransform implements BodyTransform {
   }
 
   finished(): boolean {
-    return this.#reported || this.#options.watch.hasEnded();
+    return this.#reported || attempted(() => this.#options.watch.hasEnded()) === true;
   }
 
   /** A reader that leaves a stream whose end it has seen has read it all. */
@@ -85,9 +85,22 @@ export class EventTransform implements BodyTransform {
   #report(end: BodyEnd): void {
     if (this.#reported) return;
     this.#reported = true;
-    const { watch, judged, classify, ended } = this.#options;
+    this.#options.ended(attempted(() => this.#completed(end)) ?? end);
+  }
+
+  #completed(end: BodyEnd): BodyEnd {
+    const { watch, judged, classify } = this.#options;
     const tokens = watch.tokens();
     const told = judged && end.error === undefined ? watch.error() : undefined;
-    ended(told === undefined ? { ...end, tokens } : { failure: classify(told), tokens });
+    return told === undefined ? { ...end, tokens } : { failure: classify(told), tokens };
+  }
+}
+
+/** Returns `undefined` if a step throws, because the end of a call is reported whatever its last events hold. */
+function attempted<Result>(step: () => Result): Result | undefined {
+  try {
+    return step();
+  } catch {
+    return undefined;
   }
 }

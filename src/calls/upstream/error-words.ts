@@ -100,11 +100,12 @@ function valuesIn(text: string): unknown[] {
   const whole = parsed(text);
   if (whole !== undefined) return [whole];
   const values: unknown[] = [];
+  let tried = 0;
   for (const line of text.split(/\r\n|\n|\r/)) {
     if (!line.startsWith('data:')) continue;
     const value = parsed(line.slice('data:'.length));
     if (value !== undefined) values.push(value);
-    if (values.length === maxEvents) break;
+    if (++tried === maxEvents) break;
   }
   return values;
 }

@@ -171,8 +171,9 @@ export class TeamService {
       throw new RouterError('invalid_request', 'key: must be the key of a record.', { param: 'key' });
     const record = await this.#records.discard(data);
     if (record === undefined)
-      throw new RouterError('not_found', 'key: not found. listTeams lists the keys in `unreadable`.', {
+      throw new RouterError('not_found', 'key: not found.', {
         param: 'key',
+        hint: 'listTeams lists the keys of unreadable records in `unreadable`.',
       });
     return { key: data, record };
   }

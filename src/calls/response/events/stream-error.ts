@@ -56,7 +56,12 @@ function tellsOf(error: unknown): boolean {
 
 function bodyOf(error: unknown): Buffer {
   const value = typeof error === 'string' ? { message: error } : error;
-  return Buffer.from(JSON.stringify({ error: value }));
+  try {
+    return Buffer.from(JSON.stringify({ error: value }));
+  } catch {
+    // JSON.stringify throws for a value that is nested thousands of levels deep.
+    return Buffer.from('{"error":{"message":""}}');
+  }
 }
 
 function ownStatus(body: Buffer): number | undefined {
