@@ -41,6 +41,7 @@ const stated: [module: string, files: RegExp, names: string[], why: string][] = 
   ['node:http', /^http\/adapters\/node\.ts$/, ['createServer'], 'takes connections, and opens none'],
   ['@hono/node-server', /^http\/adapters\/node\.ts$/, ['getRequestListener'], 'answers requests'],
   ['hono', /^http\/gateway\.ts$/, ['Hono'], 'answers requests'],
+  ['node:http', /^client\/web-response\.ts$/, ['STATUS_CODES'], 'a list'],
   ['hono/cors', /^http\/gateway\.ts$/, ['cors'], 'answers requests'],
   ['hono/router/trie-router', /^http\/static-route-cache\.ts$/, ['TrieRouter'], 'looks up paths'],
   ['hono/route', /^http\/gateway\.ts$/, ['routePath'], 'answers requests'],

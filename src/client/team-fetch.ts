@@ -60,7 +60,7 @@ export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: Call
     checkMethod(init?.method ?? request?.method ?? 'GET', init?.body);
     const signal = init?.signal ?? request?.signal;
     const answer = await answerTo(dispatcher, caller, input as Input, init, defaults);
-    return wrapped(answer, (given) => toFetchResponse(given, signal));
+    return wrapped(answer, (given) => toFetchResponse(given, isCallSignal(signal) ? signal : undefined));
   };
 }
 

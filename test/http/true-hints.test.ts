@@ -121,20 +121,6 @@ it('a model whose id is a plain word is still deleted by its id', async () => {
   expect(outcome(await send(house.gateway, 'DELETE /model/imported', { key: masterKey }))).toBe('200');
 });
 
-it('/key/{key}/regenerate says that the path names the key', async () => {
-  const { key, token } = await house.router.createKey('acme');
-  for (const [field, value] of Object.entries({ key, token })) {
-    const answer = await told('master', `POST /key/${token}/regenerate`, { [field]: value });
-    expect(answer).toEqual({
-      outcome: '400 invalid_request',
-      message: `${field}: must not be in the body, because the path names the key.`,
-      param: field,
-    });
-  }
-  const line = `POST /key/${token}/regenerate`;
-  expect(outcome(await send(house.gateway, line, { key: masterKey, body: { key: null } }))).toBe('200');
-});
-
 it.each(['GET /audit', 'GET /audit/x', 'POST /fallbacks', 'GET /get_image', 'GET /v1/workflows/runs'])(
   '%s names the page that lists what differs from LiteLLM',
   async (line) => {

@@ -137,7 +137,7 @@ export class SseGuard {
   error(): Buffer | undefined {
     if (!this.#told) return undefined;
     this.hasFailed();
-    return this.#ending.error;
+    return this.#ending.hasRecovered ? undefined : this.#ending.error;
   }
 
   tokens(): Tokens | undefined {

@@ -12,7 +12,6 @@ import { actorOf, type Route, route } from './route.ts';
 const text = z.string().min(1).max(256);
 const named = { key: text.optional(), token: text.optional() };
 const one = z.strictObject(named);
-const inPath = z.never('must not be in the body, because the path names the key').optional();
 const several = z.array(text).max(100).optional();
 
 /** `/key/...`: keys are made and changed by the operator; a team's key reads what there is to know of its own team's. */
@@ -62,10 +61,10 @@ export const keyRoutes: readonly Route[] = [
     paths: ['/key/{key}/regenerate'],
     permission: 'master',
     summary: 'As /key/regenerate, for the key or hash in the path',
-    body: keyRegeneration.extend({ key: inPath, token: inPath }),
+    body: keyRegeneration,
     isBodyOptional: true,
-    async run({ router, credential, body: { key: _, token: __, ...fields }, params: { key: id = '' } }) {
-      return router.regenerateKey(await teamWith(router, id), id, fields, actorOf(credential));
+    async run({ router, credential, body, params: { key: id = '' } }) {
+      return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
     },
   }),
   route({

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ResponseBody } from '../../../egress/response-body.ts';
 import { type SseEvent, SseParser } from '../../upstream/sse-parser.ts';
 import { errorInEvent } from './stream-error.ts';
@@ -13,6 +14,11 @@ const preliminary: ReadonlySet<unknown> = new Set([
   'response.queued',
 ]);
 
+/** Milliseconds for which the end of a stream that begins with an error is waited for. */
+const endMs = 1_000;
+
+const wait = () => sleep(endMs, undefined, { ref: false });
+
 /** The beginning of a stream. */
 export interface StreamBeginning {
   chunks: Buffer[];
@@ -21,7 +27,7 @@ export interface StreamBeginning {
 }
 
 /**
- * Reads a stream until its first event has ended, and tells whether that is an error. Comments, and events that come before a
+ * Reads a stream until its first event has ended, and tells whether that is an error which ends the stream. Comments, and events that come before a
  * model generates, are not waited for: what came with them decides.
  *
  * @param head the chunks that were read already
@@ -41,7 +47,8 @@ export function beginningOf(
 async function readOn(body: ResponseBody, chunks: Buffer[], watch: FirstEvent): Promise<StreamBeginning> {
   let size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   while (!watch.decided && size < maxFirstBytes) {
-    const next = await body.upTo(0);
+    const next = await (watch.hasFailed ? Promise.race([body.upTo(0), wait()]) : body.upTo(0));
+    if (next === undefined) break;
     for (const chunk of next.chunks) watch.push(chunk);
     chunks.push(...next.chunks);
     size += next.size;
@@ -62,9 +69,14 @@ class FirstEvent {
     if (!this.#begun) this.#parser.push(chunk, this.#visit);
   }
 
-  /** The stream may begin, or has failed. */
+  /** Whether the first event is an error, and no event followed. */
+  get hasFailed(): boolean {
+    return this.#error !== undefined && !this.#begun;
+  }
+
+  /** Whether the stream may begin, or has failed. */
   get decided(): boolean {
-    return this.#begun || this.#preliminary || !this.#parser.midEvent;
+    return this.#begun || (!this.hasFailed && (this.#preliminary || !this.#parser.midEvent));
   }
 
   result(chunks: Buffer[]): StreamBeginning {
@@ -72,8 +84,15 @@ class FirstEvent {
   }
 
   readonly #visit = ({ type, data }: SseEvent): boolean => {
-    this.#error = errorInEvent(type, data);
-    if (this.#error === undefined && (data === undefined || preliminary.has(typeOf(type, data)))) {
+    const error = errorInEvent(type, data);
+    if (this.#error !== undefined) {
+      if (data === undefined) return false;
+      // An answer that goes on after an error is one.
+      if (error === undefined && !data.startsWith('[DONE]')) this.#error = undefined;
+    } else if (error !== undefined) {
+      this.#error = error;
+      return false;
+    } else if (data === undefined || preliminary.has(typeOf(type, data))) {
       this.#preliminary = true;
       return false;
     }

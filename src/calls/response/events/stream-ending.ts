@@ -69,6 +69,13 @@ export class StreamEnding {
     if (this.#done) return true;
     this.#readAll(rest);
     if (this.#done || this.#failed) return true;
+    return this.#isAnswered();
+  }
+
+  /** Whether every choice has finished in an event after the first error. */
+  hasRecovered = false;
+
+  #isAnswered(): boolean {
     const states = [...this.#choices.values()];
     return states.length >= this.#expectedChoices && states.every((finished) => finished);
   }
@@ -119,6 +126,7 @@ export class StreamEnding {
   }
 
   readonly #visit = ({ type, data }: SseEvent): false => {
+    const before = this.error;
     if (type === 'error') this.#failed = true;
     if (type === 'error' || data?.includes('rror"') || data?.includes('"detail"'))
       this.error ??= errorInEvent(type, data);
@@ -128,6 +136,7 @@ export class StreamEnding {
     if (data.includes('"usage"')) this.#usage = usageIn(data) ?? this.#usage;
     if (this.#api === 'chat' || this.#api === 'completion') this.#visitChoices(data);
     else this.#visitTyped(type, data);
+    if (before !== undefined && !data.startsWith('[DONE]')) this.hasRecovered = this.#isAnswered();
     return false;
   };
 
