@@ -134,21 +134,15 @@ it.each([
 /** Node 20 has none. */
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (text: string) => Buffer };
 
-it.runIf(zstdCompressSync)('decodes zstd where Node can', async () => {
-  const packed = zstdCompressSync?.('compressed');
+it('decodes zstd where Node can, and says elsewhere that it cannot', async () => {
+  const packed = zstdCompressSync?.('compressed') ?? 'x';
   const server = await provider(
     (_, response) => void response.writeHead(200, { 'content-encoding': 'zstd' }).end(packed),
   );
-  const { body } = await transport([server.url]).request(get(`${server.url}/`));
-  expect((await collect(body)).toString()).toBe('compressed');
-});
-
-it.skipIf(zstdCompressSync)('says that it cannot decode zstd where Node cannot', async () => {
-  const server = await provider(
-    (_, response) => void response.writeHead(200, { 'content-encoding': 'zstd' }).end('x'),
-  );
   const asked = transport([server.url]).request(get(`${server.url}/`));
-  await expect(asked).rejects.toThrow('unsupported content encoding zstd');
+  if (zstdCompressSync === undefined)
+    await expect(asked).rejects.toThrow('unsupported content encoding zstd');
+  else expect((await collect((await asked).body)).toString()).toBe('compressed');
 });
 
 it('decodes deflate that arrives in bytes, and passes empty answers', async () => {
