@@ -5,11 +5,11 @@ import type { FormBody } from '../form/body.ts';
 import { formContentType } from '../form/content-type.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { asksForStream, formControls } from './form-controls.ts';
-import { type BodyContext, isUnnamed, type RequestBody } from './request-body.ts';
+import { type BodyContext, HeldBody, isUnnamed, type RequestBody } from './request-body.ts';
 import { statefulFormReason } from './stateless-check.ts';
 
 /** A form that is buffered whole, so that it can be sent again. */
-export class BufferedForm implements RequestBody {
+export class BufferedForm extends HeldBody implements RequestBody {
   readonly model: string | undefined;
   readonly stream: boolean;
   readonly controls: CallControls | undefined;
@@ -20,6 +20,7 @@ export class BufferedForm implements RequestBody {
   readonly #writesModel: boolean;
 
   constructor(form: FormBody, boundary: string, context: BodyContext) {
+    super();
     const { endpoint } = context;
     const carries = carriesModel(endpoint);
     this.#form = form;
@@ -41,20 +42,4 @@ export class BufferedForm implements RequestBody {
     if (!this.#writesModel && cut.length === 0) return this.#form.bytes;
     return this.#form.pieces({ model: this.#writesModel ? deployment.target.model : undefined, cut });
   }
-
-  lengthFor(): undefined {}
-
-  objectIds(): readonly string[] {
-    return [];
-  }
-
-  keepsAnswer(): boolean {
-    return true;
-  }
-
-  isRepeatable(): boolean {
-    return true;
-  }
-
-  release(): void {}
 }

@@ -1,10 +1,10 @@
 import { RouterError } from '../../errors.ts';
 import type { Endpoint } from '../endpoints/match.ts';
-import type { RequestBody } from './request-body.ts';
+import { HeldBody, type RequestBody } from './request-body.ts';
 import { statefulReason } from './stateless-check.ts';
 
 /** A call without a body. */
-export class EmptyBody implements RequestBody {
+export class EmptyBody extends HeldBody implements RequestBody {
   readonly model = undefined;
   readonly stream = false;
   readonly contentType = null;
@@ -12,6 +12,7 @@ export class EmptyBody implements RequestBody {
 
   /** @throws RouterError `invalid_request` if the endpoint needs a JSON body */
   constructor(endpoint: Endpoint, method: string) {
+    super();
     if (method === 'POST' && endpoint.model === 'json')
       throw new RouterError('invalid_request', 'This call needs a JSON body.');
     this.#endpoint = endpoint;
@@ -22,20 +23,4 @@ export class EmptyBody implements RequestBody {
   }
 
   bytesFor(): undefined {}
-
-  lengthFor(): undefined {}
-
-  objectIds(): readonly string[] {
-    return [];
-  }
-
-  keepsAnswer(): boolean {
-    return true;
-  }
-
-  isRepeatable(): boolean {
-    return true;
-  }
-
-  release(): void {}
 }

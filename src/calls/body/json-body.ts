@@ -5,11 +5,11 @@ import type { BodyScan } from '../json/body.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { isLiteral, openBrace } from '../json/tokens.ts';
 import { writeBody } from '../json/writer.ts';
-import { type BodyContext, isModelGiven, type RequestBody } from './request-body.ts';
+import { type BodyContext, HeldBody, isModelGiven, type RequestBody } from './request-body.ts';
 import { keepsAnswer, type ReadBody, statefulReason } from './stateless-check.ts';
 
 /** A JSON body, in which nothing but the model's name is changed. */
-export class JsonBody implements RequestBody {
+export class JsonBody extends HeldBody implements RequestBody {
   readonly model: string | undefined;
   readonly stream: boolean;
   readonly choices: number;
@@ -22,6 +22,7 @@ export class JsonBody implements RequestBody {
   readonly #writesModel: boolean;
 
   constructor(bytes: Buffer, scan: BodyScan, context: BodyContext) {
+    super();
     const { endpoint } = context;
     this.#body = { bytes, scan };
     this.#endpoint = endpoint;
@@ -50,21 +51,13 @@ export class JsonBody implements RequestBody {
     });
   }
 
-  objectIds(): readonly string[] {
+  override objectIds(): readonly string[] {
     return this.#body.scan.references;
   }
 
-  keepsAnswer(): boolean {
+  override keepsAnswer(): boolean {
     return keepsAnswer(this.#endpoint, this.#body);
   }
-
-  lengthFor(): undefined {}
-
-  isRepeatable(): boolean {
-    return true;
-  }
-
-  release(): void {}
 
   #says(key: string, literal: string): boolean {
     const { bytes, scan } = this.#body;

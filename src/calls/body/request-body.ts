@@ -38,6 +38,27 @@ export interface RequestBody {
   release(): void;
 }
 
+/** Defaults of a body that is buffered whole and names no objects of the provider's account. */
+export abstract class HeldBody {
+  lengthFor(): number | undefined {
+    return undefined;
+  }
+
+  objectIds(): readonly string[] {
+    return [];
+  }
+
+  keepsAnswer(): boolean {
+    return true;
+  }
+
+  isRepeatable(): boolean {
+    return true;
+  }
+
+  release(): void {}
+}
+
 /** What is known of a call before its body is read. */
 export interface BodyContext {
   /** The caller's team; `null`: the operator. */

@@ -1,3 +1,4 @@
+import { isSpace } from '../json/tokens.ts';
 import { failureStatus } from '../upstream/error-words.ts';
 
 /** Longer answers are only looked at from both ends: to parse them would cost more than to pass them on. */
@@ -35,10 +36,6 @@ function withoutSpace(bytes: Buffer): Buffer {
   while (start < end && isSpace(bytes[start])) start++;
   while (end > start && isSpace(bytes[end - 1])) end--;
   return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 /** The members by which an answer is one, whatever `error` says beside them. */

@@ -1,5 +1,6 @@
 import { wholeOf } from '../answer.ts';
 import type { Endpoint } from '../endpoints/table.ts';
+import { isSpace } from '../json/tokens.ts';
 
 /** How an answer is read. `bytes` are passed on as they are and judged by nobody; `page` is no answer. */
 export type Kind = 'json' | 'events' | 'bytes' | 'page';
@@ -94,10 +95,6 @@ function beginningOf(head: Buffer): string {
 
 export function isBlank(head: Buffer): boolean {
   return beginningOf(head) === '';
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 /** What is a stream of events is told so, whatever its provider says. */

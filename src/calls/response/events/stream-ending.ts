@@ -43,6 +43,8 @@ export class StreamEnding {
   #failed = false;
   /** The body of the first error that an event reported. */
   error: Buffer | undefined;
+  /** Whether every choice has finished in an event after the first error. */
+  hasRecovered = false;
   readonly #choices = new Map<number, boolean>();
   #usage: Tokens | undefined;
   #nextSequence = 0;
@@ -71,9 +73,6 @@ export class StreamEnding {
     if (this.#done || this.#failed) return true;
     return this.#isAnswered();
   }
-
-  /** Whether every choice has finished in an event after the first error. */
-  hasRecovered = false;
 
   #isAnswered(): boolean {
     const states = [...this.#choices.values()];
