@@ -137,3 +137,20 @@ test('a row that cannot be read is corrupt_record', async () => {
     await expect(storage.list('key')).rejects.toMatchObject({ code: 'corrupt_record' });
   }
 });
+
+test('listed nothing if another user deleted a row meanwhile: walks the store again', async () => {
+  const keyv = new Keyv();
+  const storage = keyvStorage(keyv, { singleProcess: true });
+  await storage.put('team/a', 'one', null);
+  const { iterator } = keyv;
+  let walks = 0;
+  keyv.iterator = async function* (argument) {
+    for await (const item of iterator?.(argument) ?? []) {
+      yield item;
+      if (++walks < 3) throw new TypeError("Cannot read properties of undefined (reading 'expires')");
+    }
+  };
+  const other = keyvStorage(keyv, { singleProcess: true });
+  expect((await other.list('team/')).entries.map(({ key }) => key)).toEqual(['team/a']);
+  expect(walks).toBe(3);
+});

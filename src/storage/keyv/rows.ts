@@ -27,6 +27,9 @@ export interface KeyvRow {
   expires?: number;
 }
 
+/** Walks of one listing, before the store counts as unavailable. */
+const maxWalks = 8;
+
 /** Reads and writes the rows of a Keyv store. Distinguishes every failure from an absent row. */
 export class KeyvRows {
   readonly store: KeyvStoreLike;
@@ -80,25 +83,36 @@ export class KeyvRows {
     return this.#checked(() => this.#keyv.delete(this.#address(key)));
   }
 
-  /** Yields every live row whose key begins with `prefix`; `undefined` for a row that cannot be read. */
+  /**
+   * Yields every live row whose key begins with `prefix`, some of them more than once; `undefined` for a row that cannot
+   * be read. Keyv's iterator throws a TypeError if another user of the store deletes a row between the listing of its key
+   * and the reading of its value, so the walk begins again then.
+   */
   async *walk(prefix: string): AsyncGenerator<[key: string, row: KeyvRow | undefined]> {
     const errors = this.#storeErrors;
-    try {
-      for await (const item of this.#iterator(undefined)) {
-        const [listedKey, stored] = item as [string, unknown];
-        // The key is read from the row, because Keyv's iterator truncates keys under some namespaces.
-        const address = addressIn(stored);
-        if (address === undefined) {
-          if (listedKey.startsWith(prefix)) yield [listedKey, undefined];
-        } else if (address.startsWith(this.#address(prefix))) {
-          const row = rowAt(address, stored);
-          if (!row || !isExpired(row)) yield [address.slice(this.#address('').length), row];
-        }
+    for (let walks = 1; ; walks++) {
+      try {
+        yield* this.#walkOnce(prefix);
+        break;
+      } catch (error) {
+        if (!(error instanceof TypeError) || walks === maxWalks) throw asRouterError(error);
       }
-    } catch (error) {
-      throw asRouterError(error);
     }
     if (this.#storeErrors !== errors) throw unavailable();
+  }
+
+  async *#walkOnce(prefix: string): AsyncGenerator<[key: string, row: KeyvRow | undefined]> {
+    for await (const item of this.#iterator(undefined)) {
+      const [listedKey, stored] = item as [string, unknown];
+      // The key is read from the row, because Keyv's iterator truncates keys under some namespaces.
+      const address = addressIn(stored);
+      if (address === undefined) {
+        if (listedKey.startsWith(prefix)) yield [listedKey, undefined];
+      } else if (address.startsWith(this.#address(prefix))) {
+        const row = rowAt(address, stored);
+        if (!row || !isExpired(row)) yield [address.slice(this.#address('').length), row];
+      }
+    }
   }
 
   /**
