@@ -24,7 +24,7 @@ const levels = [
   ['teams'],
   ['memory-budget.ts', 'open-work.ts', 'providers', 'egress', 'secrets', 'storage'],
   ['schemas', 'logger.ts', 'lru-cache.ts', 'tick-batch.ts'],
-  ['errors.ts', 'did-you-mean.ts'],
+  ['errors.ts', 'did-you-mean.ts', 'parse-url.ts'],
   ['redact'],
 ];
 

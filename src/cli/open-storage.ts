@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.ts';
+import { parseUrl } from '../parse-url.ts';
 import { postgresStorage } from '../storage/postgres/index.ts';
 import { redisFailure } from '../storage/redis/commands.ts';
 import { redisStorage } from '../storage/redis/index.ts';
@@ -44,12 +45,13 @@ export function placeOf(url: string | undefined, data: string): Place {
     return { name: file, shared: false, inDataFolder: url === undefined, open: () => openSqlite(file) };
   }
   const opener = openers[/^([a-z]+):\/\//.exec(url)?.[1] ?? ''];
-  if (opener === undefined || !URL.canParse(url)) {
+  const parsed = parseUrl(url);
+  if (opener === undefined || parsed === undefined) {
     throw new UsageError(
       '--storage: must be sqlite:FILE, redis://HOST:PORT or postgres://USER:PASSWORD@HOST:PORT/DATABASE.',
     );
   }
-  const { protocol, host, pathname } = new URL(url);
+  const { protocol, host, pathname } = parsed;
   const name = `${protocol}//${host}${pathname}`;
   return { name, shared: true, inDataFolder: false, open: async () => readable(name, await opener(url)) };
 }

@@ -5,6 +5,7 @@ import type { Call } from '../calls/call.ts';
 import type { Dispatcher } from '../calls/dispatcher.ts';
 import type { Caller } from '../calls/routing/resolve.ts';
 import { RouterError } from '../errors.ts';
+import { parseUrl } from '../parse-url.ts';
 import { defaultName, fallbackNames } from '../schemas/names.ts';
 import { parseOptions } from '../schemas/parse.ts';
 import { readableError } from './client-errors.ts';
@@ -136,7 +137,7 @@ function locate(url: string): { path: string; query: URLSearchParams } {
   const path = url.startsWith(origin) ? url.slice(origin.length) : '';
   if (/^\/[\w/-]+$/.test(path)) return { path, query: new URLSearchParams() };
   const absolute = url.startsWith('/') ? origin + url : url;
-  const parsed = URL.canParse(absolute) ? new URL(absolute) : undefined;
+  const parsed = parseUrl(absolute);
   if (parsed?.origin !== origin || parsed.username !== '' || parsed.password !== '') {
     throw new RouterError('invalid_request', `This fetch answers to ${teamBaseUrl} only.`, { param: 'url' });
   }

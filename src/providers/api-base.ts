@@ -1,4 +1,5 @@
 import { RouterError } from '../errors.ts';
+import { parseUrl } from '../parse-url.ts';
 import { otherCallProblem } from './other-calls.ts';
 
 /** The parts of an `api_base`. */
@@ -59,15 +60,15 @@ export function readApiBase(text: string): ApiBase {
   if (/^https?:\/\//i.test(text) && placeholder.test(text)) {
     throw invalidBase("must not contain a placeholder. Copy the URL from the provider's page");
   }
+  const url = parseUrl(text);
   // `new URL` silently drops some of these characters and reads a backslash as a slash.
-  if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || !URL.canParse(text)) {
+  if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !text.isWellFormed() || url === undefined) {
     throw invalidBase('must be a URL that begins with https:// or http://');
   }
   if (/[\p{Default_Ignorable_Code_Point}\p{Cf}]/u.test(text)) {
     throw invalidBase('must not contain invisible characters. Copy the URL again');
   }
   if (/["'`,;]$/.test(text)) throw invalidBase('must be the URL alone. Remove the characters after it');
-  const url = new URL(text);
   if (url.username !== '' || url.password !== '' || authority(text).includes('@')) {
     throw invalidBase('must not contain credentials. Send them in api_key');
   }

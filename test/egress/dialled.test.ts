@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import type { Lookup } from '../../src/egress/connector.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
+import { parseUrl } from '../../src/parse-url.ts';
 import { hostileBases, refusedWhenDialled } from '../hostile/corpus.ts';
 
 const closing: (() => Promise<void>)[] = [];
@@ -68,7 +69,7 @@ it.each(hostileBases.map((base) => [JSON.stringify(base), base]))(
   '%s opens no socket, even if it were stored',
   async (_, base) => {
     const dialled: string[] = [];
-    const url = URL.canParse(base) ? new URL(base).href : base;
+    const url = parseUrl(base)?.href ?? base;
     await expect(transport(dialled, answer(['127.0.0.1'])).request(get(url))).rejects.toThrow();
     expect(dialled).toEqual([]);
   },

@@ -2,6 +2,7 @@ import { createServer, isIP, type Server } from 'node:net';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type RouterOptions, TeamModelRouter } from 'team-model-router';
 import { afterAll, afterEach, describe, expect, it, test } from 'vitest';
+import { parseUrl } from '../../src/parse-url.ts';
 import { runs } from '../fixtures/runs.ts';
 import { accepted, hostileBases, identifiers, refusedWhenDialled, refusedWhenStored } from './corpus.ts';
 
@@ -199,8 +200,7 @@ describe('a listener on this host', () => {
     const ours = /^(127\.|0\.0\.0\.0|localhost|.*\.localhost|\[::1\]|\[::ffff:7f00:1\])/;
     const spellings = Object.values(refusedWhenStored)
       .flat()
-      .filter((base) => URL.canParse(base))
-      .map((base) => new URL(base))
+      .flatMap((base) => parseUrl(base) ?? [])
       .filter(({ protocol, hostname }) => protocol === 'https:' && ours.test(hostname));
     expect(spellings.length).toBeGreaterThan(40);
     for (const url of spellings) {

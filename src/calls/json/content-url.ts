@@ -1,3 +1,4 @@
+import { parseUrl } from '../../parse-url.ts';
 import { backslash, stringAt } from './tokens.ts';
 
 /** Bytes of a URL in a body. Signed URLs have up to 4 KiB. */
@@ -17,8 +18,8 @@ export function isContentUrl(bytes: Buffer, start: number, end: number): boolean
   if (startsWith(bytes, start, end, 'data:')) return true;
   if (end - start > maxUrlBytes || !startsWith(bytes, start, end, 'https:')) return false;
   const text = stringAt(bytes, start, end);
-  if (text === undefined || !URL.canParse(text)) return false;
-  return !accountHosts.test(new URL(text).hostname);
+  const url = text === undefined ? undefined : parseUrl(text);
+  return url !== undefined && !accountHosts.test(url.hostname);
 }
 
 /** Compares the first characters of a JSON string. Escapes count as the characters that they mean. */

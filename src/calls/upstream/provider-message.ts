@@ -1,4 +1,5 @@
 import type { RouterError } from '../../errors.ts';
+import { parseUrl } from '../../parse-url.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { errorWords } from './error-words.ts';
 
@@ -15,9 +16,9 @@ export function providerMessage(body: Uint8Array): string | undefined {
 /** Where a provider could not be reached, and by which error of the system: `ENOTFOUND`, `ECONNREFUSED`. */
 export function faultOf({ target }: Deployment, error: RouterError): { host?: string; cause?: string } {
   if (!['provider_unreachable', 'provider_timeout', 'egress_denied'].includes(error.code)) return {};
-  const host = URL.canParse(target.base) ? { host: new URL(target.base).host } : {};
+  const url = parseUrl(target.base);
   const cause = causeOf(error.cause);
-  return { ...host, ...(cause === undefined ? {} : { cause }) };
+  return { ...(url === undefined ? {} : { host: url.host }), ...(cause === undefined ? {} : { cause }) };
 }
 
 function causeOf(cause: unknown): string | undefined {
