@@ -34,7 +34,7 @@ export default defineConfig({
         exclude: ['test/long/**', ...listed],
         isolate: false,
       }),
-      project('storage', { include: globs(projects.storage), globalSetup: ['test/fixtures/servers.ts'] }),
+      project('storage', { include: globs(projects.storage), globalSetup: ['test/support/servers.ts'] }),
       project('process', { include: globs(projects.process) }),
     ],
   },

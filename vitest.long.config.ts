@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     ...test,
     include: ['test/long/**/*.test.ts'],
-    globalSetup: ['test/fixtures/servers.ts'],
+    globalSetup: ['test/support/servers.ts'],
     testTimeout: 600_000,
     hookTimeout: 600_000,
     fileParallelism: false,

@@ -16,7 +16,7 @@ import { postgresStorage, postgresTableSql } from '../src/storage/postgres/index
 import { newVersion } from '../src/storage/support/version.ts';
 import { insertDeployment, makeDeployment } from '../src/teams/management/edit-model.ts';
 import { encode, modelPointerKey, newRecord, recordKey } from '../src/teams/records/team-record.ts';
-import { startPostgres } from '../test/fixtures/postgres-server.ts';
+import { startPostgres } from '../test/support/postgres-server.ts';
 
 const sizes = { small: 1_000, large: 100_000 };
 const modelsPerTeam = 5;

@@ -1,7 +1,7 @@
 import { generateEncryptionKey, isRouterError, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { masterKey, send } from './fixtures/gateway.ts';
+import { masterKey, send } from './support/gateway.ts';
 
 let router: TeamModelRouter;
 beforeEach(() => {

@@ -15,14 +15,14 @@ import {
 import { createGateway, type Gateway, type GatewayOptions } from 'team-model-router/http';
 import { serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { canary, canaryKey, Ear, hearTheConsole, plainCanary } from './fixtures/canaries.ts';
-import { closeConnections } from './fixtures/connections.ts';
-import { echoingProvider, failingModels } from './fixtures/echoing-provider.ts';
-import { bodiesOf, type DocumentedRoute, documentedRoutes } from './fixtures/every-route.ts';
-import type { RecordingProvider } from './fixtures/recording-provider.ts';
-import { routerMethods } from './fixtures/router-methods.ts';
-import { type StoredBytes, storedBytes } from './fixtures/stored-bytes.ts';
-import { temporaryFolder } from './fixtures/temporary-folder.ts';
+import { canary, canaryKey, Ear, hearTheConsole, plainCanary } from './support/canaries.ts';
+import { closeConnections } from './support/connections.ts';
+import { echoingProvider, failingModels } from './support/echoing-provider.ts';
+import { bodiesOf, type DocumentedRoute, documentedRoutes } from './support/every-route.ts';
+import type { RecordingProvider } from './support/recording-provider.ts';
+import { routerMethods } from './support/router-methods.ts';
+import { type StoredBytes, storedBytes } from './support/stored-bytes.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
 
 closeConnections();
 const newFile = temporaryFolder();

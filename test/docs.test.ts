@@ -9,9 +9,9 @@ import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
 import { absentField, absentRoute, movingOver } from '../src/http/routes/litellm-names.ts';
 import { keyBody, modelBody, teamBody } from '../src/schemas/bodies.ts';
-import { postgresUrl } from './fixtures/connections.ts';
-import { chatCompletion, recordingProvider, sendError, sendJson } from './fixtures/recording-provider.ts';
-import { temporaryFolder } from './fixtures/temporary-folder.ts';
+import { postgresUrl } from './support/connections.ts';
+import { chatCompletion, recordingProvider, sendError, sendJson } from './support/recording-provider.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, '.tmp', `docs-${process.pid}`);

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from './support/recording-provider.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sdk = dirname(createRequire(import.meta.url).resolve('openai'));
@@ -55,7 +55,7 @@ it("nothing of the host's environment shows in a request, or in the client that 
   for (const name of ['NO_PROXY', 'no_proxy']) canaries[name] = 'nothing.example';
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
-    ['--import', 'tsx', 'test/fixtures/environment-child.ts', provider.url],
+    ['--import', 'tsx', 'test/support/environment-child.ts', provider.url],
     {
       cwd: root,
       env: { PATH: process.env.PATH, HOME: process.env.HOME, NODE_USE_ENV_PROXY: '1', ...canaries },

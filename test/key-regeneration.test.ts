@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { describe, expect, it } from 'vitest';
-import { everything, gatewayFixture, masterKey, outcome, send } from './fixtures/gateway.ts';
+import { everything, gatewayFixture, masterKey, outcome, send } from './support/gateway.ts';
 
 function setUp(storage: Storage = memoryStorage()) {
   return { storage, router: new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()] }) };

@@ -14,7 +14,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendError,
-} from './fixtures/recording-provider.ts';
+} from './support/recording-provider.ts';
 
 const key = 'sk-0123456789abcdefcb07';
 const messages = [{ role: 'user' as const, content: 'a-prompt-that-nobody-may-read' }];

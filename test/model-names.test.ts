@@ -8,13 +8,13 @@ import {
   masterKey,
   outcome,
   send,
-} from './fixtures/gateway.ts';
+} from './support/gateway.ts';
 import {
   chatCompletion,
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from './fixtures/recording-provider.ts';
+} from './support/recording-provider.ts';
 
 // LiteLLM's wildcards, and its words for many models: honoured, or refused with what to write, and never taken literally.
 

@@ -10,7 +10,7 @@ import {
 } from 'team-model-router';
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { everything, masterKey, send } from './fixtures/gateway.ts';
+import { everything, masterKey, send } from './support/gateway.ts';
 
 // Letters that no message has in a row.
 const key = 'sk-Zq7Xw9Vk2Jb4Yf8Gz3Hq';

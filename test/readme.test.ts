@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { generateEncryptionKey } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
-import { temporaryFolder } from './fixtures/temporary-folder.ts';
+import { type RecordingProvider, recordingProvider } from './support/recording-provider.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));

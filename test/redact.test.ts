@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { redactCredentials } from '../src/redact/credential-patterns.ts';
 import { mask } from '../src/redact/mask.ts';
 import { Redactor } from '../src/redact/redactor.ts';
-import { recordingProvider } from './fixtures/recording-provider.ts';
+import { recordingProvider } from './support/recording-provider.ts';
 
 const secret = 'q"u\\o/te+d k&y-9f3a';
 

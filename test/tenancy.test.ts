@@ -7,7 +7,7 @@ import {
   teamBaseUrl,
 } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from './support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

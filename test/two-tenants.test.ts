@@ -10,8 +10,8 @@ import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 // The gateway's own table: a route that it does not name does not exist.
 import { type RouteEntry, routeTable } from '../src/http/routes/route-table.ts';
-import { type RecordingProvider, recordingProvider } from './fixtures/recording-provider.ts';
-import { routerMethods } from './fixtures/router-methods.ts';
+import { type RecordingProvider, recordingProvider } from './support/recording-provider.ts';
+import { routerMethods } from './support/router-methods.ts';
 
 const masterKey = 'master-key-of-the-operator-0123456789';
 const messages = [{ role: 'user' as const, content: 'hello' }];

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { describe, expect, it } from 'vitest';
-import { clusterStorages, newRoom } from './fixtures/connections.ts';
-import { gatewayFixture, masterKey, outcome, send } from './fixtures/gateway.ts';
-import { temporaryFolder } from './fixtures/temporary-folder.ts';
-import type { UniqueReport } from './fixtures/unique-writer.ts';
+import { clusterStorages, newRoom } from './support/connections.ts';
+import { gatewayFixture, masterKey, outcome, send } from './support/gateway.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
+import type { UniqueReport } from './support/unique-writer.ts';
 
 const body = (name = 'assistant') => ({
   model_name: name,
@@ -127,7 +127,7 @@ describe('processes that add the same names with unique', () => {
     it.skipIf(url === '')('add each name once', async () => {
       const room = newRoom();
       const wanted = Array.from({ length: 20 }, (_, index) => `name-${index}`);
-      const program = fileURLToPath(new URL('fixtures/unique-writer.ts', import.meta.url));
+      const program = fileURLToPath(new URL('support/unique-writer.ts', import.meta.url));
       const children = [0, 1, 2].map(() =>
         fork(program, [url, room, encryptionKeys[0]?.key ?? '', wanted.join(',')], {
           execArgv: ['--import', 'tsx'],

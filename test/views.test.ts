@@ -9,7 +9,7 @@ import {
   TeamModelRouter,
 } from 'team-model-router';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { gatewayFixture, masterKey, send } from './fixtures/gateway.ts';
+import { gatewayFixture, masterKey, send } from './support/gateway.ts';
 
 const body = {
   model_name: 'assistant',

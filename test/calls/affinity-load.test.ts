@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { describe, expect, it, vi } from 'vitest';
 import { AffinityStore, type DroppedRecords } from '../../src/calls/affinity/affinity-store.ts';
-import { recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 const ttl = { affinityTtlMs: 60_000 };
 

@@ -7,9 +7,9 @@ import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { AffinityStore } from '../../src/calls/affinity/affinity-store.ts';
-import { type AccountsProvider, accountsProvider } from '../fixtures/accounts-provider.ts';
-import { followUp } from '../fixtures/conversation.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { type AccountsProvider, accountsProvider } from '../support/accounts-provider.ts';
+import { followUp } from '../support/conversation.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const encryption = generateEncryptionKey();
@@ -50,7 +50,7 @@ const siblings = async (name = 'm') => {
 async function inTwoProcesses(place: string, prefix: string, count: number): Promise<void> {
   await siblings();
   const child = fork(
-    fileURLToPath(new URL('../fixtures/follow-up-process.ts', import.meta.url)),
+    fileURLToPath(new URL('../support/follow-up-process.ts', import.meta.url)),
     [place, encryption.key, provider.url, prefix],
     { execArgv: ['--import', 'tsx'], cwd: fileURLToPath(new URL('../..', import.meta.url)) },
   );

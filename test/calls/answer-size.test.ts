@@ -5,13 +5,13 @@ import { generateEncryptionKey, memoryStorage, type RouterOptions, TeamModelRout
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readBroken } from '../fixtures/broken-text.ts';
+import { readBroken } from '../support/broken-text.ts';
 import {
   chatChunks,
   chatCompletion,
   type RecordingProvider,
   recordingProvider,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 const maxDecodedBytes = 200_000;

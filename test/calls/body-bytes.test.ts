@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } from 'team-model-router';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 // Through sockets, to a provider: what arrives is what was sent, but for the model.
 

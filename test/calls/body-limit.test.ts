@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type GatewayFixture, gatewayFixture } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const maxBodyBytes = 1_000;
 const path = '/v1/chat/completions';

@@ -10,8 +10,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { scanBody } from '../../src/calls/json/body.ts';
 import { controlNames } from '../../src/calls/json/control-names.ts';
 import { writeBody } from '../../src/calls/json/writer.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 let provider: RecordingProvider;
 let router: TeamModelRouter;

@@ -12,15 +12,15 @@ import {
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { nodeListener } from 'team-model-router/http/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bodiesOf, documentedRoutes } from '../fixtures/every-route.ts';
-import { closed, type Mounted, overSockets } from '../fixtures/gateway-mounts.ts';
+import { bodiesOf, documentedRoutes } from '../support/every-route.ts';
+import { closed, type Mounted, overSockets } from '../support/gateway-mounts.ts';
 import {
   chatChunks,
   chatCompletion,
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 const masterKey = 'master-key-of-the-tests-0123456789';

@@ -13,7 +13,7 @@ import {
   type Handler,
   type RecordingProvider,
   recordingProvider,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 // Calls that end otherwise than by one whole answer: their observers, too, run in the context of their own call.
 

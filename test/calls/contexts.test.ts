@@ -6,7 +6,7 @@ import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } f
 import { createGateway } from 'team-model-router/http';
 import { nodeListener } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const store = new AsyncLocalStorage<string>();
 const calls = 200;

@@ -1,6 +1,6 @@
 import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
+import { chunkedAnswer, type RawProvider, rawProvider } from '../support/raw-provider.ts';
 
 let provider: RawProvider;
 let router: TeamModelRouter;

@@ -5,7 +5,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let storage: Storage;

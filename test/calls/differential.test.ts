@@ -5,8 +5,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import { chatChunks, chatCompletion } from '../fixtures/recording-provider.ts';
+import { chunkedAnswer, type RawProvider, rawProvider } from '../support/raw-provider.ts';
+import { chatChunks, chatCompletion } from '../support/recording-provider.ts';
 
 /** One odd answer. */
 interface Case {

@@ -7,7 +7,7 @@ import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { statefulReason } from '../../src/calls/body/stateless-check.ts';
 import { endpoints, matchEndpoint } from '../../src/calls/endpoints/match.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
 

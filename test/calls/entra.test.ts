@@ -28,7 +28,7 @@ import {
   recordingProvider,
   sendError,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const authority = 'https://login.microsoftonline.com';
 

@@ -16,7 +16,7 @@ import {
   recordingProvider,
   sendError,
   sendEvents,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

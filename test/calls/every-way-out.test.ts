@@ -14,7 +14,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendError,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 /** Throws at the next-but-`left` step of its kind. */
 const fault = vi.hoisted(() => ({ kind: '', left: 0, fired: false }));

@@ -5,7 +5,7 @@ import { readFormModel } from '../../src/calls/form/body.ts';
 import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
 import { forbiddenNames } from '../../src/calls/json/control-names.ts';
 import { RouterError } from '../../src/errors.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const boundary = '----form-boundary-7MA4YWxkTrZu0gW';
 const contentType = `multipart/form-data; boundary=${boundary}`;

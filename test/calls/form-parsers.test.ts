@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { readFormModel } from '../../src/calls/form/body.ts';
 import { boundaryOf, formContentType } from '../../src/calls/form/content-type.ts';
 import { RouterError } from '../../src/errors.ts';
-import { formParsers, type ReadFields } from '../fixtures/form-parsers.ts';
-import { runs } from '../fixtures/runs.ts';
+import { formParsers, type ReadFields } from '../support/form-parsers.ts';
+import { runs } from '../support/runs.ts';
 
 /** What the scanner reads, or `undefined` if it refuses the form. */
 function scanned(body: Buffer, contentType: string) {

@@ -4,7 +4,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { within } from '../fixtures/within.ts';
+import { within } from '../support/within.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 

@@ -5,13 +5,13 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readBroken } from '../fixtures/broken-text.ts';
+import { readBroken } from '../support/broken-text.ts';
 import {
   type BehaviourName,
   behaviours,
   type HostileProvider,
   hostileProvider,
-} from '../fixtures/hostile-provider.ts';
+} from '../support/hostile-provider.ts';
 
 /** What the caller sees, in the words of `docs/pools-and-streams.md`, whose table is held against this one. */
 const seen: { [Name in BehaviourName]: { call: 'plain' | 'stream'; inProcess: string; http: string } } = {

@@ -4,7 +4,7 @@ import { type BodyScan, scanBody } from '../../src/calls/json/body.ts';
 import { forbiddenNames, isCallControl } from '../../src/calls/json/control-names.ts';
 import { writeBody } from '../../src/calls/json/writer.ts';
 import { RouterError } from '../../src/errors.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const scanText = (text: string) => scanBody(Buffer.from(text));
 const writeText = (text: string, scan: BodyScan, model: string, extra?: Record<string, unknown>) =>

@@ -4,7 +4,7 @@ import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { readJsonBody, scanBody, sliceBytes } from '../../src/calls/json/body.ts';
 import { type JsonHandler, JsonScanner, maxJsonDepth } from '../../src/calls/json/scanner.ts';
 import { RouterError } from '../../src/errors.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const chat = sharedShape('chat.completions.create');
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
 import { RouterError } from '../../src/errors.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const responses = sharedShape('responses.create');
 

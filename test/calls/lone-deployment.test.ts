@@ -1,7 +1,7 @@
 import type OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 interface Refusal {
   status: number;

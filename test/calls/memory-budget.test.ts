@@ -6,7 +6,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const megabyte = 1_048_576;
 const share = 4 * megabyte;

@@ -1,8 +1,8 @@
 import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { masterKey, send } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { masterKey, send } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 // Who is meant by a call that names no model, or names one by several doors.
 

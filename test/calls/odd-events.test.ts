@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { chatChunks, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

@@ -16,7 +16,7 @@ import {
   type Handler,
   type RecordingProvider,
   recordingProvider,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 // A client of openai 7 beside a router that imports openai 6.
 

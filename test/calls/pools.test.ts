@@ -14,7 +14,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendError,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

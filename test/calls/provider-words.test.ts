@@ -2,7 +2,7 @@ import OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import answersOfProviders from '../fixtures/provider-answers.json' with { type: 'json' };
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const key = 'sk-live_9fQ2+Zx/7Lk==Ab3dEfGh1jKlMnOpQr';
 const messages = [{ role: 'user' as const, content: 'Hello' }];

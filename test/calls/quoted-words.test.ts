@@ -3,8 +3,8 @@ import type OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { classifyAnswer } from '../../src/calls/upstream/classify-answer.ts';
-import { recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { recordingProvider, sendJson } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 /** What a provider may say of a key, an account, a model or itself. */
 const phrases = [

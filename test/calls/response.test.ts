@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Handler, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type Handler, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let router: TeamModelRouter;

@@ -1,7 +1,7 @@
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const key = 'sk-live_9fQ2+Zx/7Lk==Ab3dEfGh1jKlMnOpQr';
 const header = 'tenant secret "0123456789" <a&b>';

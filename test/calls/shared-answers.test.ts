@@ -15,7 +15,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const account = {
   'openai-organization': 'operator-inc',

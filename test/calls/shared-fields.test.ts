@@ -9,7 +9,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 // What a shared deployment serves: what is known to be stateless, and nothing else.
 

@@ -9,7 +9,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendError,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const teams = ['acme', 'globex', 'initech'] as const;
 

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readBroken } from '../fixtures/broken-text.ts';
-import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
+import { readBroken } from '../support/broken-text.ts';
+import { type RawProvider, rawProvider } from '../support/raw-provider.ts';
 
 let provider: RawProvider;
 let router: TeamModelRouter;

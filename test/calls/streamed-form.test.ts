@@ -5,8 +5,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readFormModel, written } from '../../src/calls/form/body.ts';
 import { FormScanner } from '../../src/calls/form/multipart-scanner.ts';
-import { sendJson } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { sendJson } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 const boundary = 'a-boundary';
 const contentType = `multipart/form-data; boundary=${boundary}`;

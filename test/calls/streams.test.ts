@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SseGuard } from '../../src/calls/response/sse-guard.ts';
-import { readBroken } from '../fixtures/broken-text.ts';
-import { runs } from '../fixtures/runs.ts';
+import { readBroken } from '../support/broken-text.ts';
+import { runs } from '../support/runs.ts';
 
 let answer: (response: ServerResponse) => void = () => {};
 let server: Server;

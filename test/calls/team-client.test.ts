@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { answerAsOpenAI, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { answerAsOpenAI, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let router: TeamModelRouter;

@@ -16,7 +16,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

@@ -1,6 +1,6 @@
 import { generateEncryptionKey, type ModelBody, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let router: TeamModelRouter;

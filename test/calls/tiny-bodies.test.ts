@@ -1,7 +1,7 @@
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const pieces = 200_000;
 

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { collect } from '../../src/calls/answer.ts';
 import { SseParser } from '../../src/calls/upstream/sse-parser.ts';
 import { JoinedChunks } from '../../src/egress/joined-chunks.ts';
-import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import { chatCompletion } from '../fixtures/recording-provider.ts';
+import { chunkedAnswer, type RawProvider, rawProvider } from '../support/raw-provider.ts';
+import { chatCompletion } from '../support/recording-provider.ts';
 
 let provider: RawProvider;
 let router: TeamModelRouter;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readArguments, UsageError, usage } from '../../src/cli/arguments.ts';
 import { describeFailure } from '../../src/cli/failure.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 describe('the command line', () => {
   it('has defaults that reach nobody else', () => {

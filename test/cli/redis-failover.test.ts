@@ -1,12 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import { generateEncryptionKey } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { closeConnections, redisClient } from '../fixtures/connections.ts';
-import { hasRedis, startRedis } from '../fixtures/redis-server.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { eventually, type TestServer } from '../fixtures/server-process.ts';
-import { type SwitchingProxy, switchingProxy } from '../fixtures/switching-proxy.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { closeConnections, redisClient } from '../support/connections.ts';
+import { hasRedis, startRedis } from '../support/redis-server.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { eventually, type TestServer } from '../support/server-process.ts';
+import { type SwitchingProxy, switchingProxy } from '../support/switching-proxy.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 closeConnections();
 

@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SqliteFile } from '../../src/storage/sqlite/file.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const masterKey = 'm'.repeat(40);

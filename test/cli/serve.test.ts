@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type EncryptionKey, generateEncryptionKey } from 'team-model-router';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { chatChunks, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const running: ServeProcess[] = [];

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { generateEncryptionKey } from 'team-model-router';
 import { afterEach, describe, expect, it } from 'vitest';
 import { placeOf } from '../../src/cli/open-storage.ts';
-import { postgresUrl, redisUrl } from '../fixtures/connections.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { postgresUrl, redisUrl } from '../support/connections.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const masterKey = 'm'.repeat(40);

@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { usage } from '../../src/cli/arguments.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const running: ServeProcess[] = [];

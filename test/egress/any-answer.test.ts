@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 /** What a provider may write; `null`: it lets a turn of the event loop pass. */
 const pieces = [

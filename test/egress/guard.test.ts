@@ -3,7 +3,7 @@ import { describe, expect, it, test } from 'vitest';
 import { isPublic } from '../../src/egress/address.ts';
 import { compilePolicy, destinationOf } from '../../src/egress/guard.ts';
 import { specialAddresses } from '../../src/egress/special-addresses.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const policy = compilePolicy([]);
 

@@ -6,9 +6,9 @@ import { dnsSource, lookupSource } from '../../src/egress/dns/dns-source.ts';
 import { type LookupNames, type NameSource, Names } from '../../src/egress/dns/names.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
-import { type DnsServer, dnsServer } from '../fixtures/dns-server.ts';
-import { recordingProvider } from '../fixtures/recording-provider.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { type DnsServer, dnsServer } from '../support/dns-server.ts';
+import { recordingProvider } from '../support/recording-provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const limits = { total: 4, perTeam: 2, queueTimeoutMs: 60_000, cached: true };
 

@@ -4,7 +4,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Lookup } from '../../src/egress/dns/dns-source.ts';
 import { makeNames } from '../../src/egress/limits.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type SlotLimits, type SlotWaiter, type TeamKey, TeamSlots } from '../../src/egress/team-slots.ts';
 import { RouterError } from '../../src/errors.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 function slots(limits: Partial<SlotLimits>): TeamSlots {
   return new TeamSlots({

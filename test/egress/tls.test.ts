@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import type { Lookup } from '../../src/egress/connector.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport } from '../../src/egress/transport.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const folder = dirname(temporaryFolder()());
 const messages = [{ role: 'user' as const, content: 'hello' }];

@@ -8,7 +8,7 @@ import { collect } from '../../src/calls/answer.ts';
 import type { Lookup } from '../../src/egress/connector.ts';
 import { compilePolicy } from '../../src/egress/guard.ts';
 import { Transport, type TransportRequest } from '../../src/egress/transport.ts';
-import { type Handler, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type Handler, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

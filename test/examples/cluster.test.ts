@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { postgresUrl, redisUrl } from '../fixtures/connections.ts';
+import { postgresUrl, redisUrl } from '../support/connections.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

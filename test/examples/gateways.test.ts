@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeApp as makeExpressApp, type Session } from '../../examples/gateway-express.ts';
 import { makeApp as makeFastifyApp } from '../../examples/gateway-fastify.ts';
 import { makeApp as makeHonoApp } from '../../examples/gateway-hono.ts';
-import { closed, listen, type Mounted, overSockets, urlOf } from '../fixtures/gateway-mounts.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { closed, listen, type Mounted, overSockets, urlOf } from '../support/gateway-mounts.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const sessions = new Map<string | undefined, Session>([
   ['session=admin-of-a', { userId: 'ann', teamId: 'acme', admin: true }],

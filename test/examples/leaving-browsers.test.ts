@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const program = fileURLToPath(new URL('../fixtures/leaving-browsers.ts', import.meta.url));
+const program = fileURLToPath(new URL('../support/leaving-browsers.ts', import.meta.url));
 
 describe.each(['express', 'fastify', 'gateway-express', 'gateway-fastify', 'gateway-hono'])(
   'examples/%s',

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type RouterOptions, TeamModelRouter } from 'team-model-router';
 import { afterAll, afterEach, describe, expect, it, test } from 'vitest';
 import { parseUrl } from '../../src/parse-url.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 import { accepted, hostileBases, identifiers, refusedWhenDialled, refusedWhenStored } from './corpus.ts';
 
 type Lookup = NonNullable<NonNullable<RouterOptions['egress']>['lookup']>;

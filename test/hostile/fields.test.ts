@@ -9,7 +9,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { keyBody, keyPatch, modelBody, modelPatch, teamBody, teamPatch } from '../../src/schemas/bodies.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const secret = 'sk-0123456789abcdefcb07';
 const messages = [{ role: 'user' as const, content: 'hello' }];

@@ -1,9 +1,9 @@
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type DocumentedRoute, documentedRoutes } from '../fixtures/every-route.ts';
-import { masterKey, outcome, send } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { type DocumentedRoute, documentedRoutes } from '../support/every-route.ts';
+import { masterKey, outcome, send } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 /** One account of the operator's, which two teams call: neither may leave anything there, or name what is there. */
 

@@ -6,7 +6,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const boundary = 'XbX';
 const part = (head: string, text: string) =>

@@ -2,10 +2,10 @@ import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture } from '../fixtures/gateway.ts';
-import { type Mounted, mounts } from '../fixtures/gateway-mounts.ts';
-import { askAll, type RawRequest } from '../fixtures/raw-answers.ts';
-import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
+import { type GatewayFixture, gatewayFixture } from '../support/gateway.ts';
+import { type Mounted, mounts } from '../support/gateway-mounts.ts';
+import { askAll, type RawRequest } from '../support/raw-answers.ts';
+import { chunkedAnswer, type RawProvider, rawProvider } from '../support/raw-provider.ts';
 
 const apiKey = 'sk-of-acme-0123456789abcdef';
 let wire: (socket: Socket) => void = () => {};

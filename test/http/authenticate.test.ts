@@ -1,7 +1,7 @@
 import type { Authenticate } from 'team-model-router/http';
 import { createGateway } from 'team-model-router/http';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
+import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
 
 let house: GatewayFixture;
 let key: string;

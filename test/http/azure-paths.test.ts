@@ -6,8 +6,8 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { endpoints } from '../../src/calls/endpoints/match.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const prefixes = ['', '/v1', '/openai', '/openai/v1'];

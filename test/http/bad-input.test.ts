@@ -9,8 +9,8 @@ import {
   masterKey,
   outcome,
   send,
-} from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+} from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 const bodyLimit = 2_000_000;
 const managementLimit = 1_048_576;

@@ -7,8 +7,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type ExactProvider, type ExactRequest, exactProvider } from '../fixtures/exact-provider.ts';
-import { boundary, part } from '../fixtures/form-part.ts';
+import { type ExactProvider, type ExactRequest, exactProvider } from '../support/exact-provider.ts';
+import { boundary, part } from '../support/form-part.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const form = `multipart/form-data; boundary=${boundary}`;

@@ -10,9 +10,9 @@ import {
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import { type StreamApi, streamApis } from '../fixtures/stream-apis.ts';
-import { askRaw, clients, expectEnding, fetchStream, unchunked } from '../fixtures/stream-endings.ts';
+import { type RawProvider, rawProvider } from '../support/raw-provider.ts';
+import { type StreamApi, streamApis } from '../support/stream-apis.ts';
+import { askRaw, clients, expectEnding, fetchStream, unchunked } from '../support/stream-endings.ts';
 
 const maxDecodedBytes = 30_000;
 const tooLong = gzipSync(': still here\n\n'.repeat(maxDecodedBytes));

@@ -5,7 +5,7 @@ import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { tool as aiTool, embed, generateText, jsonSchema, stepCountIs, streamText } from 'ai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { masterKey, type RunningGateway, runningGateway } from '../fixtures/running-gateway.ts';
+import { masterKey, type RunningGateway, runningGateway } from '../support/running-gateway.ts';
 
 const model = 'my-team-model';
 const prompt = 'Who are you?';

@@ -1,7 +1,7 @@
 import OpenAI6, { toFile } from 'openai';
 import OpenAI5 from 'openai-5';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RunningGateway, runningGateway } from '../fixtures/running-gateway.ts';
+import { type RunningGateway, runningGateway } from '../support/running-gateway.ts';
 
 const model = 'my-team-model';
 const messages = [{ role: 'user' as const, content: 'Who are you?' }];

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { LLMock } from '@copilotkit/aimock';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { npmStart, type ServeProcess } from '../fixtures/serve-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { npmStart, type ServeProcess } from '../support/serve-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -5,7 +5,7 @@ import { createGateway } from 'team-model-router/http';
 import { serveGateway } from 'team-model-router/http/node';
 import { afterEach, describe, expect, it } from 'vitest';
 import { drain, OpenRequests } from '../../src/http/adapters/drain.ts';
-import { chatChunks, recordingProvider } from '../fixtures/recording-provider.ts';
+import { chatChunks, recordingProvider } from '../support/recording-provider.ts';
 
 const servers: Server[] = [];
 

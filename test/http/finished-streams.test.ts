@@ -10,9 +10,9 @@ import {
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import { chatChunks } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { type RawProvider, rawProvider } from '../support/raw-provider.ts';
+import { chatChunks } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 // The client that `forTeam` and `chatCompletion` are made of is an application's own: here version 7, which stops at `[DONE]`.
 vi.mock('openai', () => import('openai-7'));

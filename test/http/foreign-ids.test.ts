@@ -6,8 +6,8 @@ import {
   type Received,
   type Sent,
   send,
-} from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+} from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let house: GatewayFixture;

@@ -4,8 +4,8 @@ import express from 'express';
 import { createGateway, type Gateway, type GatewayOptions } from 'team-model-router/http';
 import { expressGateway } from 'team-model-router/http/express';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let house: GatewayFixture;

@@ -11,9 +11,9 @@ import {
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { boundary, part } from '../fixtures/form-part.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
-import { runs } from '../fixtures/runs.ts';
+import { boundary, part } from '../support/form-part.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
+import { runs } from '../support/runs.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const contentType = `multipart/form-data; boundary=${boundary}`;

@@ -6,14 +6,14 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, teamBaseUrl } fr
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { formParsers } from '../fixtures/form-parsers.ts';
-import { boundary, part } from '../fixtures/form-part.ts';
+import { formParsers } from '../support/form-parsers.ts';
+import { boundary, part } from '../support/form-part.ts';
 import {
   type RecordedRequest,
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const contentType = `multipart/form-data; boundary=${boundary}`;

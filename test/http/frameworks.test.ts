@@ -10,15 +10,15 @@ import { expressGateway } from 'team-model-router/http/express';
 import { fastifyGateway } from 'team-model-router/http/fastify';
 import { serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { closed, type Mounted, onExpress, overSockets, urlOf } from '../fixtures/gateway-mounts.ts';
+import { closed, type Mounted, onExpress, overSockets, urlOf } from '../support/gateway-mounts.ts';
 import {
   answerAsOpenAI,
   type Handler,
   type RecordingProvider,
   recordingProvider,
   sendEvents,
-} from '../fixtures/recording-provider.ts';
-import { within } from '../fixtures/within.ts';
+} from '../support/recording-provider.ts';
+import { within } from '../support/within.ts';
 
 const model = 'my-team-model';
 let provider: RecordingProvider;

@@ -1,6 +1,6 @@
 import { it } from 'vitest';
-import { checkReport, fuzz } from '../fixtures/gateway-fuzz.ts';
-import { runs } from '../fixtures/runs.ts';
+import { checkReport, fuzz } from '../support/gateway-fuzz.ts';
+import { runs } from '../support/runs.ts';
 
 const count = runs(2_000, 500);
 

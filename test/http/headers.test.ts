@@ -1,8 +1,8 @@
 import { connect, createServer, type Server } from 'node:net';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture, outcome, send } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type GatewayFixture, gatewayFixture, outcome, send } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 /** The gateway twice: without a socket, and on Node, where what a caller sends is raw text. */
 let recording: RecordingProvider;

@@ -45,7 +45,7 @@ beforeAll(async () => {
   provider.listen(0, '127.0.0.1');
   await once(provider, 'listening');
   const { port } = provider.address() as AddressInfo;
-  const child = fileURLToPath(new URL('../fixtures/measured-gateway-process.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../support/measured-gateway-process.ts', import.meta.url));
   const cwd = fileURLToPath(new URL('../..', import.meta.url));
   gateway = fork(child, [`http://127.0.0.1:${port}`], { execArgv: ['--import', 'tsx'], cwd });
   [{ url, key }] = (await once(gateway, 'message')) as [{ url: string; key: string }];

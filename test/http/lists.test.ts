@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { generateEncryptionKey, memoryStorage, type Storage } from 'team-model-router';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { listText } from '../../src/http/routes/list-answer.ts';
-import { documentedRoutes } from '../fixtures/every-route.ts';
-import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
-import { routerMethods } from '../fixtures/router-methods.ts';
-import { runs } from '../fixtures/runs.ts';
+import { documentedRoutes } from '../support/every-route.ts';
+import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
+import { routerMethods } from '../support/router-methods.ts';
+import { runs } from '../support/runs.ts';
 
 const teamIds = Array.from({ length: 45 }, (_, at) => `team ${at}/é`);
 const keyCount = 130;

@@ -1,7 +1,7 @@
 import { serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { gatewayFixture, masterKey } from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { gatewayFixture, masterKey } from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 /**
  * The calls of LiteLLM's proxy client and its command line, as they are on the wire (version 1.108.7), with what scripts read from

@@ -1,7 +1,7 @@
 import { memoryStorage, type Receipt } from 'team-model-router';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
-import { chatChunks, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
+import { chatChunks, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let house: ReturnType<typeof gatewayFixture>;

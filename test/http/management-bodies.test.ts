@@ -1,6 +1,6 @@
 import { memoryStorage } from 'team-model-router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
+import { type GatewayFixture, gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
 
 // What a management body may be made of, before it is parsed.
 

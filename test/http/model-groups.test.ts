@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
+import { gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
 
 const house = gatewayFixture({ egress: { allow: ['llm.example'], allowShared: ['llm.example'] } });
 const { router } = house;

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-model-router';
 import { createGateway } from 'team-model-router/http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Mounted, mounts } from '../fixtures/gateway-mounts.ts';
+import { type Mounted, mounts } from '../support/gateway-mounts.ts';
 import {
   answerAsOpenAI,
   chatChunks,
@@ -14,9 +14,9 @@ import {
   type Handler,
   type RecordingProvider,
   recordingProvider,
-} from '../fixtures/recording-provider.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
-import { within } from '../fixtures/within.ts';
+} from '../support/recording-provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { within } from '../support/within.ts';
 
 const run = promisify(execFile);
 const newPath = temporaryFolder();

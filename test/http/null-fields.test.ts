@@ -5,13 +5,13 @@ import { z } from 'zod';
 import { managementRoutes } from '../../src/http/routes/route-table.ts';
 import { keyBody, modelBody, teamBody } from '../../src/schemas/bodies.ts';
 import { keyRegeneration } from '../../src/teams/management/key-regeneration.ts';
-import { gatewayFixture, masterKey, send } from '../fixtures/gateway.ts';
+import { gatewayFixture, masterKey, send } from '../support/gateway.ts';
 import {
   chatCompletion,
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 // null in an optional field means "not given", wherever something is made or listed; in updates it clears.
 

@@ -9,7 +9,7 @@ import {
   type Handler,
   type RecordingProvider,
   recordingProvider,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 // Calls that a client may make in a form of its own: a header on every call, forms as other libraries write them.
 

@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { gatewayFixture, masterKey, outcome, send } from '../fixtures/gateway.ts';
+import { gatewayFixture, masterKey, outcome, send } from '../support/gateway.ts';
 
 interface Operation {
   operationId: string;

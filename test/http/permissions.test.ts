@@ -11,8 +11,8 @@ import {
   outcome,
   type Sent,
   send,
-} from '../fixtures/gateway.ts';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+} from '../support/gateway.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 /**
  * Who may do what, from the documentation, by hand: every route of the gateway with every credential. All of it is

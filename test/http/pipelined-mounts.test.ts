@@ -6,8 +6,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { nodeListener } from 'team-model-router/http/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
-import { within } from '../fixtures/within.ts';
+import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
+import { within } from '../support/within.ts';
 
 const megabyte = 1_048_576;
 

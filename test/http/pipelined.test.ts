@@ -5,8 +5,8 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { nodeListener, serveGateway } from 'team-model-router/http/node';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
-import { within } from '../fixtures/within.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
+import { within } from '../support/within.ts';
 
 const calls = 20;
 

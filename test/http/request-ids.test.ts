@@ -1,8 +1,8 @@
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GatewayFixture, gatewayFixture, masterKey } from '../fixtures/gateway.ts';
-import { rawConnection } from '../fixtures/measured-gateway.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type GatewayFixture, gatewayFixture, masterKey } from '../support/gateway.ts';
+import { rawConnection } from '../support/measured-gateway.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 let provider: RecordingProvider;
 let fixture: GatewayFixture;

@@ -9,14 +9,14 @@ import {
   type Received,
   type Sent,
   send,
-} from '../fixtures/gateway.ts';
+} from '../support/gateway.ts';
 import {
   chatChunks,
   type RecordingProvider,
   recordingProvider,
   sendEvents,
   sendJson,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
 /** The key may use `alpha`; its team has `beta` too, and is allowed the shared models `common` and `alpha-2`. */
 let provider: RecordingProvider;

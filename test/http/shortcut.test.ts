@@ -9,9 +9,9 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendError,
-} from '../fixtures/recording-provider.ts';
+} from '../support/recording-provider.ts';
 
-import { within } from '../fixtures/within.ts';
+import { within } from '../support/within.ts';
 
 const masterKey = 'm'.repeat(32);
 const model = 'my-team-model';

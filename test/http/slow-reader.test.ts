@@ -2,9 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { mounts } from '../fixtures/gateway-mounts.ts';
-import type { Commands } from '../fixtures/mounts-child.ts';
-import { type Handler, type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { mounts } from '../support/gateway-mounts.ts';
+import type { Commands } from '../support/mounts-child.ts';
+import { type Handler, type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const megabyte = 1_048_576;
 const event = Buffer.from(`data: {"choices":[{"delta":{"content":"${'x'.repeat(65_000)}"}}]}\n\n`);
@@ -42,7 +42,7 @@ async function ask<Name extends keyof Commands>(
 
 beforeAll(async () => {
   provider = await recordingProvider(sendAll);
-  child = fork(fileURLToPath(new URL('../fixtures/mounts-child.ts', import.meta.url)), [provider.url], {
+  child = fork(fileURLToPath(new URL('../support/mounts-child.ts', import.meta.url)), [provider.url], {
     execArgv: ['--import', 'tsx'],
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
   });

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, nodeListener, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type GatewayFixture, gatewayFixture, masterKey } from '../fixtures/gateway.ts';
-import { closed } from '../fixtures/gateway-mounts.ts';
-import { askAll, type RawAnswer, type RawRequest, readAnswers } from '../fixtures/raw-answers.ts';
-import { chunkedAnswer, type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
+import { type GatewayFixture, gatewayFixture, masterKey } from '../support/gateway.ts';
+import { closed } from '../support/gateway-mounts.ts';
+import { askAll, type RawAnswer, type RawRequest, readAnswers } from '../support/raw-answers.ts';
+import { chunkedAnswer, type RawProvider, rawProvider } from '../support/raw-provider.ts';
 
 // An intermediary may send the requests of two teams ahead on one connection: each has to get its own answer.
 

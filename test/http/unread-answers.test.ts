@@ -7,8 +7,8 @@ import {
   measuredGateway,
   type RawConnection,
   rawConnection,
-} from '../fixtures/measured-gateway.ts';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+} from '../support/measured-gateway.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const megabyte = 1_048_576;
 const answer = Buffer.from(`{"choices":[],"padding":"${'x'.repeat(megabyte - 64)}"}`);

@@ -1,7 +1,7 @@
 import { memoryStorage, type TeamModelRouter } from 'team-model-router';
 import { createGateway, type Gateway } from 'team-model-router/http';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { gatewayFixture, masterKey, send } from '../fixtures/gateway.ts';
+import { gatewayFixture, masterKey, send } from '../support/gateway.ts';
 
 type Fields = Record<string, unknown>;
 

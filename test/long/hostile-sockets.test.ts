@@ -8,7 +8,7 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BehaviourName, behaviours } from '../fixtures/hostile-provider.ts';
+import { type BehaviourName, behaviours } from '../support/hostile-provider.ts';
 
 const times = 1_000;
 const timesOverHttp = 100;
@@ -83,7 +83,7 @@ async function settled(isSo: () => boolean | Promise<boolean>): Promise<void> {
 
 beforeAll(async () => {
   process.on('unhandledRejection', note);
-  const fixture = fileURLToPath(new URL('../fixtures/hostile-provider-process.ts', import.meta.url));
+  const fixture = fileURLToPath(new URL('../support/hostile-provider-process.ts', import.meta.url));
   const cwd = fileURLToPath(new URL('../..', import.meta.url));
   provider = fork(fixture, [], { execArgv: ['--import', 'tsx'], cwd });
   const [url] = (await once(provider, 'message')) as [string];

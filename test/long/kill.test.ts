@@ -1,8 +1,8 @@
 import { generateEncryptionKey, TeamModelRouter } from 'team-model-router';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
-import { startWriter } from '../fixtures/writer-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { startWriter } from '../support/writer-process.ts';
 
 const killsInside = 20;
 const mostRounds = 120;

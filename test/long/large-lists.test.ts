@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Storage } from '../../src/storage/storage.ts';
-import { newRoom } from '../fixtures/connections.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { adapters } from '../storage/adapters.ts';
+import { newRoom } from '../support/connections.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const count = 10_000;
 const atATime = 50;

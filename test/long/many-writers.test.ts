@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { clusterStorages } from '../fixtures/connections.ts';
-import { cuttingProxy } from '../fixtures/cutting-proxy.ts';
-import { type ManyWriters, writeTogether } from '../fixtures/many-writers.ts';
+import { clusterStorages } from '../support/connections.ts';
+import { cuttingProxy } from '../support/cutting-proxy.ts';
+import { type ManyWriters, writeTogether } from '../support/many-writers.ts';
 
 const size = { processes: 4, count: 500, width: 25 };
 

@@ -4,12 +4,12 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startNginx } from '../fixtures/nginx-server.ts';
-import { type RawProvider, rawProvider } from '../fixtures/raw-provider.ts';
-import type { TestServer } from '../fixtures/server-process.ts';
-import { type StreamApi, streamApis } from '../fixtures/stream-apis.ts';
-import { askRaw, clients, expectEnding, fetchStream, unchunked } from '../fixtures/stream-endings.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { startNginx } from '../support/nginx-server.ts';
+import { type RawProvider, rawProvider } from '../support/raw-provider.ts';
+import type { TestServer } from '../support/server-process.ts';
+import { type StreamApi, streamApis } from '../support/stream-apis.ts';
+import { askRaw, clients, expectEnding, fetchStream, unchunked } from '../support/stream-endings.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 // Where nginx is not installed this fails, and is not skipped.
 

@@ -3,12 +3,12 @@ import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { postgresUrl, redisUrl } from '../fixtures/connections.ts';
-import { type Gateway, startGateways } from '../fixtures/gateways.ts';
-import { startPostgres } from '../fixtures/postgres-server.ts';
-import { recordingProvider } from '../fixtures/recording-provider.ts';
-import { startRedis } from '../fixtures/redis-server.ts';
-import type { TestServer } from '../fixtures/server-process.ts';
+import { postgresUrl, redisUrl } from '../support/connections.ts';
+import { type Gateway, startGateways } from '../support/gateways.ts';
+import { startPostgres } from '../support/postgres-server.ts';
+import { recordingProvider } from '../support/recording-provider.ts';
+import { startRedis } from '../support/redis-server.ts';
+import type { TestServer } from '../support/server-process.ts';
 
 const limits = { maxStalenessMs: 1_000, serveStaleMs: 8_000, storageTimeoutMs: 1_500 };
 // Beyond the deadline, what a busy machine needs for the call itself.

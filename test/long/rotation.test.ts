@@ -8,8 +8,8 @@ import {
 } from 'team-model-router';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { expect, it } from 'vitest';
-import { recordingProvider } from '../fixtures/recording-provider.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { recordingProvider } from '../support/recording-provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const teams = 20;
 const deploymentsOfTeam = 50;
@@ -19,7 +19,7 @@ const newPath = temporaryFolder();
 /** Rotates in a process of its own, which is killed once it has told of `records` records; without it, at its end. */
 async function rotate(file: string, keys: EncryptionKey[], records = Number.POSITIVE_INFINITY) {
   const child = fork(
-    fileURLToPath(new URL('../fixtures/rotation-process.ts', import.meta.url)),
+    fileURLToPath(new URL('../support/rotation-process.ts', import.meta.url)),
     [file, JSON.stringify(keys)],
     { execArgv: ['--import', 'tsx'], cwd: fileURLToPath(new URL('../..', import.meta.url)) },
   );

@@ -5,7 +5,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ExactProvider, exactProvider } from '../fixtures/exact-provider.ts';
+import { type ExactProvider, exactProvider } from '../support/exact-provider.ts';
 
 const masterKey = 'sk-master-0123456789abcdef0123456789abcdef';
 const boundary = 'a-boundary-0123456789abcdef';

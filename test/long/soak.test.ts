@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 const seconds = 60;
 
 it(`${seconds} s of mixed calls, faults and changes at full speed leave the heap and the connections as they were`, async () => {
-  const child = fork(fileURLToPath(new URL('../fixtures/soak.ts', import.meta.url)), [String(seconds)], {
+  const child = fork(fileURLToPath(new URL('../support/soak.ts', import.meta.url)), [String(seconds)], {
     execArgv: ['--import', 'tsx', '--expose-gc'],
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
   });

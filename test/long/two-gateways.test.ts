@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { clusterStorages } from '../fixtures/connections.ts';
-import { changes, inTurns, makeFiveChanges, noDelays, summary } from '../fixtures/five-changes.ts';
-import { type Gateway, startGateways } from '../fixtures/gateways.ts';
-import { chatCompletion, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { clusterStorages } from '../support/connections.ts';
+import { changes, inTurns, makeFiveChanges, noDelays, summary } from '../support/five-changes.ts';
+import { type Gateway, startGateways } from '../support/gateways.ts';
+import { chatCompletion, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 const gateways: Gateway[] = [];
 afterEach(async () => {

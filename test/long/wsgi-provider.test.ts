@@ -19,7 +19,7 @@ let server: GatewayServer;
 let apiKey: string;
 
 beforeAll(async () => {
-  const script = fileURLToPath(new URL('../fixtures/wsgi-provider.py', import.meta.url));
+  const script = fileURLToPath(new URL('../support/wsgi-provider.py', import.meta.url));
   provider = spawn('python3', [script], { stdio: ['ignore', 'pipe', 'inherit'] });
   // Without Python this fails, and is not skipped.
   await once(provider, 'spawn');

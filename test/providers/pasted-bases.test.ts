@@ -2,7 +2,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter } from 'team-mode
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Endpoint, endpoints } from '../../src/calls/endpoints/table.ts';
 import { addressOf, resolveTarget, type TargetParams } from '../../src/providers/provider.ts';
-import { chatCompletion, recordingProvider, sendJson } from '../fixtures/recording-provider.ts';
+import { chatCompletion, recordingProvider, sendJson } from '../support/recording-provider.ts';
 
 const chat = endpoints.find(({ id }) => id === 'chat.completions.create') as Endpoint;
 const chatAddress = (params: TargetParams) =>

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Redactor } from '../../src/redact/redactor.ts';
 import recorded from '../fixtures/encoded-secrets.json' with { type: 'json' };
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const secrets: Record<string, string> = recorded.secrets;
 const all = Object.values(secrets).map((value) => ({ value, mask: '...', inAnswers: true }));

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { keyIdOf, type SealContext, seal, unseal } from '../../src/secrets/envelope.ts';
 import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 const ring = new KeyRing([generateEncryptionKey('primary')]);
 

@@ -7,7 +7,7 @@ import {
   TeamModelRouter,
 } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RecordingProvider, recordingProvider } from '../fixtures/recording-provider.ts';
+import { type RecordingProvider, recordingProvider } from '../support/recording-provider.ts';
 
 const [oldKey, newKey, lostKey] = ['old', 'new', 'lost'].map((id) => generateEncryptionKey(id)) as [
   EncryptionKey,

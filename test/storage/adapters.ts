@@ -6,7 +6,7 @@ import { keyvStorage } from '../../src/storage/keyv/index.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { closeConnections, clusterStorages, newRoom, redisUrl } from '../fixtures/connections.ts';
+import { closeConnections, clusterStorages, newRoom, redisUrl } from '../support/connections.ts';
 
 export interface Adapter {
   name: string;

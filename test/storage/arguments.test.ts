@@ -17,7 +17,7 @@ import { postgresStorage } from 'team-model-router/storage/postgres';
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 // What a storage is made of, as it is passed by mistake. None of these opens a connection.
 

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import type { Storage, Version } from '../../src/storage/storage.ts';
-import { newRoom } from '../fixtures/connections.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { newRoom } from '../support/connections.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { adapters } from './adapters.ts';
 import { RecordedHistory } from './recorded-history.ts';
 

@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
 import { storageConformance } from '../../src/storage/conformance/index.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { adapters } from './adapters.ts';
 
 const runner = { describe, it };

@@ -8,14 +8,8 @@ import {
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { beforeEach, describe, expect, it } from 'vitest';
-import {
-  closeConnections,
-  clusterStorages,
-  newRoom,
-  redisClient,
-  redisUrl,
-} from '../fixtures/connections.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { closeConnections, clusterStorages, newRoom, redisClient, redisUrl } from '../support/connections.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 closeConnections();

@@ -16,8 +16,8 @@ import {
   postgresUrl,
   redisClient,
   redisUrl,
-} from '../fixtures/connections.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+} from '../support/connections.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 closeConnections();
 const newPath = temporaryFolder();

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Storage, Version } from '../../src/storage/storage.ts';
-import { newRoom } from '../fixtures/connections.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { newRoom } from '../support/connections.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { adapters } from './adapters.ts';
 
 interface Step {

@@ -3,7 +3,7 @@ import { KeyvSqlite } from '@keyv/sqlite';
 import Keyv from 'keyv';
 import { expect, test } from 'vitest';
 import { keyvStorage } from '../../src/storage/keyv/index.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 

@@ -4,10 +4,10 @@ import pg from 'pg';
 import { generateEncryptionKey, TeamModelRouter } from 'team-model-router';
 import { postgresStorage } from 'team-model-router/storage/postgres';
 import { expect, it } from 'vitest';
-import { hasPostgres, startPostgres } from '../fixtures/postgres-server.ts';
-import { eventually } from '../fixtures/server-process.ts';
-import { switchingProxy } from '../fixtures/switching-proxy.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { hasPostgres, startPostgres } from '../support/postgres-server.ts';
+import { eventually } from '../support/server-process.ts';
+import { switchingProxy } from '../support/switching-proxy.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 

@@ -7,16 +7,10 @@ import { postgresStorage } from 'team-model-router/storage/postgres';
 import { redisStorage } from 'team-model-router/storage/redis';
 import { sqliteStorage } from 'team-model-router/storage/sqlite';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  closeConnections,
-  newRoom,
-  postgresPool,
-  postgresUrl,
-  redisClient,
-} from '../fixtures/connections.ts';
-import { hasRedis, startRedis } from '../fixtures/redis-server.ts';
-import { eventually, type TestServer } from '../fixtures/server-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { closeConnections, newRoom, postgresPool, postgresUrl, redisClient } from '../support/connections.ts';
+import { hasRedis, startRedis } from '../support/redis-server.ts';
+import { eventually, type TestServer } from '../support/server-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 closeConnections();
 

@@ -2,9 +2,9 @@ import { copyFileSync, statSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { SqliteFile } from '../../src/storage/sqlite/file.ts';
 import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
-import { type ServeProcess, startCommand } from '../fixtures/serve-process.ts';
-import { eventually } from '../fixtures/server-process.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { type ServeProcess, startCommand } from '../support/serve-process.ts';
+import { eventually } from '../support/server-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 const masterKey = 'm'.repeat(40);

@@ -10,7 +10,7 @@ import { expect, test } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
 import { SqliteFile } from '../../src/storage/sqlite/file.ts';
 import { sqliteStorage } from '../../src/storage/sqlite/index.ts';
-import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const newPath = temporaryFolder();
 

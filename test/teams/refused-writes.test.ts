@@ -2,7 +2,7 @@ import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } f
 import { postgresStorage } from 'team-model-router/storage/postgres';
 import { describe, expect, it } from 'vitest';
 import { RouterError } from '../../src/errors.ts';
-import { closeConnections, newRoom, postgresPool, postgresUrl } from '../fixtures/connections.ts';
+import { closeConnections, newRoom, postgresPool, postgresUrl } from '../support/connections.ts';
 
 closeConnections();
 

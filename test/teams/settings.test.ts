@@ -3,7 +3,7 @@ import { generateEncryptionKey, memoryStorage, TeamModelRouter, type TeamPatch }
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { poolIsGone } from '../../src/teams/management/edit-settings.ts';
 import { newRecord } from '../../src/teams/records/team-record.ts';
-import { runs } from '../fixtures/runs.ts';
+import { runs } from '../support/runs.ts';
 
 let router: TeamModelRouter;
 const ids = new Map<string, string>();

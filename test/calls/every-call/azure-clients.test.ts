@@ -9,7 +9,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../../fixtures/recording-provider.ts';
+} from '../../support/recording-provider.ts';
 import { type Ids, type Row, rows } from './rows.ts';
 
 const masterKey = 'a-master-key-of-32-characters-or-more';

@@ -10,7 +10,7 @@ import {
   type RecordingProvider,
   recordingProvider,
   sendJson,
-} from '../../fixtures/recording-provider.ts';
+} from '../../support/recording-provider.ts';
 import { type Ids, type Row, rows } from './rows.ts';
 
 const target = 'their model';
