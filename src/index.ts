@@ -37,7 +37,6 @@ export type {
   StoredValue,
   Version,
 } from './storage/storage.ts';
-export type { VerifiedKey } from './teams/key-verifier.ts';
 export type { Actor, ModelOptions } from './teams/management/actor.ts';
 export type { KeyView, NewKey } from './teams/management/edit-key.ts';
 export type { SettingsView } from './teams/management/edit-settings.ts';
@@ -56,5 +55,6 @@ export type {
   TeamInfo,
   TeamView,
 } from './teams/management/views.ts';
+export type { TeamPrincipal } from './teams/principal.ts';
 export type { RotationOptions, RotationProgress } from './teams/records/key-rotation.ts';
 export type { UnreadableTeam } from './teams/records/listing.ts';

@@ -1,7 +1,6 @@
 import type { Caller } from './calls/routing/resolve.ts';
 import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas/bodies.ts';
 import type { RouterServices } from './services.ts';
-import type { VerifiedKey } from './teams/key-verifier.ts';
 import type { Actor, ModelOptions } from './teams/management/actor.ts';
 import type { KeyView, NewKey } from './teams/management/edit-key.ts';
 import type { KeyRegeneration } from './teams/management/key-regeneration.ts';
@@ -9,6 +8,7 @@ import type { KeyList, KeyPage } from './teams/management/key-service.ts';
 import type { ModelGroupList } from './teams/management/model-groups.ts';
 import { checkTeamId, type ListTeamsOptions, type TeamPage } from './teams/management/team-service.ts';
 import type { ModelList, ModelView, TeamInfo, TeamView } from './teams/management/views.ts';
+import type { TeamPrincipal } from './teams/principal.ts';
 
 /** Manages teams, models and keys: the methods of a router that send no calls. */
 export abstract class RouterManagement {
@@ -216,11 +216,11 @@ export abstract class RouterManagement {
   }
 
   /**
-   * Who a key speaks for, and what it may do: `{ teamId, models? }` of it is a `Caller`.
+   * Returns the team that an API key speaks for, and what the key may do. `{ teamId, models }` of it is a `Caller`.
    *
    * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
    */
-  async verifyKey(key: string): Promise<VerifiedKey> {
+  async verifyKey(key: string): Promise<TeamPrincipal> {
     return this.#services.verifier.verify(key);
   }
 

@@ -2,24 +2,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from '../calls/answer.ts';
 import type { Call } from '../calls/call.ts';
 import type { TeamModelRouter } from '../router.ts';
-import { type Credential, permitted } from './auth/permissions.ts';
+import type { Principal } from '../teams/principal.ts';
+import { permitted } from './auth/permissions.ts';
+import { toCaller } from './auth/principal.ts';
 import type { FastPath, NodeBindings } from './messages/bindings.ts';
 import { checkCallBody, checkIncomingNotTaken, readIncoming } from './messages/body.ts';
 import { reply } from './messages/reply.ts';
 import { type HeaderReader, NodeHeaders } from './messages/request-headers.ts';
-import {
-  type BodyBounds,
-  callerOf,
-  callRoutes,
-  leaving,
-  noQuery,
-  reserveUntilClosed,
-} from './routes/calls.ts';
+import { type BodyBounds, callRoutes, leaving, noQuery, reserveUntilClosed } from './routes/calls.ts';
 
 export interface FastPathOptions extends BodyBounds {
   /** What the gateway's paths stand under. */
   basePath: string | undefined;
-  credentialOf: (headers: HeaderReader) => Credential | Promise<Credential>;
+  authenticateKey: (headers: HeaderReader) => Principal | Promise<Principal>;
   failed: (error: unknown, bindings?: NodeBindings) => Answer;
 }
 
@@ -34,7 +29,7 @@ const maxRestMs = 500;
  * is not plainly one of these goes through Hono.
  */
 export function createFastPath(router: TeamModelRouter, options: FastPathOptions): FastPath {
-  const { bodyLimit, stalls, credentialOf, failed } = options;
+  const { bodyLimit, stalls, authenticateKey, failed } = options;
   const limit = Math.min(bodyLimit, maxBodyBytes);
   const paths = fixedPaths(options.basePath ?? '');
 
@@ -46,10 +41,10 @@ export function createFastPath(router: TeamModelRouter, options: FastPathOptions
   ) => {
     const node = { outgoing, direct: true };
     try {
-      const given = credentialOf(headers);
-      const credential = permitted(given instanceof Promise ? await given : given, 'calls');
+      const given = authenticateKey(headers);
+      const principal = permitted(given instanceof Promise ? await given : given, 'calls');
       checkIncomingNotTaken(incoming);
-      const caller = callerOf(credential);
+      const caller = toCaller(principal);
       const request: Call = {
         method: 'POST',
         path,

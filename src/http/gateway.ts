@@ -7,9 +7,10 @@ import { RouterError } from '../errors.ts';
 import { describeError, Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
+import type { Principal } from '../teams/principal.ts';
 import { followConnection } from './adapters/pipelined.ts';
 import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
-import { type Credential, mayManage, type Permission, permitted } from './auth/permissions.ts';
+import { mayManage, type Permission, permitted } from './auth/permissions.ts';
 import { RefusalLog } from './auth/refusal-log.ts';
 import { createFastPath } from './fast-path.ts';
 import { failure, jsonAnswer } from './messages/answers.ts';
@@ -58,7 +59,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     readGatewayOptions(options);
   const stalls = new StallWatch(bodyIdleMs);
   const log = new Log(logger);
-  const credentialOf = createKeyAuthenticator(router, masterKey);
+  const authenticateKey = createKeyAuthenticator(router, masterKey);
   const session =
     authenticate === undefined ? undefined : createSessionAuthenticator(authenticate, masterKey, log);
   const listed = methodsOf(openapi ? [...routeTable, openApiEntry] : routeTable);
@@ -107,15 +108,15 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
     gateway.on(method, pattern, answer(pattern, work));
   };
-  const admit = (context: GatewayContext, permission: Permission): Credential | Promise<Credential> => {
+  const admit = (context: GatewayContext, permission: Permission): Principal | Promise<Principal> => {
     const env = context.env ?? {};
     // CORS may be the application's, who has written to its own answer.
     const answered = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
     const { raw } = context.req;
-    const credential = session?.(raw, env, answered) ?? credentialOf(headersOf(raw, env));
-    return credential instanceof Promise
-      ? credential.then((found) => permitted(found, permission))
-      : permitted(credential, permission);
+    const principal = session?.(raw, env, answered) ?? authenticateKey(headersOf(raw, env));
+    return principal instanceof Promise
+      ? principal.then((found) => permitted(found, permission))
+      : permitted(principal, permission);
   };
 
   const call =
@@ -124,9 +125,9 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       const { raw } = context.req;
       // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
       if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', path, allowed);
-      const credential = await admit(context, permission);
+      const principal = await admit(context, permission);
       const request = { method, path: withoutSlash(path), raw, bindings: context.env ?? {} };
-      return answerCall(router, credential, request, { bodyLimit, stalls });
+      return answerCall(router, principal, request, { bodyLimit, stalls });
     };
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) on(method, path, call(method, permission));
@@ -137,8 +138,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
         const given = withoutSlash(sent);
         // `/model/{id}` matches `/model/delete` as well, which is another route.
         if (path !== given && fixedPaths.has(given)) return unknownRoute(route.method, given, allowed);
-        const credential = await admit(context, route.permission);
-        return managed(route, credential, context.req, context.env ?? {});
+        const principal = await admit(context, route.permission);
+        return managed(route, principal, context.req, context.env ?? {});
       });
     }
   }
@@ -162,7 +163,10 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   );
   // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
   if (session === undefined && options.cors === undefined)
-    attachFastPath(app.fetch, createFastPath(router, { basePath, bodyLimit, stalls, credentialOf, failed }));
+    attachFastPath(
+      app.fetch,
+      createFastPath(router, { basePath, bodyLimit, stalls, authenticateKey, failed }),
+    );
   return app;
 }
 

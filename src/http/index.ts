@@ -1,4 +1,4 @@
-export type { Authenticate, Authenticated } from './auth/authenticate.ts';
-export type { Credential } from './auth/permissions.ts';
+export type { Principal, TeamPrincipal } from '../teams/principal.ts';
+export type { Authenticate } from './auth/authenticate.ts';
 export { createGateway, type Gateway } from './gateway.ts';
 export type { GatewayOptions } from './options.ts';

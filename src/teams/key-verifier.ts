@@ -1,21 +1,11 @@
 import { RouterError } from '../errors.ts';
 import { createLruCache } from '../lru-cache.ts';
-import type { KeyType } from '../schemas/bodies.ts';
 import type { Storage, StorageEvent } from '../storage/storage.ts';
 import { hashKey, isExpired, isKey } from './management/edit-key.ts';
+import type { TeamPrincipal } from './principal.ts';
 import { readIdEntry } from './records/id-index.ts';
 import type { SnapshotCache, TeamSnapshot } from './records/snapshot-cache.ts';
 import { keyPointerKey } from './records/team-record.ts';
-
-/** Who a key speaks for, and what it may do. */
-export interface VerifiedKey {
-  teamId: string;
-  /** The SHA-256 in hex that the key is stored under: of its newest secret, also where an older one was sent. */
-  token: string;
-  keyType: KeyType;
-  /** The public names that it may call; absent: all of the team's. */
-  models?: readonly string[];
-}
 
 export interface KeyVerifierOptions {
   /** Milliseconds for which a key stays unknown that another process may have made. */
@@ -53,7 +43,7 @@ export class KeyVerifier {
    * @throws RouterError `invalid_api_key` (the same for one that is malformed, unknown, expired or revoked),
    * `key_blocked`, `team_blocked`, `storage_unavailable`
    */
-  verify(key: string): VerifiedKey | Promise<VerifiedKey> {
+  verify(key: string): TeamPrincipal | Promise<TeamPrincipal> {
     if (typeof key !== 'string' || !isKey(key)) throw invalidKey();
     const token = hashKey(key);
     const teamId = this.#teams.get(token);
@@ -71,7 +61,7 @@ export class KeyVerifier {
     }
   }
 
-  async #find(token: string): Promise<VerifiedKey> {
+  async #find(token: string): Promise<TeamPrincipal> {
     const readAt = this.#unknown.get(token);
     if (readAt !== undefined && this.#options.now() - readAt < this.#options.maxStalenessMs)
       throw invalidKey();
@@ -100,7 +90,7 @@ export class KeyVerifier {
     return load;
   }
 
-  #judge(token: string, teamId: string, snapshot: TeamSnapshot | undefined): VerifiedKey {
+  #judge(token: string, teamId: string, snapshot: TeamSnapshot | undefined): TeamPrincipal {
     const key = snapshot?.keys.get(token);
     if (snapshot === undefined || key === undefined) {
       // The pointer may be ahead of the record: it is looked up again the next time.

@@ -6,26 +6,25 @@ import type { TeamModelRouter } from '../../router.ts';
 import { keyType, teamId } from '../../schemas/bodies.ts';
 import { callerModels, storedNames } from '../../schemas/names.ts';
 import { invalidKey } from '../../teams/key-verifier.ts';
+import type { Principal } from '../../teams/principal.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
 import { type HeaderReader, headersOf } from '../messages/request-headers.ts';
 import { refuseCrossSite } from './cross-site.ts';
-import type { Credential } from './permissions.ts';
 import { markTold } from './refusal-log.ts';
 
-/** What an application's own `authenticate` answers: one team, the operator, or nobody. */
-export type Authenticated = Credential | undefined | null;
+type Result = Principal | undefined | null;
 
 /**
- * The application's own way to know who calls, from its session or token.
+ * Authenticates a request by the application's own session or token. `undefined` and `null` refuse the request.
  *
  * @param context `incoming` is Node's request (so `incoming.session` is there), `fastify` Fastify's
  */
 export type Authenticate = (
   request: Request,
   context: Pick<NodeBindings, 'incoming' | 'fastify'>,
-) => Authenticated | Promise<Authenticated>;
+) => Result | Promise<Result>;
 
-const teamCredential = z.strictObject({
+const teamPrincipal = z.strictObject({
   master: z.literal(false).optional(),
   teamId,
   // No default: every end user would be a model manager otherwise.
@@ -33,7 +32,7 @@ const teamCredential = z.strictObject({
   models: callerModels.optional(),
   userId: z.string().min(1).max(256).nullish(),
 });
-const masterCredential = z.strictObject({
+const masterPrincipal = z.strictObject({
   master: z.literal(true),
   userId: z.string().min(1).max(256).nullish(),
 });
@@ -42,7 +41,7 @@ const masterCredential = z.strictObject({
 export function createKeyAuthenticator(
   router: TeamModelRouter,
   masterKey: string | undefined,
-): (headers: HeaderReader) => Credential | Promise<Credential> {
+): (headers: HeaderReader) => Principal | Promise<Principal> {
   const isMaster = comparison(masterKey);
   return (headers) => {
     const key = keyOf(headers);
@@ -60,7 +59,7 @@ export function createSessionAuthenticator(
   request: Request,
   bindings: NodeBindings,
   answered: (header: string) => unknown,
-) => Credential | Promise<Credential> {
+) => Principal | Promise<Principal> {
   const isMaster = comparison(masterKey);
   return (request, bindings, answered) => {
     const key = keyOf(headersOf(request, bindings));
@@ -93,7 +92,7 @@ async function ask(
   request: Request,
   { incoming, fastify }: NodeBindings,
   log: Log,
-): Promise<Credential> {
+): Promise<Principal> {
   let answer: unknown;
   try {
     answer = await authenticate(request, { incoming, fastify });
@@ -103,10 +102,10 @@ async function ask(
     markTold(refusal);
     throw refusal;
   }
-  const master = masterCredential.safeParse(answer);
-  if (master.success) return asCredential(master.data);
-  const team = teamCredential.safeParse(answer);
-  if (team.success) return asCredential(team.data);
+  const master = masterPrincipal.safeParse(answer);
+  if (master.success) return asPrincipal(master.data);
+  const team = teamPrincipal.safeParse(answer);
+  if (team.success) return asPrincipal(team.data);
   if (answer === undefined || answer === null) throw notAuthenticated();
   const [issue] = team.error.issues;
   log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
@@ -116,13 +115,13 @@ async function ask(
 }
 
 /** No `models` mean all of the team's. */
-function asCredential({ models, userId, ...fields }: Answered): Credential {
+function asPrincipal({ models, userId, ...fields }: Answered): Principal {
   const names = storedNames(models);
   return {
     ...fields,
     ...(names === null ? {} : { models: names }),
     ...(userId === null || userId === undefined ? {} : { userId }),
-  } as Credential;
+  } as Principal;
 }
 
 interface Answered {

@@ -6,8 +6,10 @@ import { type Endpoint, endpoints, matchEndpoint } from '../../calls/endpoints/m
 import type { Caller } from '../../calls/routing/resolve.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
 import type { TeamModelRouter } from '../../router.ts';
+import type { Principal } from '../../teams/principal.ts';
 import { serverEnding } from '../adapters/drain.ts';
-import { type Credential, mayManage, type Permission, teamOf } from '../auth/permissions.ts';
+import type { Permission } from '../auth/permissions.ts';
+import { teamOf, toCaller } from '../auth/principal.ts';
 import { drainedEvent, hasEnded, type NodeBindings } from '../messages/bindings.ts';
 import { checkCallBody, checkNotTaken, checkUnread, readCallBody } from '../messages/body.ts';
 import { isOver } from '../messages/reader.ts';
@@ -70,7 +72,7 @@ export const noQuery = new URLSearchParams();
 /** Hands the request to the pipeline as it came; the answer's bytes are the provider's. */
 export async function answerCall(
   router: TeamModelRouter,
-  credential: Credential,
+  principal: Principal,
   { method, path, raw, bindings }: CallRequest,
   { bodyLimit, stalls }: BodyBounds,
 ): Promise<Answer> {
@@ -88,7 +90,7 @@ export async function answerCall(
   const queryStart = url.indexOf('?');
   const query = queryStart === -1 ? noQuery : new URLSearchParams(url.slice(queryStart + 1));
   const { outgoing } = bindings;
-  const caller = listedFor(credential, method, path, query);
+  const caller = listedFor(principal, method, path, query);
   const call: Call = { method, path, query, headers, chunked: headers.get('transfer-encoding') !== null };
   const length = Number(headers.get('content-length') ?? Number.NaN);
   if (!call.chunked && Number.isSafeInteger(length)) call.length = length;
@@ -114,20 +116,13 @@ export function reserveUntilClosed(
   return reservation;
 }
 
-export function callerOf(credential: Credential): Caller {
-  if (credential.master) return { teamId: null };
-  const { teamId, models } = credential;
-  const caller: Caller = models === undefined ? { teamId } : { teamId, models };
-  return mayManage(credential) ? caller : { ...caller, mayManage: false };
-}
-
 /** Returns for whom `GET /models` lists: LiteLLM's filter `team_id` names a team, to the master key any one. */
-function listedFor(credential: Credential, method: string, path: string, query: URLSearchParams): Caller {
+function listedFor(principal: Principal, method: string, path: string, query: URLSearchParams): Caller {
   const given = query.get('team_id');
-  if (given === null || method !== 'GET' || !/^(\/v1)?\/models$/.test(path)) return callerOf(credential);
-  if (!credential.master) {
-    teamOf(credential, given);
-    return callerOf(credential);
+  if (given === null || method !== 'GET' || !/^(\/v1)?\/models$/.test(path)) return toCaller(principal);
+  if (!principal.master) {
+    teamOf(principal, given);
+    return toCaller(principal);
   }
   return { teamId: given };
 }
@@ -147,7 +142,7 @@ export function leaving(outgoing: ServerResponse): CallSignal {
     if (!outgoing.writableFinished || signal.watched)
       signal.abort(new DOMException('The client left.', 'AbortError'));
   };
-  // Who has left while the credential was looked up is not waited for.
+  // Who has left while the principal was looked up is not waited for.
   if (isOver(outgoing)) left();
   else outgoing.on('close', left);
   return signal;

@@ -4,10 +4,10 @@ import type { TeamModelRouter } from '../../router.ts';
 import { keyBody, keyPatch, teamId } from '../../schemas/bodies.ts';
 import { type KeyView, keyNotFound, tokenOf } from '../../teams/management/edit-key.ts';
 import { keyRegeneration } from '../../teams/management/key-regeneration.ts';
-import { teamOf } from '../auth/permissions.ts';
+import { teamOf, toActor } from '../auth/principal.ts';
 import { findByAliases } from './key-lists.ts';
 import { isRestricted } from './restricted-view.ts';
-import { actorOf, type Route, route } from './route.ts';
+import { type Route, route } from './route.ts';
 
 const text = z.string().min(1).max(256);
 const named = { key: text.optional(), token: text.optional() };
@@ -22,7 +22,7 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: "Makes a team's API key, and shows it once",
     body: keyBody.extend({ team_id: teamId }),
-    run: ({ router, credential, body }) => router.createKey(body.team_id, body, actorOf(credential)),
+    run: ({ router, principal, body }) => router.createKey(body.team_id, body, toActor(principal)),
   }),
   route({
     method: 'POST',
@@ -30,7 +30,7 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Changes what is sent; null clears',
     body: keyPatch.extend({ ...named, team_id: teamId.optional(), expires: z.iso.datetime().nullish() }),
-    async run({ router, credential, body: { key, token, team_id: given, expires, ...patch } }) {
+    async run({ router, principal, body: { key, token, team_id: given, expires, ...patch } }) {
       const id = idOf({ key, token });
       const team = await teamWith(router, id);
       if (expires !== undefined && expires !== (await router.getKey(team, id)).expires) {
@@ -42,7 +42,7 @@ export const keyRoutes: readonly Route[] = [
           'team_id: must be the team of the key, which cannot be changed. Make a key for the other team.';
         throw new RouterError('invalid_request', message, { param: 'team_id' });
       }
-      return shown(await router.updateKey(team, id, patch, actorOf(credential)));
+      return shown(await router.updateKey(team, id, patch, toActor(principal)));
     },
   }),
   route({
@@ -51,9 +51,9 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Gives a key a new secret, and shows it once; the old one stays valid for grace_period',
     body: keyRegeneration.extend(named),
-    async run({ router, credential, body: { key, token, ...fields } }) {
+    async run({ router, principal, body: { key, token, ...fields } }) {
       const id = idOf({ key, token });
-      return router.regenerateKey(await teamWith(router, id), id, fields, actorOf(credential));
+      return router.regenerateKey(await teamWith(router, id), id, fields, toActor(principal));
     },
   }),
   route({
@@ -63,8 +63,8 @@ export const keyRoutes: readonly Route[] = [
     summary: 'As /key/regenerate, for the key or hash in the path',
     body: keyRegeneration,
     isBodyOptional: true,
-    async run({ router, credential, body, params: { key: id = '' } }) {
-      return router.regenerateKey(await teamWith(router, id), id, body, actorOf(credential));
+    async run({ router, principal, body, params: { key: id = '' } }) {
+      return router.regenerateKey(await teamWith(router, id), id, body, toActor(principal));
     },
   }),
   route({
@@ -73,9 +73,9 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Refuses the key until it is unblocked',
     body: one,
-    async run({ router, credential, body }) {
+    async run({ router, principal, body }) {
       const team = await teamWith(router, idOf(body));
-      return shown(await router.blockKey(team, idOf(body), actorOf(credential)));
+      return shown(await router.blockKey(team, idOf(body), toActor(principal)));
     },
   }),
   route({
@@ -84,9 +84,9 @@ export const keyRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Ends a block',
     body: one,
-    async run({ router, credential, body }) {
+    async run({ router, principal, body }) {
       const team = await teamWith(router, idOf(body));
-      return shown(await router.unblockKey(team, idOf(body), actorOf(credential)));
+      return shown(await router.unblockKey(team, idOf(body), toActor(principal)));
     },
   }),
   route({
@@ -117,13 +117,13 @@ export const keyRoutes: readonly Route[] = [
     permission: 'info',
     summary: 'What there is to know of a key; without one, of the key that asks',
     query: z.strictObject({ key: text.optional() }),
-    async run({ router, credential, query }) {
-      const id = query.key ?? (credential.master ? undefined : credential.token);
+    async run({ router, principal, query }) {
+      const id = query.key ?? (principal.master ? undefined : principal.token);
       if (id === undefined) throw new RouterError('invalid_request', 'key: is needed', { param: 'key' });
-      const team = credential.master ? await teamWith(router, id) : teamOf(credential);
+      const team = principal.master ? await teamWith(router, id) : teamOf(principal);
       const info = await router.getKey(team, id);
       // A restricted key learns of itself alone, as if its team had no other.
-      if (isRestricted(credential) && info.token !== credential.token) throw keyNotFound();
+      if (isRestricted(principal) && info.token !== principal.token) throw keyNotFound();
       return { key: info.token, info };
     },
   }),

@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import type { Answer } from '../../calls/answer.ts';
 import { RouterError } from '../../errors.ts';
 import type { TeamModelRouter } from '../../router.ts';
+import type { Principal } from '../../teams/principal.ts';
 import { nextTick } from '../../tick-batch.ts';
-import type { Credential } from '../auth/permissions.ts';
 import { objectKind } from '../messages/answered-fields.ts';
 import { jsonAnswer } from '../messages/answers.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
@@ -26,11 +26,11 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
   const limits = new Map<Route, (teamId: string | null) => void>();
   return async (
     route: Route,
-    credential: Credential,
+    principal: Principal,
     request: HonoRequest,
     bindings: NodeBindings,
   ): Promise<Answer> => {
-    const teamId = credential.master ? null : credential.teamId;
+    const teamId = principal.master ? null : principal.teamId;
     if (teamId !== null && (await router.isTeamBlocked(teamId))) {
       throw new RouterError('team_blocked', 'This team is blocked.');
     }
@@ -40,7 +40,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
       outgoing === undefined ? router.reserveMemory(teamId) : reserveUntilClosed(router, teamId, outgoing);
     try {
       const body = await bodyOf(teamId, route, raw, bindings, { limit: bodyLimit, reservation, stalls });
-      const answer = await run(route, credential, request, body);
+      const answer = await run(route, principal, request, body);
       if (answer.body instanceof Uint8Array) reservation.take(answer.body.byteLength);
       return answer;
     } finally {
@@ -51,19 +51,19 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
 
   async function run(
     route: Route,
-    credential: Credential,
+    principal: Principal,
     request: HonoRequest,
     body: unknown,
   ): Promise<Answer> {
     const { raw } = request;
-    const teamId = credential.master ? null : credential.teamId;
+    const teamId = principal.master ? null : principal.teamId;
     const query = route.query && readInput(route.query, withoutEmpty(queryOf(raw.url), route.query));
     if (route.perMinute !== undefined) {
       const limit = limits.get(route) ?? limiter(route.perMinute, 60_000);
       limits.set(route, limit);
       limit(teamId);
     }
-    const input = { router, credential, body, query, params: request.param() };
+    const input = { router, principal, body, query, params: request.param() };
     const answered = await route.run(input as never);
     return answered instanceof ListAnswer ? answered.toAnswer(teamId) : jsonAnswer(200, answered);
   }

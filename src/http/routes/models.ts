@@ -6,10 +6,10 @@ import { parse } from '../../schemas/parse.ts';
 import { modelNotFound } from '../../teams/management/edit-model.ts';
 import { parseModel, parseModelPatch } from '../../teams/management/model-problems.ts';
 import { isWhole } from '../../teams/management/model-service.ts';
-import { type Credential, teamOf } from '../auth/permissions.ts';
+import { teamOf, toActor, toCaller } from '../auth/principal.ts';
 import { ListAnswer } from './list-answer.ts';
 import { pageOf, paging, positionOf } from './paging.ts';
-import { actorOf, ownerOf, type Route, type RouteRequest, route } from './route.ts';
+import { ownerOf, type Route, type RouteRequest, route } from './route.ts';
 
 const id = z.string().min(1).max(256);
 const byId = z.strictObject({ id });
@@ -44,10 +44,10 @@ export const modelRoutes: readonly Route[] = [
     summary: 'Adds a model to a team, or, with the master key and without a team_id, a shared one',
     body: addition,
     readBody: (given) => parseModel(given, { schema: addition }),
-    async run({ router, credential, body: { unique, ...body } }) {
+    async run({ router, principal, body: { unique, ...body } }) {
       const given = body.model_info?.team_id;
-      const options = { ...actorOf(credential), unique };
-      if (!credential.master) return router.addModel(teamOf(credential, given), body, options);
+      const options = { ...toActor(principal), unique };
+      if (!principal.master) return router.addModel(teamOf(principal, given), body, options);
       return given === undefined
         ? router.addSharedModel(body, options)
         : router.addModel(given, body, options);
@@ -102,8 +102,8 @@ export const modelRoutes: readonly Route[] = [
     permission: 'info',
     summary: 'The public names that the caller may use; with the master key the shared ones',
     query: byGroup,
-    async run({ router, credential, query: { model_group: name } }) {
-      const { data } = await router.listModelGroups(callerOf(credential));
+    async run({ router, principal, query: { model_group: name } }) {
+      const { data } = await router.listModelGroups(toCaller(principal));
       const found = data.filter(({ model_group }) => name === undefined || model_group === name);
       if (name !== undefined && found.length === 0) throw groupNotFound(name);
       return new ListAnswer({ data: found, total_count: found.length }, found.length);
@@ -119,11 +119,11 @@ export const modelRoutes: readonly Route[] = [
     body: z.union([trial, byInfoId]),
     readBody: (given) =>
       isTrial(given) ? parseModel(given, { schema: trialFormOf(given) }) : parse(byInfoId, given),
-    async run({ router, credential, body }) {
-      const actor = actorOf(credential);
+    async run({ router, principal, body }) {
+      const actor = toActor(principal);
       if (body.litellm_params === undefined) {
         const stored = { id: body.model_info.id };
-        const owner = await ownerOf(router, credential, stored.id);
+        const owner = await ownerOf(router, principal, stored.id);
         if (owner === undefined) throw modelNotFound(stored.id);
         return owner === null ? router.testSharedModel(stored) : router.testModel(owner, stored, actor);
       }
@@ -134,45 +134,45 @@ export const modelRoutes: readonly Route[] = [
         model_info: { ...(mode === undefined ? {} : { mode }), ...model_info },
       };
       const given = model_info?.team_id;
-      if (!credential.master) return router.testModel(teamOf(credential, given), model, actor);
+      if (!principal.master) return router.testModel(teamOf(principal, given), model, actor);
       return given === undefined ? router.testSharedModel(model) : router.testModel(given, model);
     },
   }),
 ];
 
-type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'credential'>;
+type Asked = Pick<RouteRequest<unknown, unknown>, 'router' | 'principal'>;
 
 async function change(request: Asked & { body: z.output<typeof patch> }, modelId: string) {
   const {
     router,
-    credential,
+    principal,
     body: { unique, ...body },
   } = request;
-  if (!credential.master) teamOf(credential, body.model_info?.team_id);
-  const owner = await ownerOf(router, credential, modelId);
+  if (!principal.master) teamOf(principal, body.model_info?.team_id);
+  const owner = await ownerOf(router, principal, modelId);
   if (owner === undefined) throw modelNotFound(modelId);
-  const options = { ...actorOf(credential), unique };
+  const options = { ...toActor(principal), unique };
   return owner === null
     ? router.updateSharedModel(modelId, body, options)
     : router.updateModel(owner, modelId, body, options);
 }
 
-async function remove({ router, credential }: Asked, modelId: string) {
-  const owner = await ownerOf(router, credential, modelId);
+async function remove({ router, principal }: Asked, modelId: string) {
+  const owner = await ownerOf(router, principal, modelId);
   if (owner === undefined) throw modelNotFound(modelId);
   return owner === null
     ? router.deleteSharedModel(modelId)
-    : router.deleteModel(owner, modelId, actorOf(credential));
+    : router.deleteModel(owner, modelId, toActor(principal));
 }
 
-async function list({ router, credential, query }: Asked & { query: z.output<typeof listing> }) {
+async function list({ router, principal, query }: Asked & { query: z.output<typeof listing> }) {
   const wanted = query.litellm_model_id;
   const given = query.team_id;
-  let team: string | null | undefined = credential.master ? (given ?? null) : teamOf(credential, given);
-  if (wanted !== undefined && given === undefined) team = await ownerOf(router, credential, wanted);
+  let team: string | null | undefined = principal.master ? (given ?? null) : teamOf(principal, given);
+  if (wanted !== undefined && given === undefined) team = await ownerOf(router, principal, wanted);
   if (team === undefined) throw modelNotFound(wanted ?? '', 'litellm_model_id');
   const { data } = team === null ? await router.listSharedModels() : await router.listModels(team);
-  const visible = credential.master || credential.models === undefined ? undefined : credential.models;
+  const visible = principal.master || principal.models === undefined ? undefined : principal.models;
   const rows = data.filter(({ model_name }) => allows(visible, model_name));
   const found = rows.filter(({ model_info }) => wanted === undefined || model_info.id === wanted);
   if (wanted !== undefined && found.length === 0) throw modelNotFound(wanted, 'litellm_model_id');
@@ -200,12 +200,6 @@ function idOf(id: string | undefined, infoId: string | undefined): string {
   const found = id ?? infoId;
   if (found !== undefined) return found;
   throw new RouterError('invalid_request', 'model_info.id: is required', { param: 'model_info.id' });
-}
-
-function callerOf(credential: Credential) {
-  if (credential.master) return { teamId: null };
-  const { teamId, models } = credential;
-  return models === undefined ? { teamId } : { teamId, models };
 }
 
 function groupNotFound(name: string): RouterError {

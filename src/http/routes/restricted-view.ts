@@ -1,18 +1,18 @@
 import { allows } from '../../schemas/names.ts';
 import type { TeamInfo } from '../../teams/management/views.ts';
-import type { Credential } from '../auth/permissions.ts';
+import type { Principal, TeamPrincipal } from '../../teams/principal.ts';
 
-/** Whether a credential may call only some of its team's models, so that it sees only those. */
+/** Whether a principal may call only some of its team's models, so that it sees only those. */
 export function isRestricted(
-  credential: Credential,
-): credential is Credential & { master?: false; models: readonly string[] } {
-  return !credential.master && credential.models !== undefined;
+  principal: Principal,
+): principal is TeamPrincipal & { models: readonly string[] } {
+  return !principal.master && principal.models !== undefined;
 }
 
-/** Returns what the credential may see of its team: all, or the models that it may call and its own key. */
-export function visibleTeamInfo(info: TeamInfo, credential: Credential): TeamInfo {
-  if (!isRestricted(credential)) return info;
-  const mayCall = (name: string) => allows(credential.models, name);
+/** Returns what the principal may see of its team: all, or the models that it may call and its own key. */
+export function visibleTeamInfo(info: TeamInfo, principal: Principal): TeamInfo {
+  if (!isRestricted(principal)) return info;
+  const mayCall = (name: string) => allows(principal.models, name);
   const { team_info: team, keys } = info;
   const table = team.litellm_model_table;
   const aliases = Object.entries(table.model_aliases).filter(([name]) => mayCall(name));
@@ -30,6 +30,6 @@ export function visibleTeamInfo(info: TeamInfo, credential: Credential): TeamInf
       settings: { ...settings, ...(visible === undefined ? {} : { fallbacks: visible }) },
       litellm_model_table: { ...table, model_aliases: Object.fromEntries(aliases) },
     },
-    keys: keys.filter(({ token }) => token === credential.token),
+    keys: keys.filter(({ token }) => token === principal.token),
   };
 }

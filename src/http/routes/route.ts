@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import type { TeamModelRouter } from '../../router.ts';
-import { type Credential, type Permission, teamOf } from '../auth/permissions.ts';
+import type { Principal } from '../../teams/principal.ts';
+import type { Permission } from '../auth/permissions.ts';
+import { teamOf } from '../auth/principal.ts';
 
 /** What a route's handler is given: the request, authenticated and parsed. */
 export interface RouteRequest<Body, Query> {
   router: TeamModelRouter;
-  credential: Credential;
+  principal: Principal;
   body: Body;
   query: Query;
   /** The segments that the path leaves open, decoded. */
@@ -43,24 +45,14 @@ export function route<Body extends z.ZodType | undefined, Query extends z.ZodTyp
   return definition as Route;
 }
 
-/** Who acts, for `created_by` and `updated_by`, and for what a restricted key may touch. */
-export function actorOf(credential: Credential) {
-  const { userId } = credential;
-  return {
-    ...(userId === undefined ? {} : { userId }),
-    ...(credential.master ? { operator: true as const } : {}),
-    ...(!credential.master && credential.models !== undefined ? { models: credential.models } : {}),
-  };
-}
-
 /**
  * Whose deployment an id names, for this caller: a team's own team, without a look at anybody else's; for the master
  * the team that has it (`null`: shared), or `undefined`.
  */
 export async function ownerOf(
   router: TeamModelRouter,
-  credential: Credential,
+  principal: Principal,
   id: string,
 ): Promise<string | null | undefined> {
-  return credential.master ? (await router.findModelTeam(id))?.team_id : teamOf(credential);
+  return principal.master ? (await router.findModelTeam(id))?.team_id : teamOf(principal);
 }

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
 import { teamBody, teamId, teamPatch } from '../../schemas/bodies.ts';
 import { teamModels } from '../../schemas/names.ts';
-import { namedTeam } from '../auth/permissions.ts';
+import { namedTeam, toActor } from '../auth/principal.ts';
 import { visibleTeamInfo } from './restricted-view.ts';
-import { actorOf, type Route, route } from './route.ts';
+import { type Route, route } from './route.ts';
 
 const named = z.strictObject({ team_id: teamId });
 const names = z.strictObject({ team_id: teamId, models: teamModels });
@@ -22,7 +22,7 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Makes a team; without a team_id one is minted',
     body: teamBody,
-    run: ({ router, credential, body }) => router.createTeam(body, actorOf(credential)),
+    run: ({ router, principal, body }) => router.createTeam(body, toActor(principal)),
   }),
   route({
     method: 'POST',
@@ -30,8 +30,8 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Changes what is sent; null clears',
     body: teamPatch.extend({ team_id: teamId }),
-    async run({ router, credential, body }) {
-      const team = await router.updateTeam(body.team_id, body, actorOf(credential));
+    async run({ router, principal, body }) {
+      const team = await router.updateTeam(body.team_id, body, toActor(principal));
       return { ...team, data: team };
     },
   }),
@@ -41,7 +41,7 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Refuses everything that the team and its keys ask for, until it is unblocked',
     body: named,
-    run: ({ router, credential, body }) => router.blockTeam(body.team_id, actorOf(credential)),
+    run: ({ router, principal, body }) => router.blockTeam(body.team_id, toActor(principal)),
   }),
   route({
     method: 'POST',
@@ -49,7 +49,7 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Ends a block',
     body: named,
-    run: ({ router, credential, body }) => router.unblockTeam(body.team_id, actorOf(credential)),
+    run: ({ router, principal, body }) => router.unblockTeam(body.team_id, toActor(principal)),
   }),
   route({
     method: 'POST',
@@ -72,8 +72,8 @@ export const teamRoutes: readonly Route[] = [
     permission: 'info',
     summary: 'The team with its model_aliases and its keys',
     query: z.strictObject({ team_id: z.string().optional() }),
-    run: async ({ router, credential, query }) =>
-      visibleTeamInfo(await router.getTeamInfo(namedTeam(credential, query.team_id)), credential),
+    run: async ({ router, principal, query }) =>
+      visibleTeamInfo(await router.getTeamInfo(namedTeam(principal, query.team_id)), principal),
   }),
   route({
     method: 'POST',
@@ -81,8 +81,8 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Lets the team use these shared models too',
     body: names,
-    run: ({ router, credential, body }) =>
-      router.allowSharedModels(body.team_id, body.models, actorOf(credential)),
+    run: ({ router, principal, body }) =>
+      router.allowSharedModels(body.team_id, body.models, toActor(principal)),
   }),
   route({
     method: 'POST',
@@ -90,7 +90,7 @@ export const teamRoutes: readonly Route[] = [
     permission: 'master',
     summary: 'Lets the team no longer use these shared models',
     body: names,
-    run: ({ router, credential, body }) =>
-      router.disallowSharedModels(body.team_id, body.models, actorOf(credential)),
+    run: ({ router, principal, body }) =>
+      router.disallowSharedModels(body.team_id, body.models, toActor(principal)),
   }),
 ];

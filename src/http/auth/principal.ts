@@ -1,0 +1,45 @@
+import type { Caller } from '../../calls/routing/resolve.ts';
+import { RouterError } from '../../errors.ts';
+import type { Actor } from '../../teams/management/actor.ts';
+import { teamNotFound } from '../../teams/management/team-service.ts';
+import type { Principal, TeamPrincipal } from '../../teams/principal.ts';
+import { mayManage } from './permissions.ts';
+
+/** Returns the caller that the principal's calls are dispatched for. */
+export function toCaller(principal: Principal): Caller {
+  if (principal.master) return { teamId: null };
+  const { teamId, models } = principal;
+  const caller: Caller = models === undefined ? { teamId } : { teamId, models };
+  return mayManage(principal) ? caller : { ...caller, mayManage: false };
+}
+
+/** Returns the actor of the principal's changes, for `created_by` and `updated_by`, with the models that it may touch. */
+export function toActor(principal: Principal): Actor {
+  const { userId } = principal;
+  return {
+    ...(userId === undefined ? {} : { userId }),
+    ...(principal.master ? { operator: true } : {}),
+    ...(!principal.master && principal.models !== undefined ? { models: principal.models } : {}),
+  };
+}
+
+/**
+ * Returns the team of a team's principal. A team id in the request must be that team's.
+ *
+ * @throws RouterError `team_not_found` for another team's id, the same as for an unknown one
+ */
+export function teamOf(principal: TeamPrincipal, requested?: string): string {
+  if (requested !== undefined && requested !== principal.teamId) throw teamNotFound(requested);
+  return principal.teamId;
+}
+
+/**
+ * Returns the team that a request is about.
+ *
+ * @throws RouterError `invalid_request` if the operator names none, `team_not_found` as `teamOf`
+ */
+export function namedTeam(principal: Principal, requested: string | undefined): string {
+  if (!principal.master) return teamOf(principal, requested);
+  if (requested !== undefined) return requested;
+  throw new RouterError('invalid_request', 'team_id: is needed with the master key', { param: 'team_id' });
+}
