@@ -111,7 +111,7 @@ export interface RouterOptions {
   onCall?: (receipt: Receipt) => void;
   /**
    * Receives log lines, for example `pino()`. Errors that it throws are ignored. Default: no logging. See
-   * docs/logging.md.
+   * docs/reference/log-messages.md.
    */
   logger?: Logger;
   /** Returns a number in [0, 1) that selects a deployment of a pool. Default `Math.random`. */

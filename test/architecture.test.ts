@@ -153,8 +153,8 @@ describe('the layout of src/', () => {
   });
 });
 
-describe('docs/architecture.md', () => {
-  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+describe('docs/internals/architecture.md', () => {
+  const page = readFileSync(join(root, 'docs/internals/architecture.md'), 'utf8');
   const walks = page
     .split(/^## /m)
     .slice(1)

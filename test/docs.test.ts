@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -22,7 +22,7 @@ async function runBlockOf(page: string, environment: Record<string, string>): Pr
   const text = readFileSync(join(root, 'docs', page), 'utf8');
   const blocks = [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${page}.ts`);
+  const file = join(folder, `${basename(page, '.md')}.ts`);
   writeFileSync(file, blocks.at(-1) ?? '');
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
     cwd: root,
@@ -31,7 +31,7 @@ async function runBlockOf(page: string, environment: Record<string, string>): Pr
   return stdout;
 }
 
-describe('docs/storage.md', () => {
+describe('docs/storage/moving.md', () => {
   const newPath = temporaryFolder();
 
   it.skipIf(postgresUrl === undefined)('moves a SQLite file into PostgreSQL', async () => {
@@ -47,7 +47,7 @@ describe('docs/storage.md', () => {
     });
     await router.createTeam({ team_id: 'acme' });
     await router.close();
-    const printed = await runBlockOf('storage.md', {
+    const printed = await runBlockOf('storage/moving.md', {
       DATABASE_URL: new URL(`/${database}`, postgresUrl).href,
       MODELS_FILE: file,
     });
@@ -55,11 +55,11 @@ describe('docs/storage.md', () => {
   });
 });
 
-it('docs/pools-and-streams.md falls back, for every call of a team and for one', async () => {
+it('docs/guides/pools.md falls back, for every call of a team and for one', async () => {
   const broken = await recordingProvider((_, response) => sendError(response, 500, 'overloaded'));
   const backup = await recordingProvider((_, response) => sendJson(response, 200, chatCompletion('backup')));
   try {
-    const printed = await runBlockOf('pools-and-streams.md', {
+    const printed = await runBlockOf('guides/pools.md', {
       ACME_KEY: 'sk-acme-0123456789abcdef',
       ACME_BASE: broken.url,
       BACKUP_KEY: 'sk-backup-0123456789abcdef',
@@ -77,7 +77,7 @@ it('docs/pools-and-streams.md falls back, for every call of a team and for one',
   }
 });
 
-it('docs/gateway.md encrypts what serve has stored with the first key of its file', async () => {
+it('docs/guides/encryption-keys.md encrypts what serve has stored with the first key of its file', async () => {
   const [newKey, oldKey] = [generateEncryptionKey(), generateEncryptionKey()];
   const data = join(folder, 'rotation', 'team-models');
   mkdirSync(data, { recursive: true });
@@ -90,7 +90,8 @@ it('docs/gateway.md encrypts what serve has stored with the first key of its fil
   const litellm_params = { model: 'openai/gpt-4o', api_key: 'sk-acme-0123456789abcdef' };
   await router.addModel('acme', { model_name: 'my-team-model', litellm_params });
   await router.close();
-  const [, block = ''] = /```js\n( *import \{ readFileSync[\s\S]*?)```/.exec(page('gateway.md')) ?? [];
+  const [, block = ''] =
+    /```js\n( *import \{ readFileSync[\s\S]*?)```/.exec(page('guides/encryption-keys.md')) ?? [];
   const file = join(data, '..', 'rotate.mjs');
   writeFileSync(file, block);
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
@@ -102,7 +103,7 @@ it('docs/gateway.md encrypts what serve has stored with the first key of its fil
 
 const page = (name: string) => readFileSync(join(root, 'docs', name), 'utf8');
 
-it('docs/models.md names every field that a body may have', () => {
+it('docs/reference/bodies.md names every field that a body may have', () => {
   const { litellm_params, model_info } = modelBody.shape;
   const bodies = [
     modelBody,
@@ -114,10 +115,10 @@ it('docs/models.md names every field that a body may have', () => {
   ];
   const fields = bodies.flatMap(({ shape }) => Object.keys(shape));
   expect(fields.length).toBeGreaterThan(40);
-  for (const field of fields) expect(page('models.md')).toContain(`\`${field}\``);
+  for (const field of fields) expect(page('reference/bodies.md')).toContain(`\`${field}\``);
 });
 
-it('docs/options.md names every option of the router', () => {
+it('docs/reference/options.md names every option of the router', () => {
   const source = readFileSync(join(root, 'src/options.ts'), 'utf8');
   const [, declared = ''] = /interface RouterOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? [];
   const options = [...declared.matchAll(/^( +)(\w+)\??:/gm)].map(([, indent, name]) =>
@@ -125,12 +126,12 @@ it('docs/options.md names every option of the router', () => {
   );
   expect(options).toContain('egress.connectTimeoutMs');
   for (const option of options.filter((name) => name !== 'egress'))
-    expect(page('options.md')).toContain(`| \`${option}\` |`);
+    expect(page('reference/options.md')).toContain(`| \`${option}\` |`);
 });
 
-it('docs/moving-over.md names the fields and routes that a refusal sends its readers there for', () => {
-  const text = page('moving-over.md');
-  expect(movingOver).toBe('"Moving over from LiteLLM" (docs/moving-over.md)');
+it('docs/gateway/moving-over.md names the fields and routes that a refusal sends its readers there for', () => {
+  const text = page('gateway/moving-over.md');
+  expect(movingOver).toBe('"Moving over from LiteLLM" (docs/gateway/moving-over.md)');
   expect(text).toMatch(/^# Moving over from LiteLLM\n/);
   // Each example of the table is refused as what it is shown for.
   const [, table = ''] = /## What does not exist here\n([\s\S]*?)\n## /.exec(text) ?? [];
@@ -149,7 +150,9 @@ it('docs/moving-over.md names the fields and routes that a refusal sends its rea
 });
 
 it('every heading that a page of docs links to is there', () => {
-  const names = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+  const names = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.md') && !name.startsWith('api/'),
+  );
   const anchors = (text: string) =>
     new Set(
       [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
@@ -161,7 +164,10 @@ it('every heading that a page of docs links to is there', () => {
     );
   for (const name of names) {
     for (const [, file = '', anchor] of page(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
-      const target = readFileSync(join(root, 'docs', file === '' ? name : file), 'utf8');
+      const target = readFileSync(
+        file === '' ? join(root, 'docs', name) : join(root, 'docs', dirname(name), file),
+        'utf8',
+      );
       if (anchor !== undefined) expect(anchors(target), `${name}: ${file}#${anchor}`).toContain(anchor);
     }
   }

@@ -32,7 +32,7 @@ const bannedWords: readonly RegExp[] = [
 
 /** Highest count per folder or file. A ceiling may only fall; a place that is not listed must have none. */
 const ceilings: Readonly<Record<string, number>> = {
-  docs: 1,
+  'docs/reference': 1,
   'src/calls/abort': 3,
   'src/calls/affinity': 2,
   'src/calls/answer.ts': 3,

@@ -109,8 +109,8 @@ describe('the README', () => {
   });
 });
 
-describe('docs/calls.md', () => {
-  const [twoTeams = '', client = '', errors = '', ...others] = blocksOf('docs/calls.md');
+describe('docs/guides/calls.md', () => {
+  const [twoTeams = '', client = '', errors = '', ...others] = blocksOf('docs/guides/calls.md');
 
   it('has the blocks that run here, and no other', () => {
     expect(others).toEqual([]);
@@ -137,11 +137,11 @@ describe('docs/calls.md', () => {
   });
 });
 
-it('docs/storage.md opens a SQLite file', async () => {
-  expect(await execute(blocksOf('docs/storage.md')[0] ?? '')).toBe('0\n');
+it('docs/storage/choosing.md opens a SQLite file', async () => {
+  expect(await execute(blocksOf('docs/storage/choosing.md')[0] ?? '')).toBe('0\n');
 });
 
-it('docs/gateway.md serves the gateway, and ends it', async () => {
-  const served = blocksOf('docs/gateway.md').find((block) => block.includes('serveGateway(')) ?? '';
+it('docs/gateway/mounting.md serves the gateway, and ends it', async () => {
+  const served = blocksOf('docs/gateway/mounting.md').find((block) => block.includes('serveGateway(')) ?? '';
   expect(await execute(served)).toBe('200\n');
 });

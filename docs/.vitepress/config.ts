@@ -2,7 +2,7 @@ import { defineConfig } from 'vitepress';
 import { sections } from './pages.ts';
 
 /** Files outside of docs/, by the page that shows them here. */
-const outside: Record<string, string> = { '../README.md': 'index.md', '../SECURITY.md': 'security.md' };
+const outside: Record<string, string> = { 'README.md': '/index.md', 'SECURITY.md': '/internals/security.md' };
 
 /** Returns a heading's anchor as GitHub and npm make it, so that one link works in all places. */
 const slugify = (heading: string) =>
@@ -24,13 +24,13 @@ export default defineConfig({
       const { normalizeLink } = md;
       md.normalizeLink = (link) => {
         // SECURITY.md links to the pages from outside of docs/.
-        const url = link.replace(/^docs\//, '');
+        const url = link.replace(/^docs\//, '/');
         const [file = '', anchor] = url.split('#');
-        const example = /^\.\.\/examples\/([\w-]+)\.(\w+)$/.exec(file);
-        if (example !== null) return normalizeLink(`examples.md#${slugify(`${example[1]}.${example[2]}`)}`);
-        const page = outside[file];
+        const example = /^(?:\.\.\/)+examples\/([\w-]+\.\w+)$/.exec(file)?.[1];
+        if (example !== undefined) return normalizeLink(`/guides/examples.md#${slugify(example)}`);
+        const page = outside[file.replace(/^(?:\.\.\/)+/, '')];
         if (page === undefined) return normalizeLink(url);
-        return normalizeLink(anchor === undefined || page === 'index.md' ? page : `${page}#${anchor}`);
+        return normalizeLink(anchor === undefined || page === '/index.md' ? page : `${page}#${anchor}`);
       };
     },
   },

@@ -148,7 +148,7 @@ const fieldTables = [
 ].join('\n\n');
 
 export const tables: Record<string, string> = {
-  'models.md': table(
+  'guides/models.md': table(
     ['`model`', '`api_base`', '`api_version`', 'a chat call goes to'],
     addresses.map((params) => [
       code([params.model]),
@@ -157,8 +157,8 @@ export const tables: Record<string, string> = {
       code([addressOf(resolveTarget(params), chatCall, {}, new URLSearchParams()).url]),
     ]),
   ),
-  'fields.md': fieldTables,
-  'errors.md': table(
+  'reference/fields.md': fieldTables,
+  'reference/errors.md': table(
     ['Code', 'Status', 'Type', 'Meaning'],
     Object.entries(errorCodes).map(([code, { status, type }]) => [
       `\`${code}\``,
@@ -167,7 +167,7 @@ export const tables: Record<string, string> = {
       meanings[code as RouterErrorCode],
     ]),
   ),
-  'endpoints.md': table(
+  'reference/endpoints.md': table(
     ['Call', 'Method and path', 'Model', 'Shared models', 'Answer'],
     endpoints.map(({ id, method, path, model, modelOptional, stateful, local, streams, answer }) => [
       `\`${id}\``,
@@ -179,7 +179,7 @@ export const tables: Record<string, string> = {
       streams === undefined ? answer : `${answer}, event stream`,
     ]),
   ),
-  'routes.md': table(
+  'reference/routes.md': table(
     ['Method', 'Path', 'Permission', 'Summary'],
     routeTable.map(({ method, path, permission, summary }) => [
       method.toUpperCase(),

@@ -68,7 +68,7 @@ async function openSqlite(file: string): Promise<OpenedStorage> {
     await checkSqliteFile(file, timeoutMs);
   } catch (error) {
     const isDamaged = String((error as Error).message).includes('SQLITE_CORRUPT');
-    throw named(file, error, isDamaged ? ' Restore a backup: see docs/storage.md.' : '');
+    throw named(file, error, isDamaged ? ' Restore a backup: see docs/storage/choosing.md.' : '');
   }
   return { storage: sqliteStorage(file), release: async () => {} };
 }

@@ -13,7 +13,7 @@ import {
   hostileProvider,
 } from '../support/hostile-provider.ts';
 
-/** What the caller sees, in the words of `docs/pools-and-streams.md`, whose table is held against this one. */
+/** What the caller sees, in the words of `docs/operations/outages.md`, whose table is held against this one. */
 const seen: { [Name in BehaviourName]: { call: 'plain' | 'stream'; inProcess: string; http: string } } = {
   '500': both('500 its_own'),
   '503 with retry-after 3600': both('503 its_own'),
@@ -173,7 +173,7 @@ it('nothing is asked of where a redirect leads', async () => {
 
 it('the documented table is this one', () => {
   const text = readFileSync(
-    fileURLToPath(new URL('../../docs/pools-and-streams.md', import.meta.url)),
+    fileURLToPath(new URL('../../docs/operations/outages.md', import.meta.url)),
     'utf8',
   );
   const rows = names.map((name) => {

@@ -83,7 +83,7 @@ async function asked(members: number, maxRetries: number, num_retries: number) {
   return { count: provider.requests.length - before, error };
 }
 
-const path = fileURLToPath(new URL('../../docs/pools-and-streams.md', import.meta.url));
+const path = fileURLToPath(new URL('../../docs/guides/pools.md', import.meta.url));
 const rows = readFileSync(path, 'utf8')
   .split('\n')
   .map((line) =>

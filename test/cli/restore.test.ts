@@ -56,10 +56,10 @@ async function killedAfterBackup(): Promise<string> {
 const models = (folder: string, suffix = '') => join(folder, `team-models/models.sqlite${suffix}`);
 
 describe('restoring a backup of a SQLite file', () => {
-  it('as docs/storage.md says it gives the rows of the backup after a gateway was killed', async () => {
+  it('as docs/storage/choosing.md says it gives the rows of the backup after a gateway was killed', async () => {
     const folder = await killedAfterBackup();
     expect(statSync(models(folder, '-wal')).size).toBeGreaterThan(0);
-    const page = readFileSync('docs/storage.md', 'utf8');
+    const page = readFileSync('docs/storage/choosing.md', 'utf8');
     const [, commands = ''] = /Restore a backup[\s\S]*?```sh\n([\s\S]*?)```/.exec(page) ?? [];
     expect(commands).toContain('cp backup.sqlite');
     execFileSync('sh', ['-e', '-c', commands], { cwd: folder });
@@ -80,7 +80,7 @@ describe('serve on a damaged SQLite file', () => {
     const started = serve(folder);
     expect(await started.ended).toBe(1);
     expect(started.output()).toBe(
-      `${models(folder)}: The SQLite file is damaged (SQLITE_CORRUPT). Restore a backup: see docs/storage.md.\n`,
+      `${models(folder)}: The SQLite file is damaged (SQLITE_CORRUPT). Restore a backup: see docs/storage/choosing.md.\n`,
     );
   });
 

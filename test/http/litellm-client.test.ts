@@ -256,7 +256,7 @@ describe("LiteLLM's client finds", () => {
 });
 
 describe('What LiteLLM has and this gateway has not', () => {
-  const page = 'See "Moving over from LiteLLM" (docs/moving-over.md).';
+  const page = 'See "Moving over from LiteLLM" (docs/gateway/moving-over.md).';
   const message = (json: unknown) => (json as { error: { message: string } }).error.message;
 
   // biome-ignore format: a table

@@ -126,7 +126,7 @@ it.each(['GET /audit', 'GET /audit/x', 'POST /fallbacks', 'GET /get_image', 'GET
   async (line) => {
     const answer = await told('master', line, line.startsWith('POST') ? {} : undefined);
     expect(answer.outcome).toBe('404 not_found');
-    expect(answer.message).toContain('docs/moving-over.md');
+    expect(answer.message).toContain('docs/gateway/moving-over.md');
   },
 );
 

@@ -94,7 +94,7 @@ it('shows every page of the sidebar, and every link and anchor leads somewhere',
 });
 
 it('shows every example', async () => {
-  await page.goto(`${origin}/examples`);
+  await page.goto(`${origin}/guides/examples`);
   const headings = await page.locator('.vp-doc h2').allTextContents();
   const files = readdirSync(join(root, 'examples'));
   expect(headings.map((text) => text.replace(/[\s\u200b]+$/, ''))).toEqual(files.sort());

@@ -1,5 +1,5 @@
 /**
- * Checks the packed tarball as a user gets it: publint, are-the-types-wrong, and the first example of docs/calls.md in a
+ * Checks the packed tarball as a user gets it: publint, are-the-types-wrong, and the first example of docs/guides/calls.md in a
  * scratch project that has nothing but the tarball, openai and TypeScript: under ESM, CJS and tsc --strict.
  */
 import { execFileSync } from 'node:child_process';
@@ -37,7 +37,7 @@ try {
     const files = run('tar', ['-tzf', tarball], scratch).trim().split('\n');
     const strange = files.filter(
       (file) =>
-        !/^package\/(dist\/|docs\/[a-z-]+\.md$|examples\/[a-z-]+\.(ts|sh)$|package\.json$|README\.md$|LICENSE$|SECURITY\.md$)/.test(
+        !/^package\/(dist\/|docs\/([a-z-]+\/)?[a-z-]+\.md$|examples\/[a-z-]+\.(ts|sh)$|package\.json$|README\.md$|LICENSE$|SECURITY\.md$)/.test(
           file,
         ),
     );
@@ -63,7 +63,7 @@ try {
     }
   });
 
-  const page = readFileSync(join(root, 'docs/calls.md'), 'utf8');
+  const page = readFileSync(join(root, 'docs/guides/calls.md'), 'utf8');
   const example = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
   const plain = example.replaceAll(' as const', '');
   writeFileSync(join(project, 'example.ts'), example);

@@ -1,7 +1,7 @@
 import type { ObjectKind } from '../messages/answered-fields.ts';
 
 /** The page that lists what differs here from LiteLLM. */
-export const movingOver = '"Moving over from LiteLLM" (docs/moving-over.md)';
+export const movingOver = '"Moving over from LiteLLM" (docs/gateway/moving-over.md)';
 
 /** LiteLLM's fields that mean nothing here, by what they are about. Fields that a schema here knows are not looked up. */
 const fieldsByTopic: Readonly<Record<string, string>> = {
