@@ -1,21 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Answer } from '../calls/answer.ts';
-import type { Call } from '../calls/call.ts';
-import type { TeamModelRouter } from '../router.ts';
 import type { Principal } from '../teams/principal.ts';
-import { permitted } from './auth/permissions.ts';
-import { toCaller } from './auth/principal.ts';
-import type { FastPath, NodeBindings } from './messages/bindings.ts';
-import { checkCallBody, checkIncomingNotTaken, readIncoming } from './messages/body.ts';
-import { reply } from './messages/reply.ts';
+import type { FastPath } from './messages/bindings.ts';
+import { checkIncomingNotTaken, readIncoming } from './messages/body.ts';
 import { type HeaderReader, NodeHeaders } from './messages/request-headers.ts';
-import { type BodyBounds, callRoutes, leaving, noQuery, reserveUntilClosed } from './routes/calls.ts';
+import { callRoutes } from './routes/calls.ts';
+import { noQuery, type ServeCall } from './serve-call.ts';
 
-export interface FastPathOptions extends BodyBounds {
-  /** What the gateway's paths stand under. */
+export interface FastPathOptions {
+  /** The base path of the gateway. */
   basePath: string | undefined;
+  bodyLimit: number;
   authenticateKey: (headers: HeaderReader) => Principal | Promise<Principal>;
-  failed: (error: unknown, bindings?: NodeBindings) => Answer;
 }
 
 /** Bytes of a body from which on the way there is no part of what a call costs. */
@@ -28,46 +23,28 @@ const maxRestMs = 500;
  * response, and the search for a route, would be a tenth of what such a call costs. It is answered as any other; whatever
  * is not plainly one of these goes through Hono.
  */
-export function createFastPath(router: TeamModelRouter, options: FastPathOptions): FastPath {
-  const { bodyLimit, stalls, authenticateKey, failed } = options;
-  const limit = Math.min(bodyLimit, maxBodyBytes);
+export function createFastPath(serveCall: ServeCall, options: FastPathOptions): FastPath {
+  const { authenticateKey } = options;
+  const limit = Math.min(options.bodyLimit, maxBodyBytes);
   const paths = fixedPaths(options.basePath ?? '');
 
-  const call = async (
+  const serve = async (
     path: string,
     headers: HeaderReader,
     incoming: IncomingMessage,
     outgoing: ServerResponse,
   ) => {
-    const node = { outgoing, direct: true };
-    try {
-      const given = authenticateKey(headers);
-      const principal = permitted(given instanceof Promise ? await given : given, 'calls');
-      checkIncomingNotTaken(incoming);
-      const caller = toCaller(principal);
-      const request: Call = {
-        method: 'POST',
-        path,
-        query: noQuery,
-        headers,
-        readBody(most, counted) {
-          const read = readIncoming(incoming, {
-            limit: Math.min(most, bodyLimit),
-            reservation: counted,
-            stalls,
-          });
-          return read instanceof Promise
-            ? read.then((body) => checkCallBody(body, headers))
-            : checkCallBody(read, headers);
-        },
-        signal: leaving(outgoing),
-        reservation: reserveUntilClosed(router, caller.teamId, outgoing),
-      };
-      const replied = reply(await router.dispatch(caller, request), node);
-      if (replied instanceof Promise) await replied;
-    } catch (error) {
-      await reply(failed(error, { incoming }), node);
-    }
+    await serveCall({
+      method: 'POST',
+      path,
+      query: noQuery,
+      headers,
+      bindings: { incoming, outgoing, direct: true },
+      permission: 'calls',
+      authenticate: () => authenticateKey(headers),
+      checkNotTaken: () => checkIncomingNotTaken(incoming),
+      readBody: (reading) => readIncoming(incoming, reading),
+    });
     if (!incoming.complete) endLater(incoming, outgoing);
   };
 
@@ -76,7 +53,7 @@ export function createFastPath(router: TeamModelRouter, options: FastPathOptions
     if (path === undefined) return undefined;
     const headers = new NodeHeaders(incoming);
     if (!isFastPathRequest(headers, limit)) return undefined;
-    return call(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
+    return serve(path, headers, incoming, outgoing).catch(() => void outgoing.destroy());
   };
 }
 

@@ -4,27 +4,28 @@ import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
 import { matchEndpoint, refusedCall } from '../calls/endpoints/match.ts';
 import { RouterError } from '../errors.ts';
-import { describeError, Log } from '../logger.ts';
+import { Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
 import type { Principal } from '../teams/principal.ts';
 import { followConnection } from './adapters/pipelined.ts';
 import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
 import { mayManage, type Permission, permitted } from './auth/permissions.ts';
-import { RefusalLog } from './auth/refusal-log.ts';
 import { createFastPath } from './fast-path.ts';
 import { failure, jsonAnswer } from './messages/answers.ts';
 import { attachFastPath, type NodeBindings } from './messages/bindings.ts';
-import { identify, reply } from './messages/reply.ts';
 import { headersOf } from './messages/request-headers.ts';
+import { Responder } from './messages/responder.ts';
 import { StallWatch } from './messages/stall-watch.ts';
 import { type GatewayOptions, readGatewayOptions } from './options.ts';
-import { answerCall, callMethods, callRoutes, isLeaving, permissionOf } from './routes/calls.ts';
+import { callMethods, callRoutes, permissionOf } from './routes/calls.ts';
 import { liveness, livenessPaths, readiness, readinessPath } from './routes/health.ts';
 import { absentRoute, movingOver } from './routes/litellm-names.ts';
 import { manage } from './routes/manage.ts';
 import { openApiDocument } from './routes/openapi.ts';
 import { managementRoutes, methodsOf, openApiEntry, routeTable } from './routes/route-table.ts';
+import { createServeCall } from './serve-call.ts';
+import { standardSource } from './standard-source.ts';
 import { StaticRouteCache } from './static-route-cache.ts';
 
 /** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
@@ -35,7 +36,8 @@ const fixedPaths = new Set(managementRoutes.flatMap(({ paths }) => paths));
 
 type GatewayContext = Context<{ Bindings: NodeBindings }>;
 
-/** Where the request goes, without what the gateway is mounted under. */
+/** Handles a request. Its path is without what the gateway is mounted under. */
+type Handler = (context: GatewayContext, path: string) => Response | Promise<Response>;
 type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
 
 /**
@@ -70,24 +72,21 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     router: new StaticRouteCache(),
     strict: false,
   });
-  const refusals = new RefusalLog(log);
-  const failed = (error: unknown, bindings?: NodeBindings): Answer => {
-    refusals.note(error, bindings);
-    const foreseen = RouterError.isInstance(error) || isLeaving(error);
-    const answer = failure(error);
-    const requestId = identify(answer.headers);
-    if (!foreseen)
-      log.write('error', { requestId, error: describeError(error) }, 'request could not be handled');
-    return answer;
-  };
-  app.notFound(({ req, env }) => reply(failure(noRoute(req.method, req.path)), env ?? {}));
-  // Whatever escapes the handlers below: Hono's own would print it.
-  app.onError((error, { env }) => reply(failed(error, env), env ?? {}));
+  const responder = new Responder(log);
+  const serveCall = createServeCall(router, responder, { bodyLimit, stalls });
+  app.notFound(({ req, env }) => responder.respond(env ?? {}, () => failure(noRoute(req.method, req.path))));
+  // Hono's own handler would print an error that escapes the handlers below.
+  app.onError((error, { env }) =>
+    responder.respond(env ?? {}, () => {
+      throw error;
+    }),
+  );
   const gateway = basePath === undefined ? app : app.basePath(basePath);
   if (options.cors !== undefined) gateway.use('*', cors(options.cors));
 
-  /** Whatever happens, the answer is one of ours. */
-  const answer = (pattern: string, work: Work) => async (context: GatewayContext) => {
+  const extraHeaders = (context: GatewayContext) =>
+    options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
+  const route = (pattern: string, handle: Handler) => async (context: GatewayContext) => {
     const { incoming, outgoing, direct } = context.env ?? {};
     if (direct !== true && incoming !== undefined && outgoing !== undefined) {
       // A Hono application on Node. `nodeListener` has done this for its own requests.
@@ -95,78 +94,90 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       if (turn !== undefined) await turn;
       if (outgoing.destroyed) return new Response();
     }
-    let answered: Answer;
-    try {
-      answered = await work(context, pathUnder(context, pattern));
-    } catch (error) {
-      answered = failed(error, context.env);
-    }
-    const extra = options.cors === undefined ? undefined : Object.fromEntries(context.res.headers);
-    return reply(answered, context.env ?? {}, extra);
+    return handle(context, pathUnder(context, pattern));
   };
-  const on = (method: string, path: string, work: Work) => {
+  const answered =
+    (work: Work): Handler =>
+    (context, path) =>
+      responder.respond(
+        context.env ?? {},
+        () => work(context, path),
+        () => extraHeaders(context),
+      );
+  const on = (method: string, path: string, handle: Handler) => {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
-    gateway.on(method, pattern, answer(pattern, work));
+    gateway.on(method, pattern, route(pattern, handle));
   };
-  const admit = (context: GatewayContext, permission: Permission): Principal | Promise<Principal> => {
+  const authenticated = (context: GatewayContext): Principal | Promise<Principal> => {
     const env = context.env ?? {};
     // CORS may be the application's, who has written to its own answer.
-    const answered = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
+    const sent = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
     const { raw } = context.req;
-    const principal = session?.(raw, env, answered) ?? authenticateKey(headersOf(raw, env));
-    return principal instanceof Promise
-      ? principal.then((found) => permitted(found, permission))
-      : permitted(principal, permission);
+    return session?.(raw, env, sent) ?? authenticateKey(headersOf(raw, env));
   };
+  const admit = async (context: GatewayContext, permission: Permission): Promise<Principal> =>
+    permitted(await authenticated(context), permission);
 
   const call =
-    (method: string, permission: Permission): Work =>
-    async (context, path) => {
-      const { raw } = context.req;
+    (method: string, permission: Permission): Handler =>
+    (context, path) => {
       // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
-      if (raw.method === 'HEAD' && permission === 'calls') return unknownRoute('HEAD', path, allowed);
-      const principal = await admit(context, permission);
-      const request = { method, path: withoutSlash(path), raw, bindings: context.env ?? {} };
-      return answerCall(router, principal, request, { bodyLimit, stalls });
+      if (context.req.method === 'HEAD' && permission === 'calls')
+        return answered(() => unknownRoute('HEAD', path, allowed))(context, path);
+      return serveCall({
+        ...standardSource(context.req.raw, context.env ?? {}),
+        method,
+        path: withoutSlash(path),
+        permission,
+        authenticate: () => authenticated(context),
+        extraHeaders: () => extraHeaders(context),
+      });
     };
   for (const { method, paths, permission } of callRoutes) {
     for (const path of paths) on(method, path, call(method, permission));
   }
   for (const route of managementRoutes) {
     for (const path of route.paths) {
-      on(route.method, path, async (context, sent) => {
+      const handle: Work = async (context, sent) => {
         const given = withoutSlash(sent);
         // `/model/{id}` matches `/model/delete` as well, which is another route.
         if (path !== given && fixedPaths.has(given)) return unknownRoute(route.method, given, allowed);
         const principal = await admit(context, route.permission);
         return managed(route, principal, context.req, context.env ?? {});
-      });
+      };
+      on(route.method, path, answered(handle));
     }
   }
-  for (const path of livenessPaths) on('GET', path, liveness);
-  on('GET', readinessPath, ({ env }) => ready(env?.draining?.() ?? false));
+  for (const path of livenessPaths) on('GET', path, answered(liveness));
+  on(
+    'GET',
+    readinessPath,
+    answered(({ env }) => ready(env?.draining?.() ?? false)),
+  );
   if (openapi) {
     const document = openApiDocument(basePath);
-    on(openApiEntry.method, openApiEntry.path, () => jsonAnswer(200, document));
+    on(
+      openApiEntry.method,
+      openApiEntry.path,
+      answered(() => jsonAnswer(200, document)),
+    );
   }
   // Serves the other paths of Azure's clients, and model names with an unencoded slash.
-  gateway.all(
-    '*',
-    answer('/*', async (context, path) => {
-      const { method } = context.req;
-      if (refusedCall(method, path) !== undefined)
-        throw refusedCall(method, path, mayManage(await admit(context, 'names')));
-      const match = matchEndpoint(method === 'HEAD' ? 'GET' : method, path);
-      if (match === undefined || 'allow' in match) return unknownRoute(method, path, allowed);
+  const other: Handler = (context, path) => {
+    const { method } = context.req;
+    const match = matchEndpoint(method === 'HEAD' ? 'GET' : method, path);
+    const isRefused = refusedCall(method, path) !== undefined;
+    if (!isRefused && match !== undefined && 'endpoint' in match)
       return call(match.endpoint.method, permissionOf(match.endpoint))(context, path);
-    }),
-  );
-  // Whom the application says is calling, and what CORS adds, is asked on Hono's way.
+    return answered(async () => {
+      if (isRefused) throw refusedCall(method, path, mayManage(await admit(context, 'names')));
+      return unknownRoute(method, path, allowed);
+    })(context, path);
+  };
+  gateway.all('*', route('/*', other));
+  // With `authenticate` or CORS the application has a say in a request, so every call goes through Hono.
   if (session === undefined && options.cors === undefined)
-    attachFastPath(
-      app.fetch,
-      createFastPath(router, { basePath, bodyLimit, stalls, authenticateKey, failed }),
-    );
+    attachFastPath(app.fetch, createFastPath(serveCall, { basePath, bodyLimit, authenticateKey }));
   return app;
 }
 

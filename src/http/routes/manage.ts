@@ -11,8 +11,8 @@ import type { NodeBindings } from '../messages/bindings.ts';
 import { checkJsonUnread, parseJson, readBytes } from '../messages/body.ts';
 import type { BodyReading } from '../messages/incoming-body.ts';
 import { limiter } from '../messages/rate-limit.ts';
+import { releaseOnClose } from '../messages/response-close.ts';
 import type { StallWatch } from '../messages/stall-watch.ts';
-import { reserveUntilClosed } from './calls.ts';
 import { ListAnswer } from './list-answer.ts';
 import { readInput } from './management-input.ts';
 import type { Route } from './route.ts';
@@ -36,8 +36,8 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
     }
     const { raw } = request;
     const { outgoing } = bindings;
-    const reservation =
-      outgoing === undefined ? router.reserveMemory(teamId) : reserveUntilClosed(router, teamId, outgoing);
+    const reservation = router.reserveMemory(teamId);
+    if (outgoing !== undefined) releaseOnClose(reservation, outgoing);
     try {
       const body = await bodyOf(teamId, route, raw, bindings, { limit: bodyLimit, reservation, stalls });
       const answer = await run(route, principal, request, body);
