@@ -26,10 +26,34 @@ export function isLogger(value: unknown): value is Logger {
 
 export type LogLevel = keyof Logger;
 
+/** All messages of the log with their levels. Operators match them, so a change of one is a breaking change. */
+export const logMessages = {
+  'call could not be handled': ['error'],
+  'request could not be handled': ['error'],
+  'storage failed': ['error'],
+  'storage write failed': ['error'],
+  'call failed': ['error', 'warn', 'debug'],
+  'deployment cools down': ['warn'],
+  'host refused': ['warn'],
+  'stored secrets cannot be decrypted; check the encryption keys': ['warn'],
+  'storage cannot be watched': ['warn'],
+  'affinity records dropped': ['warn'],
+  'authentication failed': ['warn'],
+  'address not allowed': ['warn'],
+  'authenticate threw': ['warn'],
+  'authenticate gave an invalid answer': ['warn'],
+  'onCall threw': ['warn'],
+  'call answered, not at once': ['error', 'info'],
+  'storage answers again': ['info'],
+  'storage takes writes again': ['info'],
+} as const satisfies Record<string, readonly LogLevel[]>;
+
+export type LogMessage = keyof typeof logMessages;
+
 interface Line {
   level: LogLevel;
   fields: object;
-  message: string;
+  message: LogMessage;
   /** Runs a function in the asynchronous context of the line's cause, such as a request. */
   context: ReturnType<typeof AsyncLocalStorage.snapshot>;
 }
@@ -49,7 +73,11 @@ export class Log {
   }
 
   /** Queues a line. Never throws. Drops a line whose fields cannot be read. */
-  write(level: LogLevel, fields: object, message: string): void {
+  write<Message extends LogMessage>(
+    level: (typeof logMessages)[Message][number],
+    fields: object,
+    message: Message,
+  ): void {
     try {
       if (this.#logger?.[level] === undefined) return;
       const context = AsyncLocalStorage.snapshot();

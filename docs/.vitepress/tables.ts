@@ -11,6 +11,8 @@ import type { FieldRules } from '../../src/calls/json/shape.ts';
 import { errorCodes, type RouterErrorCode } from '../../src/errors.ts';
 import { routeTable } from '../../src/http/routes/route-table.ts';
 import { addressOf, resolveTarget, type TargetParams } from '../../src/providers/provider.ts';
+import { logRows } from './log-messages.ts';
+import { headerRows, passedRows } from './response-headers.ts';
 
 const meanings: Record<RouterErrorCode, string> = {
   invalid_request: 'The call or the body is malformed. `param` names the field.',
@@ -179,6 +181,13 @@ export const tables: Record<string, string> = {
       streams === undefined ? answer : `${answer}, event stream`,
     ]),
   ),
+  'reference/log-messages.md': table(['Level', 'Message', 'Fields', 'Meaning'], logRows()),
+  'reference/response-headers.md': [
+    '## Headers of the router and the gateway',
+    table(['Header', 'Value'], headerRows()),
+    '## Headers of a provider that pass',
+    table(['Header', "Of a team's own model", 'Of a shared model'], passedRows()),
+  ].join('\n\n'),
   'reference/routes.md': table(
     ['Method', 'Path', 'Permission', 'Summary'],
     routeTable.map(({ method, path, permission, summary }) => [

@@ -2,6 +2,7 @@ import { RouterError } from '../errors.ts';
 import { serveGateway } from '../http/adapters/node.ts';
 import { createGateway } from '../http/gateway.ts';
 import { type EncryptionKey, type Logger, type Storage, TeamModelRouter } from '../index.ts';
+import type { LogMessage } from '../logger.ts';
 import { type ServeSettings, UsageError } from './arguments.ts';
 import {
   createDataFolder,
@@ -108,7 +109,7 @@ async function warnOfUnreadable(router: TeamModelRouter, logger: Logger): Promis
   // A storage failure is reported by calls and readiness instead.
   const found = await findUnreadable(router).catch(() => undefined);
   if (found !== undefined)
-    logger.warn(found, 'stored secrets cannot be decrypted; check the encryption keys');
+    logger.warn(found, 'stored secrets cannot be decrypted; check the encryption keys' satisfies LogMessage);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
-import { describeError, type Log, type LogLevel } from '../../logger.ts';
+import { describeError, type Log, type LogLevel, type LogMessage } from '../../logger.ts';
 import type { AsyncContext, Receipt, ReceiptBuilder } from './receipt.ts';
 
 /** The name of node's diagnostics channel on which every receipt is published. */
@@ -87,8 +87,13 @@ export class Reporter {
   }
 }
 
+interface CallLine {
+  level: LogLevel;
+  message: Extract<LogMessage, 'call failed' | 'call answered, not at once'>;
+}
+
 /** What the log is told of a call: nothing of one that went well at once, or that the caller left. */
-function lineOf({ status, code, attempts }: Receipt): { level: LogLevel; message: string } | undefined {
+function lineOf({ status, code, attempts }: Receipt): CallLine | undefined {
   const answered = status < 400 && code === undefined;
   if (answered && attempts.length <= 1) return undefined;
   const message = answered ? 'call answered, not at once' : 'call failed';

@@ -3,7 +3,7 @@ import { labelOf } from './content-kind.ts';
 type Given = Record<string, string | string[] | undefined>;
 
 /** Of the provider's headers only these pass: it may be hostile, and it answers on the application's own origin. */
-const passed = new Set([
+export const passedNames: ReadonlySet<string> = new Set([
   'content-type',
   'content-length',
   'content-disposition',
@@ -21,7 +21,7 @@ const passedTypes =
 export function passHeaders(given: Given): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name in given) {
-    if (!passed.has(name) && !passedPrefixes.test(name)) continue;
+    if (!passedNames.has(name) && !passedPrefixes.test(name)) continue;
     const value = given[name];
     const first = Array.isArray(value) ? value[0] : value;
     if (first !== undefined && (name !== 'content-length' || /^\d+$/.test(first))) headers[name] = first;
@@ -33,7 +33,7 @@ export function passHeaders(given: Given): Record<string, string> {
   return headers['content-disposition'] === undefined ? headers : lengthLast(headers);
 }
 
-const sharedPassed: Readonly<Record<string, RegExp>> = {
+export const sharedPassed: Readonly<Record<string, RegExp>> = {
   'content-type':
     /^[a-z]+\/[a-z0-9.+-]{1,64}(; ?(charset=[\w-]{1,16}|(rate|channels|bits)=\d{1,8}|codecs=\w{1,16}|boundary=[\w-]{1,70}))*$/i,
   'content-length': /^\d{1,15}$/,

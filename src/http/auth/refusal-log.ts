@@ -1,11 +1,13 @@
 import { RouterError } from '../../errors.ts';
-import type { Log } from '../../logger.ts';
+import type { Log, LogMessage } from '../../logger.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
 
 const maxLines = 10;
 const windowMs = 60_000;
 
-const messages: Readonly<Record<string, string>> = {
+const messages: Readonly<
+  Record<string, Extract<LogMessage, 'authentication failed' | 'address not allowed'> | undefined>
+> = {
   invalid_api_key: 'authentication failed',
   key_blocked: 'authentication failed',
   team_blocked: 'authentication failed',
