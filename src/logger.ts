@@ -33,7 +33,7 @@ export const logMessages = {
   'storage failed': ['error'],
   'storage write failed': ['error'],
   'call failed': ['error', 'warn', 'debug'],
-  'deployment cools down': ['warn'],
+  'deployment cooling down': ['warn'],
   'host refused': ['warn'],
   'stored secrets cannot be decrypted; check the encryption keys': ['warn'],
   'storage cannot be watched': ['warn'],
@@ -43,8 +43,8 @@ export const logMessages = {
   'authenticate threw': ['warn'],
   'authenticate gave an invalid answer': ['warn'],
   'onCall threw': ['warn'],
-  'call answered, not at once': ['error', 'info'],
-  'storage answers again': ['info'],
+  'call succeeded after retry': ['error', 'info'],
+  'storage recovered': ['info'],
   'storage takes writes again': ['info'],
 } as const satisfies Record<string, readonly LogLevel[]>;
 

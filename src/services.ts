@@ -55,7 +55,7 @@ export interface RouterServices {
 }
 
 const storageWords = {
-  read: { failed: 'storage failed', recovered: 'storage answers again' },
+  read: { failed: 'storage failed', recovered: 'storage recovered' },
   write: { failed: 'storage write failed', recovered: 'storage takes writes again' },
 } as const;
 
@@ -109,7 +109,9 @@ export function createServices(given: RouterOptions): RouterServices {
     ...options,
     onDropped: (dropped) => log.write('warn', dropped, 'affinity records dropped'),
   });
-  const health = new CircuitBreaker(now, (cooldown) => log.write('warn', cooldown, 'deployment cools down'));
+  const health = new CircuitBreaker(now, (cooldown) =>
+    log.write('warn', cooldown, 'deployment cooling down'),
+  );
   const availability = { health, limits: new RateLimiter(now) };
   const work = new OpenWork();
   const dispatcher = new Dispatcher({

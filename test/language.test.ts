@@ -32,7 +32,6 @@ const bannedWords: readonly RegExp[] = [
 
 /** Highest count per folder or file. A ceiling may only fall; a place that is not listed must have none. */
 const ceilings: Readonly<Record<string, number>> = {
-  'docs/reference': 1,
   'src/calls/abort': 3,
   'src/calls/affinity': 2,
   'src/calls/answer.ts': 3,
@@ -43,7 +42,7 @@ const ceilings: Readonly<Record<string, number>> = {
   'src/calls/endpoints': 3,
   'src/calls/form': 1,
   'src/calls/json': 11,
-  'src/calls/receipt': 12,
+  'src/calls/receipt': 11,
   'src/calls/response': 17,
   'src/calls/routing': 11,
   'src/calls/upstream': 11,

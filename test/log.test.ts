@@ -153,7 +153,7 @@ describe('the log', () => {
     expect(await lines()).toEqual([
       expect.objectContaining({
         level: info,
-        msg: 'call answered, not at once',
+        msg: 'call succeeded after retry',
         status: 200,
         attempts: [expect.objectContaining({ status: 500 }), expect.objectContaining({ reason: 'ok' })],
       }),
@@ -163,11 +163,11 @@ describe('the log', () => {
   it('is told once when a deployment begins to cool down', async () => {
     const { model_id: deploymentId } = await add('500');
     for (let turn = 0; turn < 5; turn++) await failing('500');
-    const cooled = (await lines()).filter(({ msg }) => msg === 'deployment cools down');
+    const cooled = (await lines()).filter(({ msg }) => msg === 'deployment cooling down');
     expect(cooled).toEqual([
       {
         level: warn,
-        msg: 'deployment cools down',
+        msg: 'deployment cooling down',
         deploymentId,
         reason: 'failed',
         failures: 3,
@@ -207,7 +207,7 @@ describe('the log', () => {
           },
         },
       },
-      { level: info, msg: 'storage answers again' },
+      { level: info, msg: 'storage recovered' },
     ]);
     await own.close();
   });

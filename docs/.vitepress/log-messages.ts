@@ -14,7 +14,7 @@ const meanings: Record<LogMessage, string> = {
     'Once, until the storage takes writes again. The storage may be readable meanwhile.',
   'call failed':
     'The fields of a [receipt](../guides/receipts-and-logging.md#receipts), and `hint`. `error`: only the operator can fix it. `code`, or the `reason` of an attempt, is `internal_error`, `corrupt_record` or `credential_unreadable`, or the line has a `hint`. `warn`: the provider, the storage or a limit. `debug`: the request is at fault, such as an unknown model, a wrong field or a 400 of the provider.',
-  'deployment cools down':
+  'deployment cooling down':
     '`teamId` if a shared deployment cools down for this team only. Once, until the deployment has answered.',
   'host refused':
     '`reason` is `address_not_allowed` if the name resolves to an address that is not allowed, or the code of a failed resolution (`ENOTFOUND`). The team gets the same error in both cases.',
@@ -30,14 +30,14 @@ const meanings: Record<LogMessage, string> = {
   'authenticate gave an invalid answer':
     'Gateway: `field` of its result is invalid. The request is answered with 401.',
   'onCall threw': 'The call is not affected.',
-  'call answered, not at once':
+  'call succeeded after retry':
     'The fields of a receipt. The call succeeded after a retry. `error` if an attempt failed for a reason that only the operator can fix.',
-  'storage answers again': 'Calls and changes work again.',
+  'storage recovered': 'Calls and changes work again.',
   'storage takes writes again': 'Changes work again.',
 };
 
 /** These messages have the fields of a receipt, which has a page. */
-const receipts: readonly string[] = ['call failed', 'call answered, not at once'] satisfies LogMessage[];
+const receipts: readonly string[] = ['call failed', 'call succeeded after retry'] satisfies LogMessage[];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -150,7 +150,7 @@ describe('closing the router at the deadline', () => {
     await turn();
     expect(receipts).toMatchObject([{ status: 200, code: 'draining' }]);
     expect(provider.requests).toHaveLength(1);
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
   });
 
   it('with a call that waits for its answer ends it with draining', async () => {
@@ -163,7 +163,7 @@ describe('closing the router at the deadline', () => {
     const attempts = [{ status: 503, reason: 'draining' }];
     expect(receipts).toMatchObject([{ status: 503, code: 'draining', attempts }]);
     expect(provider.requests).toHaveLength(1);
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
   });
 
   it('with an answer of bytes on its way breaks it off', async () => {
@@ -217,7 +217,7 @@ describe('closing the router at the deadline', () => {
     expect(await Promise.all(calls)).toEqual(Array(5).fill('draining'));
     await turn();
     expect(receipts.map(({ code }) => code)).toEqual(Array(5).fill('draining'));
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
   });
 
   it('with a test call under way ends it with draining', async () => {
@@ -279,7 +279,7 @@ describe.each(Object.entries(doors))('closing the router behind a gateway on %s'
     expect((await send({})).status).toBe(503);
     await turn();
     expect(receipts.slice(0, 2).map(({ code }) => code)).toEqual(['draining', 'draining']);
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
     await mounted.close();
   });
 });

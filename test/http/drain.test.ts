@@ -130,7 +130,7 @@ describe('the deadline of serveGateway', () => {
     expect(text.slice(begun.length)).toMatch(last);
     await new Promise(setImmediate);
     expect(receipts).toMatchObject([{ status: 200, code: 'draining' }]);
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
     await end();
   });
 
@@ -146,7 +146,7 @@ describe('the deadline of serveGateway', () => {
     await new Promise(setImmediate);
     const attempts = [{ status: 503, reason: 'draining' }];
     expect(receipts).toMatchObject([{ status: 503, code: 'draining', attempts }]);
-    expect(lines).not.toContain('deployment cools down');
+    expect(lines).not.toContain('deployment cooling down');
     await end();
   });
 

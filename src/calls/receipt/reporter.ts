@@ -89,14 +89,14 @@ export class Reporter {
 
 interface CallLine {
   level: LogLevel;
-  message: Extract<LogMessage, 'call failed' | 'call answered, not at once'>;
+  message: Extract<LogMessage, 'call failed' | 'call succeeded after retry'>;
 }
 
 /** What the log is told of a call: nothing of one that went well at once, or that the caller left. */
 function lineOf({ status, code, attempts }: Receipt): CallLine | undefined {
   const answered = status < 400 && code === undefined;
   if (answered && attempts.length <= 1) return undefined;
-  const message = answered ? 'call answered, not at once' : 'call failed';
+  const message = answered ? 'call succeeded after retry' : 'call failed';
   if (faults.has(code) || attempts.some(({ reason }) => faults.has(reason)))
     return { level: 'error', message };
   if (code === 'aborted') return undefined;
