@@ -220,7 +220,7 @@ export abstract class RouterManagement {
    *
    * @throws RouterError `invalid_api_key`, `key_blocked`, `team_blocked`, `storage_unavailable`
    */
-  async verifyKey(key: string): Promise<TeamPrincipal> {
+  verifyKey(key: string): Promise<TeamPrincipal> {
     return this.#services.verifier.verify(key);
   }
 

@@ -85,17 +85,13 @@ export class CallContext {
   }
 
   /** Resolves the model again for each attempt, so that a replaced or revoked key is not used. */
-  resolve(fallback: string | undefined): Pool | Promise<Pool> {
+  async resolve(fallback: string | undefined): Promise<Pool> {
     const { signal } = this;
     const { resolver } = this.services;
     const { caller } = this.#options;
-    const found = this.#fresh ? this.#models : resolver.visibleModels(caller);
+    if (!this.#fresh) this.#models = await resolver.visibleModels(caller);
     this.#fresh = false;
-    const pool = (models: VisibleModels) => {
-      this.#models = models;
-      return resolver.pool(models, caller, this.request, { fallback, signal });
-    };
-    return found instanceof Promise ? found.then(pool) : pool(found);
+    return resolver.pool(this.#models, caller, this.request, { fallback, signal });
   }
 
   send(deployment: Deployment, cancel: Cancel): Promise<SignedResponse> {

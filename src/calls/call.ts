@@ -21,7 +21,7 @@ export interface Call {
   readBody?: (
     limit: number,
     reservation: MemoryReservation,
-  ) => Uint8Array | AsyncIterable<Uint8Array> | undefined | Promise<Uint8Array | undefined>;
+  ) => Promise<Uint8Array | AsyncIterable<Uint8Array> | undefined>;
   /** What the call's bytes are counted in, if whoever makes the call releases it. Absent: the router does both. */
   reservation?: MemoryReservation;
   /** Bytes of a body that comes in pieces, if they are known: the provider is told its length too. */

@@ -107,21 +107,15 @@ export class Dispatcher {
   ): Promise<CallResult> {
     const { resolver, affinity, limits, now, reporter } = this.#options;
     given.signal?.throwIfAborted();
-    if (isUnread(given)) {
-      const found = resolver.visibleModels(caller);
-      resolver.refuseUnread(found instanceof Promise ? await found : found, caller, given);
-    }
+    if (isUnread(given)) resolver.refuseUnread(await resolver.visibleModels(caller), caller, given);
     const reading = deadline === undefined ? given : { ...given, signal: deadline };
-    const opening = openBody(reading, limits, reservation, caller.teamId);
-    const { body, understood } = opening instanceof Promise ? await opening : opening;
-    const read = readRequest(reading, body, limits, caller.teamId);
-    const request = read instanceof Promise ? await read : read;
+    const { body, understood } = await openBody(reading, limits, reservation, caller.teamId);
+    const request = await readRequest(reading, body, limits, caller.teamId);
     deadline?.inTime();
     understood();
     try {
       // Read anew where the body took its time: what was changed meanwhile counts.
-      const found = resolver.visibleModels(caller);
-      const models = found instanceof Promise ? await found : found;
+      const models = await resolver.visibleModels(caller);
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.body);
       receipt.tags = request.body.tags ?? headerTags(given);

@@ -1,22 +1,22 @@
 import { RouterError } from '../errors.ts';
 import { readBody } from './body/read-body.ts';
-import type { BodyLimits, RequestBody } from './body/request-body.ts';
+import type { BodyLimits } from './body/request-body.ts';
 import type { Call, ModelRequest } from './call.ts';
 import { matchEndpoint, refusedCall } from './endpoints/match.ts';
 
 /**
- * Reads a call; a promise only if its body is a stream, or long.
+ * Reads a call: its endpoint, the model that it names, and its body.
  *
  * @param body what there is of it once it has been opened
  * @throws RouterError `not_found` for a path that is no OpenAI call, `invalid_request` for a body without a readable
  * top level, `request_too_large`
  */
-export function readRequest(
+export async function readRequest(
   call: Call,
   body: Call['body'],
   limits: BodyLimits,
   teamId: string | null,
-): ModelRequest | Promise<ModelRequest> {
+): Promise<ModelRequest> {
   const match = matchEndpoint(call.method, call.path);
   if (match === undefined || 'allow' in match) {
     const refused = refusedCall(call.method, call.path);
@@ -28,18 +28,6 @@ export function readRequest(
   // Where `model` is a filter of the API, it is no name of the team's.
   const queried = endpoint.query.includes('model') ? null : call.query.get('model');
   const given = queried ?? call.headers.get('x-team-model') ?? undefined;
-  const request = (content: RequestBody): ModelRequest => {
-    const name = pathModel ?? content.model ?? given;
-    const named = name !== undefined;
-    return {
-      endpoint,
-      params,
-      query: call.query,
-      model: name ?? call.defaultModel,
-      explicitModel: named,
-      body: content,
-    };
-  };
   const { method, headers, signal, defaultModel, length } = call;
   const context = {
     teamId,
@@ -51,6 +39,14 @@ export function readRequest(
     defaultModel,
     length,
   };
-  const read = readBody(body, context, limits, signal);
-  return read instanceof Promise ? read.then(request) : request(read);
+  const content = await readBody(body, context, limits, signal);
+  const name = pathModel ?? content.model ?? given;
+  return {
+    endpoint,
+    params,
+    query: call.query,
+    model: name ?? call.defaultModel,
+    explicitModel: name !== undefined,
+    body: content,
+  };
 }

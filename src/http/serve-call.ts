@@ -51,8 +51,7 @@ export function createServeCall(
   bounds: BodyBounds,
 ): ServeCall {
   const dispatch = async (source: CallSource): Promise<Answer> => {
-    const found = source.authenticate();
-    const principal = permitted(found instanceof Promise ? await found : found, source.permission);
+    const principal = permitted(await source.authenticate(), source.permission);
     if (hasBody(source.method)) source.checkNotTaken();
     const caller = callerFor(principal, source);
     return router.dispatch(
@@ -73,12 +72,10 @@ function toCall(
   const length = Number(headers.get('content-length') ?? Number.NaN);
   if (!call.chunked && Number.isSafeInteger(length)) call.length = length;
   if (hasBody(method)) {
-    call.readBody = (limit, reservation) => {
+    call.readBody = async (limit, reservation) => {
       checkUnread(headers);
-      const read = source.readBody({ limit: Math.min(limit, bodyLimit), reservation, stalls });
-      return read instanceof Promise
-        ? read.then((body) => checkCallBody(body, headers))
-        : checkCallBody(read, headers);
+      const body = await source.readBody({ limit: Math.min(limit, bodyLimit), reservation, stalls });
+      return checkCallBody(body, headers);
     };
   }
   const { outgoing } = bindings;

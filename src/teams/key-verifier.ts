@@ -38,19 +38,17 @@ export class KeyVerifier {
   }
 
   /**
-   * At once if everything is in memory.
+   * Returns the team that a key speaks for. Reads no storage if the team's snapshot is cached.
    *
    * @throws RouterError `invalid_api_key` (the same for one that is malformed, unknown, expired or revoked),
    * `key_blocked`, `team_blocked`, `storage_unavailable`
    */
-  verify(key: string): TeamPrincipal | Promise<TeamPrincipal> {
+  async verify(key: string): Promise<TeamPrincipal> {
     if (typeof key !== 'string' || !isKey(key)) throw invalidKey();
     const token = hashKey(key);
     const teamId = this.#teams.get(token);
     if (teamId === undefined) return this.#find(token);
-    const snapshot = this.#snapshots.get(teamId);
-    if (snapshot instanceof Promise) return snapshot.then((loaded) => this.#judge(token, teamId, loaded));
-    return this.#judge(token, teamId, snapshot);
+    return this.#judge(token, teamId, await this.#snapshots.get(teamId));
   }
 
   /** Takes note of what others changed. */

@@ -55,7 +55,7 @@ async function played({ ids = ['a'], answers, retries, random = 0 }: Story) {
   const request = await readRequest(call, '{"model":"m","messages":[]}', limits, 'acme');
   const pool = { publicName: 'm', deployments: ids.map(deployment) };
   const services: CallServices = {
-    resolver: { visibleModels: () => models, pool: () => pool },
+    resolver: { visibleModels: async () => models, pool: async () => pool },
     async send({ id }) {
       const [status, headers = {}] = answers[Math.min(asked.length, answers.length - 1)] ?? [500];
       asked.push(id);

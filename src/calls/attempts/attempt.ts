@@ -53,8 +53,7 @@ export class Attempt {
     try {
       cancel.within(() => this.#context.policy.limitOf(deployment), tooLate);
       response = await this.#context.send(deployment, cancel);
-      const received = this.#context.receive(deployment, response, cancel, this.#ended);
-      reply = received instanceof Promise ? await received : received;
+      reply = await this.#context.receive(deployment, response, cancel, this.#ended);
       cancel.inTime();
       this.#status = reply.status;
       const reason = reasonOf(reply.status);

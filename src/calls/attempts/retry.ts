@@ -29,8 +29,7 @@ export async function attempt(
   for (let turn = 0; ; turn++) {
     let pool: Pool;
     try {
-      const resolved = context.resolve(fallback);
-      pool = resolved instanceof Promise ? await resolved : resolved;
+      pool = await context.resolve(fallback);
     } catch (error) {
       // The storage cannot be reached for another attempt: the provider's answer to the last one stands.
       if (answered === undefined || !isUnavailable(error)) throw error;

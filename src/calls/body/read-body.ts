@@ -25,17 +25,17 @@ export function isStream(body: UnreadBody): body is AsyncIterable<Uint8Array> {
 }
 
 /**
- * Reads the body of a call as the kind that its headers say. Returns a promise if the body is a stream, or long: a long
- * body is scanned in slices, so that other calls run between them.
+ * Reads the body of a call as the kind that its headers say. A long body is scanned in slices, so that other calls run
+ * between them.
  *
  * @throws RouterError `request_too_large`; `invalid_request` if the body is malformed; the signal's reason if it aborts
  */
-export function readBody(
+export async function readBody(
   body: UnreadBody | undefined,
   context: BodyContext,
   limits: BodyLimits,
   signal: CallSignal | undefined,
-): RequestBody | Promise<RequestBody> {
+): Promise<RequestBody> {
   const { endpoint, method } = context;
   if (body === undefined || method === 'GET') return new EmptyBody(endpoint, method);
   if (isStream(body)) return readStreamedBody(body, context, limits, signal);
@@ -44,25 +44,17 @@ export function readBody(
   return readBufferedBody(body, context);
 }
 
-function readBufferedBody(
-  body: string | Uint8Array,
-  context: BodyContext,
-): RequestBody | Promise<RequestBody> {
+async function readBufferedBody(body: string | Uint8Array, context: BodyContext): Promise<RequestBody> {
   const { endpoint, method, contentType, teamId } = context;
   if (body.length === 0) return new EmptyBody(endpoint, method);
   const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
   if (!isForm(contentType)) {
     checkNotUrlEncoded(bytes, contentType);
-    const read = readJsonBody(bytes, sharedShape(endpoint.id), teamId);
-    return read instanceof Promise
-      ? read.then((scan) => new JsonBody(bytes, scan, context))
-      : new JsonBody(bytes, read, context);
+    return new JsonBody(bytes, await readJsonBody(bytes, sharedShape(endpoint.id), teamId), context);
   }
   const boundary = boundaryOf(contentType);
   if (bytes.length <= longForm) return new BufferedForm(readFormModel(bytes, contentType), boundary, context);
-  return readLongFormModel(bytes, contentType, teamId).then(
-    (form) => new BufferedForm(form, boundary, context),
-  );
+  return new BufferedForm(await readLongFormModel(bytes, contentType, teamId), boundary, context);
 }
 
 /**

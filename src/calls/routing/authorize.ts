@@ -1,6 +1,6 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import type { SnapshotCache, TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { SnapshotCache } from '../../teams/records/snapshot-cache.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import type { Call, ModelRequest } from '../call.ts';
@@ -8,7 +8,7 @@ import { resolvePinned } from './pin.ts';
 import { type Caller, type Pool, resolve, type VisibleModels } from './resolve.ts';
 import { refuseUnread } from './unread-body.ts';
 
-/** Resolves what a call names, and admits its caller to it. What is in memory, as nearly always, nobody waits for. */
+/** Resolves the requested model, and checks that the caller may use it. */
 export class ModelResolver {
   readonly #snapshots: SnapshotCache;
   readonly #affinity: AffinityStore;
@@ -18,31 +18,21 @@ export class ModelResolver {
     this.#affinity = affinity;
   }
 
-  /** What the caller's names are looked up in. */
-  visibleModels({ teamId }: Caller): VisibleModels | Promise<VisibleModels> {
-    const team = teamId === null ? undefined : this.#snapshots.get(teamId);
-    return team instanceof Promise
-      ? team.then((found) => this.#withShared(teamId, found))
-      : this.#withShared(teamId, team);
-  }
-
   /**
-   * The shared deployments are read for whom they may concern: whatever they are, none of their names is a team's that
-   * is allowed none, and such a team's calls go on where they cannot be read.
+   * Returns the snapshots that the caller's names are resolved in. The shared deployments are read only if the team may use
+   * some, so that an outage of theirs does not fail the calls of other teams.
    */
-  #withShared(teamId: string | null, team: TeamSnapshot | undefined): VisibleModels | Promise<VisibleModels> {
+  async visibleModels({ teamId }: Caller): Promise<VisibleModels> {
+    const team = teamId === null ? undefined : await this.#snapshots.get(teamId);
     if (teamId !== null && (team === undefined || team.allowedShared.size === 0))
       return { team, shared: undefined };
-    const shared = this.#snapshots.get(null);
-    if (!(shared instanceof Promise)) return { team, shared };
-    return shared.then(
-      (found) => ({ team, shared: found }),
-      (error: unknown) => {
-        if (team === undefined || !RouterError.isInstance(error) || error.code !== 'corrupt_record')
-          throw error;
-        return { team, shared: undefined, sharedError: error };
-      },
-    );
+    try {
+      return { team, shared: await this.#snapshots.get(null) };
+    } catch (error) {
+      if (team === undefined || !RouterError.isInstance(error) || error.code !== 'corrupt_record')
+        throw error;
+      return { team, shared: undefined, sharedError: error };
+    }
   }
 
   /**
@@ -64,32 +54,21 @@ export class ModelResolver {
    * @throws RouterError `team_blocked`, `model_not_found`, `stateful_on_shared`, `storage_unavailable`; the signal's reason if it
    * aborts
    */
-  pool(
+  async pool(
     models: VisibleModels,
     caller: Caller,
     request: ModelRequest,
     { fallback, signal }: { fallback: string | undefined; signal: CallSignal | undefined },
-  ): Pool | Promise<Pool> {
+  ): Promise<Pool> {
     if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
     if (fallback !== undefined) return admitted(caller, resolve(models, caller, fallback), request);
-    const pool = this.#resolve(models, caller, request, signal);
-    return pool instanceof Promise
-      ? pool.then((found) => admitted(caller, found, request))
-      : admitted(caller, pool, request);
-  }
-
-  #resolve(
-    models: VisibleModels,
-    caller: Caller,
-    request: ModelRequest,
-    signal: CallSignal | undefined,
-  ): Pool | Promise<Pool> {
+    let pool: Pool;
     try {
-      const pool = resolvePinned(this.#affinity, models, caller, request, signal);
-      return pool instanceof Promise ? pool.catch((error) => this.#unlessOutOfReach(error)) : pool;
+      pool = await resolvePinned(this.#affinity, models, caller, request, signal);
     } catch (error) {
-      return this.#unlessOutOfReach(error);
+      this.#unlessOutOfReach(error);
     }
+    return admitted(caller, pool, request);
   }
 
   #unlessOutOfReach(error: unknown): never {

@@ -6,16 +6,16 @@ import { type Caller, type Pool, pinnedPool, resolve, resolveOnly, type VisibleM
 
 /**
  * The pool of a call: what its name resolves to, and of that only the deployment whose account has the objects that the
- * call speaks of. A call that names no model itself goes to where its objects live. A promise only if the storage has to
- * be asked, and never where there is nothing to choose.
+ * call speaks of. A call that names no model itself goes to where its objects live. The storage is not
+ * asked if there is only one deployment to choose from.
  */
-export function resolvePinned(
+export async function resolvePinned(
   affinity: AffinityStore,
   models: VisibleModels,
   caller: Caller,
   request: ModelRequest,
   signal: CallSignal | undefined,
-): Pool | Promise<Pool> {
+): Promise<Pool> {
   const { model: name, body } = request;
   const unpinned = () =>
     name === undefined
@@ -27,14 +27,11 @@ export function resolvePinned(
     return named ?? unpinned();
   const objects = referencesOf(request);
   if (objects.length === 0) return named ?? unpinned();
-  const narrow = (deploymentId: string | undefined): Pool => {
-    const own = deploymentId === undefined ? undefined : ownPool(models, caller, deploymentId);
-    const deployment = own?.deployments[0];
-    if (own === undefined || deployment === undefined) return named ?? unpinned();
-    return named === undefined || named.deployments.includes(deployment) ? own : named;
-  };
-  const found = affinity.lookup(caller.teamId, objects, signal);
-  return found instanceof Promise ? found.then(narrow) : narrow(found);
+  const deploymentId = await affinity.lookup(caller.teamId, objects, signal);
+  const own = deploymentId === undefined ? undefined : ownPool(models, caller, deploymentId);
+  const deployment = own?.deployments[0];
+  if (own === undefined || deployment === undefined) return named ?? unpinned();
+  return named === undefined || named.deployments.includes(deployment) ? own : named;
 }
 
 /** The one deployment, if it is still there and the caller may use it: a record is no more than a hint. */

@@ -65,21 +65,16 @@ function bodyLimit(call: Call, limits: BodyLimits): number {
  * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` with status 415 if it is
  * compressed; the signal's reason if it aborts
  */
-export function openBody(
+export async function openBody(
   call: Call,
   limits: BodyLimits,
   reservation: MemoryReservation,
   teamId: string | null,
-): OpenedBody | Promise<OpenedBody> {
+): Promise<OpenedBody> {
   const { body, readBody, signal } = call;
   if (body !== undefined || readBody !== undefined) checkEncoding(call.headers);
   const limit = bodyLimit(call, limits);
-  if (readBody !== undefined) {
-    const read = readBody(limit, reservation);
-    return read instanceof Promise
-      ? read.then((given) => opened(given, reservation))
-      : opened(read, reservation);
-  }
+  if (readBody !== undefined) return opened(await readBody(limit, reservation), reservation);
   if (body === undefined) return opened(undefined, reservation);
   if (!isStream(body)) {
     reservation.hold(sizeOf(body, limit));
@@ -87,7 +82,7 @@ export function openBody(
   }
   if (isForm(call.headers.get('content-type'))) return opened(body, reservation);
   const turns = new PieceTurns(teamId);
-  return collectBody(body, limit, reservation, { signal, turns }).then((bytes) => opened(bytes, reservation));
+  return opened(await collectBody(body, limit, reservation, { signal, turns }), reservation);
 }
 
 function opened(body: Call['body'], reservation: MemoryReservation): OpenedBody {
