@@ -99,6 +99,7 @@ function fieldsOf(rules: FieldRules): string {
     .map(([name, rule]) => {
       if (rule === 'off') return `\`${name}\` (only \`false\` or \`null\`)`;
       if (rule === 'url') return `\`${name}\` (a URL)`;
+      if (rule === 'media') return `\`${name}\` (base64 or a URL)`;
       return Array.isArray(rule) ? `\`${name}\` (${code(rule)})` : `\`${name}\``;
     })
     .join(', ');

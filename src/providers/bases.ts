@@ -44,6 +44,11 @@ for (const [, base] of openaiBases) {
   if (base !== null) byOrigin.set(new URL(base).origin, { base, only: pathOf(base).split('/').length > 2 });
 }
 
+/** The hosts of all documented bases. */
+export const documentedHosts: readonly string[] = [...byOrigin.keys()].map(
+  (origin) => new URL(origin).hostname,
+);
+
 /** Returns the documented base of an origin, or `undefined` if no base is known. */
 export function documentedBase(origin: string): string | undefined {
   return byOrigin.get(origin)?.base;

@@ -132,6 +132,68 @@ const telling: [string, string, object][] = [
   ['an item by its id', '/responses', { input: [{ type: 'item_reference', id: 'msg_1' }] }],
   ['an item by its id alone', '/responses', { input: [{ id: 'msg_1' }] }],
   ['an item whose type is null', '/responses', { input: [{ id: 'msg_1', type: null }] }],
+  ['an item by a list of ids', '/responses', { input: [{ id: ['rs_1'] }] }],
+  ['an item by a number', '/responses', { input: [{ id: 1 }] }],
+  ['an item by its id in a list of lists', '/responses', { input: [[{ id: 'rs_1' }]] }],
+  ['an item by its id and role', '/responses', { input: [{ id: 'msg_1', role: 'assistant' }] }],
+  ['an item by its id and content without a role', '/responses', { input: [{ id: 'rs_1', content: 'x' }] }],
+  [
+    'an item without a type by its id and another substance',
+    '/responses',
+    { input: [{ id: 'fc_1', arguments: '{}' }] },
+  ],
+  ['an item by its id and an input', '/responses', { input: [{ id: 'rs_1', role: 'user', input: 'x' }] }],
+  ['an item by the id of a call', '/responses', { input: [{ call_id: 'call_1' }] }],
+  [
+    'an item by its id with empty content',
+    '/responses',
+    { input: [{ type: 'message', id: 'msg_1', role: 'user', content: [{}, [], '', null] }] },
+  ],
+  [
+    'an item by its id with content that is no text',
+    '/responses',
+    { input: [{ type: 'message', id: 'msg_1', role: 'user', content: true }] },
+  ],
+  [
+    'a call by its id with what another call needs',
+    '/responses',
+    { input: [{ type: 'shell_call', id: 'sh_1', arguments: '{}' }] },
+  ],
+  ['an item by its id for chat', '/chat/completions', { input: [{ id: 'rs_1' }] }],
+  ['a message by its id', '/chat/completions', { messages: [{ id: 'msg_1', role: 'user', content: 'x' }] }],
+  [
+    'a call of a tool by its id',
+    '/chat/completions',
+    { messages: [{ role: 'assistant', tool_calls: [{ id: 'c' }] }] },
+  ],
+  ['a part of content by its id', '/responses', item({ type: 'input_text', text: 'x', id: 'part_1' })],
+  [
+    'a file in the output of a tool',
+    '/responses',
+    {
+      input: [{ type: 'function_call_output', call_id: 'c', output: [{ type: 'input_file', file_id: 'f' }] }],
+    },
+  ],
+  [
+    'a screenshot of a file',
+    '/responses',
+    {
+      input: [
+        { type: 'computer_call_output', call_id: 'c', output: { type: 'computer_screenshot', file_id: 'f' } },
+      ],
+    },
+  ],
+  [
+    'an earlier response below',
+    '/responses',
+    { input: [{ role: 'user', content: 'x', previous_response_id: 'r' }] },
+  ],
+  ['an earlier response in extra_body', '/chat/completions', { extra_body: { previous_response_id: 'r' } }],
+  [
+    'a container in a citation',
+    '/responses',
+    item({ type: 'output_text', text: 'x', annotations: [{ container_id: 'c' }] }),
+  ],
   [
     'an image of an earlier response',
     '/responses',
@@ -190,6 +252,8 @@ describe.each(teams)('for the team %s', (team) => {
         ],
       },
     ],
+    ['a message without a type', '/responses', { input: [{ id: 'msg_1', role: 'user', content: 'x' }] }],
+    ['a message without a type and id', '/responses', { input: [{ role: 'user', content: '' }] }],
     ['an id of the caller in metadata', '/chat/completions', { metadata: { id: 'mine' } }],
     [
       'a call of a function',

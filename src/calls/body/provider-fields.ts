@@ -1,6 +1,9 @@
+import type { TextRule } from '../json/content-url.ts';
+
 /**
  * Fields beyond OpenAI's that providers document, by which a call keeps nothing in their account, reads nothing there, and
- * chooses no other model. Whatever stands below such a field may be anything. Operators add others with `allow_fields`.
+ * chooses no other model. Whatever stands below such a field may be anything, except for strings of `judgedTexts`. Operators
+ * add others with `allow_fields`.
  */
 const sampling =
   'top_k min_p repetition_penalty min_tokens ignore_eos stop_token_ids skip_special_tokens include_stop_str_in_output';
@@ -29,6 +32,16 @@ export const providerFields: Readonly<Record<string, string>> = {
     'search_mode search_domain_filter search_language_filter search_recency_filter search_after_date_filter search_before_date_filter last_updated_after_filter last_updated_before_filter return_images return_related_questions image_domain_filter image_format_filter disable_search enable_search_classifier language_preference media_response top_k',
   together_ai: `${sampling} context_length_exceeded_behavior reasoning chat_template_kwargs echo`,
   xai: 'search_parameters',
+};
+
+/**
+ * Fields whose strings a provider may take for an address or a path of its own: vLLM passes `mm_processor_kwargs` to loaders
+ * of images and videos, and xAI fetches the feeds of `search_parameters`.
+ */
+export const judgedTexts: Readonly<Record<string, TextRule>> = {
+  documents: 'text',
+  mm_processor_kwargs: 'none',
+  search_parameters: 'text',
 };
 
 const byProvider = new Map(

@@ -1,4 +1,6 @@
 import { type FieldRules, type Shape, shapeOf } from '../json/shape.ts';
+import { itemTypes } from '../json/substance.ts';
+import { judgedTexts } from './provider-fields.ts';
 
 /**
  * The fields that a call may carry to a shared deployment: those of OpenAI's specification 2.3.0 by which a call neither
@@ -9,6 +11,7 @@ const free = 'free';
 const leaf = 'leaf';
 const off = 'off';
 const url = 'url';
+const media = 'media';
 
 /** Names that stand at the same place, each of them a scalar or a list of scalars. */
 const leaves = (names: string): FieldRules =>
@@ -39,7 +42,7 @@ const chatMessage: FieldRules = {
     image_url: { url, detail: leaf },
     video_url: { url },
     audio_url: { url },
-    input_audio: leaves('data format'),
+    input_audio: { data: media, format: leaf },
     file: { file_data: url, filename: leaf },
     ...cacheBreakpoint,
   },
@@ -94,7 +97,8 @@ const tool: FieldRules = {
   ...leaves('quality size'),
   input_image_mask: { image_url: url },
   // A server that the caller names and authorizes.
-  ...leaves('server_label server_url server_description authorization'),
+  ...leaves('server_label server_description authorization'),
+  server_url: url,
   headers: free,
   allowed_tools: toolNames,
   require_approval: { always: toolNames, never: toolNames },
@@ -117,9 +121,7 @@ const content: FieldRules = {
 
 /** What a response is made from. Parts by id alone, and reasoning whose content lies at the provider, are refused. */
 const input: FieldRules = {
-  type: strings(
-    'message function_call function_call_output custom_tool_call custom_tool_call_output tool_search_call reasoning compaction compaction_trigger web_search_call image_generation_call computer_call computer_call_output local_shell_call local_shell_call_output shell_call shell_call_output apply_patch_call apply_patch_call_output mcp_list_tools mcp_call',
-  ),
+  type: itemTypes,
   ...leaves('id role status phase call_id name namespace encrypted_content execution'),
   content,
   summary: leaves('type text'),
@@ -144,7 +146,7 @@ const input: FieldRules = {
     ...cacheBreakpoint,
   },
   max_output_length: leaf,
-  result: leaf,
+  result: media,
   ...leaves('revised_prompt background output_format quality size'),
   server_label: leaf,
   error: leaves('type code message content'),
@@ -254,22 +256,24 @@ export const sharedFields: Readonly<Record<string, FieldRules>> = {
     input: { type: ['text', 'image_url'], text: leaf, image_url: { url } },
   },
   'images.generate': images,
-  'images.edit': { ...images, ...leaves('image mask input_fidelity') },
-  'images.createVariation': leaves('image model n response_format size user'),
+  'images.edit': { ...images, image: media, mask: media, input_fidelity: leaf },
+  'images.createVariation': { ...leaves('model n response_format size user'), image: media },
   'audio.speech.create': leaves('model input voice instructions response_format speed stream_format'),
   'audio.transcriptions.create': {
-    ...leaves('file model language languages prompt keywords response_format temperature stream'),
-    ...leaves('include timestamp_granularities known_speaker_names known_speaker_references'),
+    file: media,
+    ...leaves('model language languages prompt keywords response_format temperature stream'),
+    ...leaves('include timestamp_granularities known_speaker_names'),
+    known_speaker_references: media,
     chunking_strategy: leaves('type threshold prefix_padding_ms silence_duration_ms'),
   },
-  'audio.translations.create': leaves('file model prompt response_format temperature'),
+  'audio.translations.create': { file: media, ...leaves('model prompt response_format temperature') },
 };
 
 /** Any call may say that it keeps nothing. */
 const nothingKept: FieldRules = { store: off, previous_response_id: off, conversation: off };
 
 const shapes = new Map(
-  Object.entries(sharedFields).map(([id, rules]) => [id, shapeOf({ ...nothingKept, ...rules })]),
+  Object.entries(sharedFields).map(([id, rules]) => [id, shapeOf({ ...nothingKept, ...rules }, judgedTexts)]),
 );
 
 /** The fields that are known to be stateless; `undefined` for calls that a shared deployment never serves. */

@@ -71,7 +71,11 @@ function isAllowed(path: string, deployment: Pick<Deployment, 'target' | 'params
   if (deployment === undefined) return false;
   const { target, params } = deployment;
   if (isProviderField(target.provider, path)) return true;
-  return params.allow_fields?.some((field) => path === field || path.startsWith(`${field}.`)) ?? false;
+  return (
+    params.allow_fields?.some(
+      (field) => path === field || path.startsWith(`${field}.`) || path === `${field}[]`,
+    ) ?? false
+  );
 }
 
 function statefulField(message: string, param?: string): RouterError {

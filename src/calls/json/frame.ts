@@ -11,6 +11,8 @@ export class JsonFrame {
   shape: Shape | undefined;
   /** How telling the key is that it stands under, if that speaks of an object in the provider's account; else -1. */
   rank = -1;
+  /** The member whose rule all strings below follow. */
+  below: ShapeMember | undefined;
 
   // Of the member that is being read.
   keyStart = 0;
@@ -21,7 +23,11 @@ export class JsonFrame {
 
   // Of the members so far.
   hasId = false;
+  /** Whether there is a type, known or not. */
+  hasType = false;
   type: KnownName | undefined;
+  /** Whether something is in it, at any depth, besides empty strings, objects and arrays. */
+  filled = false;
   substance = 0;
   #seenLow = 0;
   #seenHigh = 0;
@@ -30,10 +36,21 @@ export class JsonFrame {
     this.parent = parent;
   }
 
-  child(object: boolean, start: number, shape: Shape | undefined, rank: number): JsonFrame {
+  child(
+    object: boolean,
+    start: number,
+    shape: Shape | undefined,
+    rank: number,
+    below: ShapeMember | undefined,
+  ): JsonFrame {
     this.#child ??= new JsonFrame(this);
-    this.#child.#begin(object, start, shape, rank);
+    this.#child.#begin(object, start, shape, rank, below);
     return this.#child;
+  }
+
+  /** Returns whether the member of the shape was seen. */
+  has({ index }: ShapeMember): boolean {
+    return ((index < 31 ? this.#seenLow : this.#seenHigh) & (1 << (index % 31))) !== 0;
   }
 
   /** Marks a member of the shape, and returns whether it was there before. */
@@ -45,16 +62,25 @@ export class JsonFrame {
     return (seen & bit) !== 0;
   }
 
-  #begin(object: boolean, start: number, shape: Shape | undefined, rank: number): void {
+  #begin(
+    object: boolean,
+    start: number,
+    shape: Shape | undefined,
+    rank: number,
+    below: ShapeMember | undefined,
+  ): void {
     this.object = object;
     this.start = start;
     this.shape = shape;
     this.rank = rank;
+    this.below = below;
     this.name = undefined;
     this.member = undefined;
     this.memberRank = -1;
     this.hasId = false;
+    this.hasType = false;
     this.type = undefined;
+    this.filled = false;
     this.substance = 0;
     this.#seenLow = 0;
     this.#seenHigh = 0;

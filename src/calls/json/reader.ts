@@ -1,11 +1,12 @@
 import { RouterError } from '../../errors.ts';
-import { isContentUrl } from './content-url.ts';
+import { followsRule } from './content-url.ts';
 import { controlNames, isCallControl } from './control-names.ts';
 import { JsonFrame } from './frame.ts';
 import { foldedKey, type KnownName, knownName, nameAt, nameIn, nameOf } from './names.ts';
 import { ReferenceList, referenceNames, referenceRank } from './object-ids.ts';
 import type { JsonHandler } from './scanner.ts';
-import { neededSubstance, type Shape, substanceBit } from './shape.ts';
+import { contentMember, type Shape, type ShapeMember } from './shape.ts';
+import { isComplete, isMessage, substanceBit } from './substance.ts';
 import { backslash, isLiteral, type MemberSpan, malformedBody, stringAt } from './tokens.ts';
 
 /** Top-level members that a body may have. */
@@ -46,7 +47,7 @@ export class BodyReader implements JsonHandler {
   firstMember = 0;
   readonly #bytes: Buffer;
   readonly #shape: Shape | undefined;
-  #seen: Map<Shape, Set<string>> | undefined;
+  #seen: Map<object, Set<string>> | undefined;
   readonly #root: JsonFrame = new JsonFrame(undefined);
   #frame: JsonFrame = this.#root;
   #topKey = '';
@@ -79,32 +80,38 @@ export class BodyReader implements JsonHandler {
     if (frame === this.#root) {
       if (!object) throw malformedBody();
       this.firstMember = start + 1;
-      this.#frame = frame.child(true, start, this.#shape, -1);
+      this.#frame = frame.child(true, start, this.#shape, -1, undefined);
       return;
     }
-    let { shape } = frame;
+    let { shape, below } = frame;
     if (frame.object && shape !== undefined) {
       const { member } = frame;
-      if (member === undefined || member.values !== undefined || (member.url && !object))
+      below = member?.below === undefined ? undefined : member;
+      const media = member?.values === 'media' && !object;
+      if (member === undefined || member.ofProvider || (member.values !== undefined && !media))
         this.#list(frame, shape);
+      else if (member.url && !object) this.#list(frame, shape);
       shape = member?.values === undefined ? member?.shape : undefined;
-    }
-    this.#frame = frame.child(object, start, shape, frame.object ? frame.memberRank : -1);
+    } else if (object && below?.values === 'media') this.#listBelow(frame, below);
+    this.#frame = frame.child(object, start, shape, frame.object ? frame.memberRank : -1, below);
   }
 
   close(empty: boolean, end: number): void {
     const frame = this.#frame;
     const parent = frame.parent ?? this.#root;
-    if (frame.hasId && frame.shape !== undefined && (frame.substance & neededSubstance(frame.type)) === 0)
-      this.#list(frame, frame.shape, 'id');
+    if (frame.object && frame.shape !== undefined) this.#checkSubstance(frame, frame.shape);
     this.#frame = parent;
+    if (!empty && frame.filled) parent.filled = true;
     if (!parent.object || parent === this.#root) return;
-    if (!empty && parent.name !== undefined) parent.substance |= substanceBit(parent.name);
+    if (parent.name === idName || frame.filled) this.#note(parent, parent.name);
     this.#endMember(parent, frame.start, end);
   }
 
   text(start: number, end: number): void {
     const frame = this.#frame;
+    if (end - start > 2) frame.filled = true;
+    if (frame.below?.below !== undefined && !followsRule(this.#bytes, start, end, frame.below.below))
+      this.#listBelow(frame, frame.below);
     if (!frame.object) {
       if (frame.rank !== -1) this.#refer(start, end, frame.rank);
       return;
@@ -114,16 +121,20 @@ export class BodyReader implements JsonHandler {
     if (frame.memberRank !== -1) this.#refer(start, end, frame.memberRank);
     else if (name === idName && frame.rank !== -1) this.#refer(start, end, frame.rank);
     if (shape !== undefined) {
-      if (member === undefined || member.values === 'off') this.#list(frame, shape);
-      else if (member.url) {
-        if (!isContentUrl(this.#bytes, start, end)) this.#list(frame, shape);
+      if (member === undefined || member.values === 'off' || member.ofProvider) this.#list(frame, shape);
+      else if (member.url || member.values === 'media') {
+        const rule = member.url ? 'url' : 'media';
+        if (!followsRule(this.#bytes, start, end, rule)) this.#list(frame, shape);
       } else if (member.values !== undefined || name === typeName) {
         const given = nameIn(this.#bytes, start, end);
-        if (name === typeName) frame.type = given;
+        if (name === typeName) {
+          frame.type = given;
+          frame.hasType = true;
+        }
         if (typeof member.values === 'object' && !member.values.has(given?.id ?? -1))
           this.#list(frame, shape);
       }
-      if (end - start > 2 && name !== undefined) this.#note(frame, name);
+      if (end - start > 2) this.#note(frame, name);
     }
     this.#endMember(frame, start, end);
   }
@@ -134,8 +145,10 @@ export class BodyReader implements JsonHandler {
     const { name, shape, member } = frame;
     if (shape !== undefined && !isLiteral(this.#bytes, start, end, 'null')) {
       const off = member?.values === 'off' && isLiteral(this.#bytes, start, end, 'false');
-      if (member === undefined || (member.values !== undefined && !off)) this.#list(frame, shape);
-      if (name !== undefined) this.#note(frame, name);
+      const known = member !== undefined && !member.ofProvider;
+      if (!known || (member.values !== undefined && !off)) this.#list(frame, shape);
+      frame.filled = true;
+      if (name === idName) frame.hasId = true;
     }
     if (frame.parent === this.#root && !isScalar(this.#bytes.toString('latin1', start, end)))
       throw malformedBody();
@@ -147,9 +160,20 @@ export class BodyReader implements JsonHandler {
     this.references.add(this.#bytes, start, end, rank);
   }
 
-  #note(frame: JsonFrame, name: KnownName): void {
+  #note(frame: JsonFrame, name: KnownName | undefined): void {
+    if (name === undefined) return;
     if (name === idName) frame.hasId = true;
     else frame.substance |= substanceBit(name);
+  }
+
+  /** Lists an object that may be known to the provider by its id: one that lacks what its type needs, or has no type. */
+  #checkSubstance(frame: JsonFrame, shape: Shape): void {
+    const content = frame.hasType ? undefined : contentMember(shape);
+    if (frame.hasId) {
+      const { type, substance } = frame;
+      if (!(content === undefined ? isComplete(type, substance) : isMessage(substance)))
+        this.#list(frame, shape, 'id');
+    } else if (content !== undefined && !frame.has(content)) this.#list(frame, shape, 'type');
   }
 
   #endMember(frame: JsonFrame, start: number, end: number): void {
@@ -189,22 +213,31 @@ export class BodyReader implements JsonHandler {
 
   /** Notes that the member, or `member` of the frame, is for a shared deployment to judge. */
   #list(frame: JsonFrame, shape: Shape, member?: string): void {
+    const key = member ?? this.#keyOf(frame);
+    // Controls are not sent on, or refused for themselves.
+    if (frame.parent === this.#root && isCallControl(key)) return;
+    this.#listOnce(frame, shape, key);
+  }
+
+  /** The same of a string in a member that judges all strings in it. One is enough. */
+  #listBelow(frame: JsonFrame, member: ShapeMember): void {
+    this.#listOnce(frame, member, '', frame.object ? this.#keyOf(frame) : '[]');
+  }
+
+  /** @param owner a shape or a member, each of which belongs to one path */
+  #listOnce(frame: JsonFrame, owner: object, key: string, shown: string = key): void {
     this.listed ??= new Set();
+    this.#seen ??= new Map();
+    const seen = this.#seen.get(owner) ?? new Set();
+    if (seen.has(key)) return;
     if (this.listed.size === maxListed) {
       this.unlisted = true;
       return;
     }
-    this.#seen ??= new Map();
-    const key = member ?? this.#keyOf(frame);
-    // Controls are not sent on, or refused for themselves.
-    if (frame.parent === this.#root && isCallControl(key)) return;
-    // A shape belongs to one path.
-    const seen = this.#seen.get(shape) ?? new Set();
-    if (seen.has(key)) return;
-    this.#seen.set(shape, seen.add(key));
-    let path = key;
+    this.#seen.set(owner, seen.add(key));
+    let path = shown;
     for (let at = frame.parent; at !== undefined && at !== this.#root; at = at.parent) {
-      if (at.object) path = `${this.#keyOf(at)}.${path}`;
+      if (at.object) path = `${this.#keyOf(at)}${path.startsWith('[') ? '' : '.'}${path}`;
     }
     this.listed.add(path.slice(0, maxPathLength));
   }

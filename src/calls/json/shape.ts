@@ -1,11 +1,12 @@
-import { type KnownName, knownName } from './names.ts';
+import type { TextRule } from './content-url.ts';
+import { knownName } from './names.ts';
 
 /**
  * What is judged of a field: `leaf` is a scalar or a list of scalars; `free` is JSON that nobody judges; `off` may only be
- * `false` or null; `url` is a URL of content; a list names the strings that it may be; an object has fields itself, or is a list of such objects.
- * If an object has `url: 'url'`, a string in its place is such a URL.
+ * `false` or null; `url` is a URL of content; `media` is base64 or such a URL, or a list of these; a list names the strings that it may be;
+ * an object has fields itself, or is a list of such objects. If an object has `url: 'url'`, a string in its place is such a URL.
  */
-export type FieldRule = 'leaf' | 'free' | 'off' | 'url' | readonly string[] | FieldRules;
+export type FieldRule = 'leaf' | 'free' | 'off' | 'url' | 'media' | readonly string[] | FieldRules;
 export interface FieldRules {
   readonly [field: string]: FieldRule;
 }
@@ -19,82 +20,60 @@ export interface ShapeMember {
   /** What its value may have; `undefined`: anything. */
   readonly shape: Shape | undefined;
   /** What its value may be: strings by the ids of their names. */
-  readonly values: ReadonlySet<number> | 'off' | 'url' | undefined;
+  readonly values: ReadonlySet<number> | 'off' | 'url' | 'media' | undefined;
   /** Whether a string in its place must be a URL of content. */
   readonly url: boolean;
+  /** What strings at any depth of its value may be. */
+  readonly below: TextRule | undefined;
+  /** Whether only some providers take it, so that each call with it is listed. */
+  readonly ofProvider: boolean;
 }
 
 /** Members of one shape: two words of bits say which were seen. */
 const maxMembers = 62;
 const leaf: Shape = new Map();
+const itemNames = ['id', 'type', 'role', 'content'];
+const contentOf = new Map<Shape, ShapeMember>();
 
-export function shapeOf(rules: FieldRules): Shape {
-  const fields = Object.entries(rules);
-  if (fields.length > maxMembers) throw new Error(`A shape has ${fields.length} members.`);
-  return new Map(fields.map(([name, rule], index) => [knownName(name).id, memberOf(rule, index)]));
+const anything: Omit<ShapeMember, 'index'> = {
+  shape: undefined,
+  values: undefined,
+  url: false,
+  below: undefined,
+  ofProvider: false,
+};
+
+/** @param ofProviders fields that only some providers take, with what the strings in them may be */
+export function shapeOf(rules: FieldRules, ofProviders: Readonly<Record<string, TextRule>> = {}): Shape {
+  const members = [
+    ...Object.entries(rules).map(([name, rule]) => [name, memberOf(rule)] as const),
+    ...Object.entries(ofProviders).map(
+      ([name, below]) => [name, { ...anything, below, ofProvider: true }] as const,
+    ),
+  ];
+  if (members.length > maxMembers) throw new Error(`A shape has ${members.length} members.`);
+  const shape = new Map(members.map(([name, member], index) => [knownName(name).id, { ...member, index }]));
+  const content = shape.get(knownName('content').id);
+  if (content !== undefined && itemNames.every((name) => Object.hasOwn(rules, name)))
+    contentOf.set(shape, content);
+  return shape;
 }
 
-function memberOf(rule: FieldRule, index: number): ShapeMember {
-  if (rule === 'free') return { index, shape: undefined, values: undefined, url: false };
-  if (rule === 'leaf') return { index, shape: leaf, values: undefined, url: false };
-  if (rule === 'off' || rule === 'url') return { index, shape: leaf, values: rule, url: rule === 'url' };
+function memberOf(rule: FieldRule): Omit<ShapeMember, 'index'> {
+  if (rule === 'free') return anything;
+  if (rule === 'leaf') return { ...anything, shape: leaf };
+  if (rule === 'off') return { ...anything, shape: leaf, values: rule };
+  if (rule === 'url') return { ...anything, shape: leaf, values: rule, url: true };
+  if (rule === 'media') return { ...anything, values: rule, below: rule };
   if (Array.isArray(rule)) {
     const values = new Set((rule as readonly string[]).map((text) => knownName(text).id));
-    return { index, shape: leaf, values, url: false };
+    return { ...anything, shape: leaf, values };
   }
   const fields = rule as FieldRules;
-  return { index, shape: shapeOf(fields), values: undefined, url: fields.url === 'url' };
+  return { ...anything, shape: shapeOf(fields), url: fields.url === 'url' };
 }
 
-/** What a part of a call has to carry if it names itself by an id: without it the provider would look the rest up. */
-const substance = [
-  'content',
-  'text',
-  'arguments',
-  'input',
-  'output',
-  'encrypted_content',
-  'action',
-  'actions',
-  'result',
-  'operation',
-  'tools',
-  'function',
-  'custom',
-  'code',
-  'message',
-] as const;
-
-const anySubstance = 2 ** substance.length - 1;
-const bitOf = (name: (typeof substance)[number]): number => 1 << substance.indexOf(name);
-
-const substanceBits = new Map(substance.map((name) => [knownName(name).id, bitOf(name)]));
-
-/** The parts of Responses that the provider looks up by their id if this is left out. */
-const substanceOfType = new Map(
-  (
-    [
-      ['message', bitOf('content')],
-      ['function_call', bitOf('arguments')],
-      ['function_call_output', bitOf('output')],
-      ['custom_tool_call', bitOf('input')],
-      ['custom_tool_call_output', bitOf('output')],
-      ['reasoning', bitOf('encrypted_content')],
-      ['compaction', bitOf('encrypted_content')],
-      ['image_generation_call', bitOf('result')],
-      ['web_search_call', bitOf('action')],
-      ['computer_call', bitOf('action') | bitOf('actions')],
-      ['computer_call_output', bitOf('output')],
-      ['mcp_list_tools', bitOf('tools')],
-    ] as const
-  ).map(([type, bits]) => [knownName(type).id, bits]),
-);
-
-export function substanceBit({ id }: KnownName): number {
-  return substanceBits.get(id) ?? 0;
-}
-
-/** One of these bits has to be there. */
-export function neededSubstance(type: KnownName | undefined): number {
-  return (type === undefined ? undefined : substanceOfType.get(type.id)) ?? anySubstance;
+/** Returns the member that an object must have if it has no type; `undefined` if the objects are no items of a response. */
+export function contentMember(shape: Shape): ShapeMember | undefined {
+  return contentOf.get(shape);
 }

@@ -1,6 +1,7 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { platform } from 'node:os';
+import { lookupFault, readLookupAnswer } from './lookup-answer.ts';
 import type { NameSource } from './names.ts';
 import { parseHosts, parseSearch, WatchedFile } from './system-files.ts';
 
@@ -80,23 +81,35 @@ export function dnsSource(places: DnsPlaces = {}, now: () => number = () => perf
   };
 }
 
-/** Creates a source from a custom resolver. A lookup fails after `timeoutMs`. */
+/**
+ * Creates a source from a custom resolver. A lookup fails after `timeoutMs`. Whatever the resolver does, the source calls
+ * back once and does not throw.
+ */
 export function lookupSource(lookup: Lookup, timeoutMs: number): NameSource {
   return (host, callback) => {
     let over = false;
-    const once = (error: Error | null, addresses: LookupAddress[]) => {
+    const once = (error: unknown, answer?: unknown) => {
       if (over) return;
       over = true;
       clearTimeout(timer);
-      callback(error, error === null ? addresses : [], defaultSeconds);
+      const read = readLookupAnswer(error, answer);
+      if (read instanceof Error) callback(read, [], 0);
+      else callback(null, read, defaultSeconds);
     };
-    const timer = setTimeout(() => once(timedOut(), []), timeoutMs);
+    const threw = (error: unknown) => once(error instanceof Error ? error : lookupFault('throws no Error'));
+    const timer = setTimeout(() => once(timedOut()), timeoutMs);
     try {
-      lookup(host, { all: true }, once);
+      const returned: unknown = lookup(host, { all: true }, once);
+      // The rejection of an async function would end the process.
+      if (isThenable(returned)) returned.then(undefined, threw);
     } catch (error) {
-      once(error instanceof Error ? error : new Error('lookup failed'), []);
+      threw(error);
     }
   };
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function';
 }
 
 /** Resolves names with `dns.lookup`, for names that only the system's resolver knows. */
