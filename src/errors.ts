@@ -39,9 +39,26 @@ export const errorCodes = {
   provider_timeout: { status: 504, type: 'provider_error' },
 } as const satisfies Record<string, { status: number; type: string }>;
 
+/**
+ * A code of this package. Codes are stable.
+ *
+ * @example
+ * ```ts
+ * const retryable: RouterErrorCode[] = ['rate_limit_exceeded', 'overloaded', 'no_healthy_deployment'];
+ * ```
+ */
 export type RouterErrorCode = keyof typeof errorCodes;
 
-/** The body of every error, in-process and over HTTP. It has the format of OpenAI's errors. */
+/**
+ * The body of every error, in-process and over HTTP. It has the format of OpenAI's errors.
+ *
+ * @example
+ * ```ts
+ * const response = await router.fetchFor('acme')(`${teamBaseUrl}/models/unknown`);
+ * const { error } = (await response.json()) as ErrorBody;
+ * console.log(error.code);
+ * ```
+ */
 export interface ErrorBody {
   error: { message: string; type: string; param: string | null; code: string };
 }
@@ -57,10 +74,10 @@ const marker = Symbol.for('team-model-router.error');
  * @example
  * ```ts
  * try {
- *   await router.addModel('acme', body);
+ *   await router.addModel('acme', body, { unique: true });
  * } catch (error) {
- *   if (RouterError.isInstance(error) && error.code === 'already_exists') return;
- *   throw error;
+ *   if (!RouterError.isInstance(error) || error.code !== 'already_exists') throw error;
+ *   console.log(error.message);
  * }
  * ```
  */

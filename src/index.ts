@@ -24,7 +24,7 @@ export type {
   ModelPatch,
   TeamBody,
   TeamPatch,
-} from './schemas/bodies.ts';
+} from './schemas/body-types.ts';
 export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';
 export { type CopyOptions, type CopyProgress, type CopyResult, copyStorage } from './storage/copy.ts';
 export { memoryStorage } from './storage/memory.ts';

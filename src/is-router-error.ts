@@ -1,7 +1,16 @@
 import { APIError } from 'openai';
 import { errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 
-/** An error of a call: an `APIError` of the OpenAI client with a code of this package. */
+/**
+ * An error of a call: an `APIError` of the OpenAI client with a code of this package.
+ *
+ * @example
+ * ```ts
+ * function isOverloaded(error: CallError): boolean {
+ *   return error.code === 'overloaded' || error.code === 'rate_limit_exceeded';
+ * }
+ * ```
+ */
 export type CallError = APIError & { code: RouterErrorCode };
 
 /** Codes of errors in a stream. They have no status, because the headers were already sent. */
@@ -18,10 +27,10 @@ const streamCodes: readonly string[] = [
  * @example
  * ```ts
  * try {
- *   await client.chat.completions.create(body);
+ *   await router.chatCompletion('acme', { model: 'unknown-model', messages });
  * } catch (error) {
- *   if (isRouterError(error) && error.code === 'model_not_found') return undefined;
- *   throw error;
+ *   if (!isRouterError(error) || error.code !== 'model_not_found') throw error;
+ *   console.log(error.message);
  * }
  * ```
  */

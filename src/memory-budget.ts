@@ -75,12 +75,11 @@ export class MemoryBudget {
  *
  * @example
  * ```ts
- * reservation.hold(chunk.byteLength);
- * try {
- *   await process(chunk);
- * } finally {
- *   reservation.release();
- * }
+ * const readBody: Call['readBody'] = async (limit, reservation: MemoryReservation) => {
+ *   const bytes = new TextEncoder().encode('{}');
+ *   reservation.hold(bytes.byteLength);
+ *   return bytes;
+ * };
  * ```
  */
 export interface MemoryReservation {

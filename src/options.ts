@@ -118,7 +118,15 @@ export interface RouterOptions {
   random?: () => number;
 }
 
-/** Options of `TeamModelRouter.close`. */
+/**
+ * Options of `TeamModelRouter.close`.
+ *
+ * @example
+ * ```ts
+ * const options: CloseOptions = { drainTimeoutMs: 10_000 };
+ * await router.close(options);
+ * ```
+ */
 export interface CloseOptions {
   /** Milliseconds that open calls, streams and changes may take to end. Default 25 000. */
   drainTimeoutMs?: number | undefined;

@@ -1,5 +1,5 @@
 import type { Caller } from './calls/routing/resolve.ts';
-import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas/bodies.ts';
+import type { KeyBody, KeyPatch, ModelBody, ModelPatch, TeamBody, TeamPatch } from './schemas/body-types.ts';
 import type { RouterServices } from './services.ts';
 import type { Actor, ModelOptions } from './teams/management/actor.ts';
 import type { KeyView, NewKey } from './teams/management/edit-key.ts';

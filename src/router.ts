@@ -10,7 +10,7 @@ import { callDefaults, type TeamCallOptions, teamFetch } from './client/team-fet
 import type { MemoryReservation } from './memory-budget.ts';
 import type { CloseOptions, RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
-import type { ModelBody } from './schemas/bodies.ts';
+import type { ModelBody } from './schemas/body-types.ts';
 import { createServices, type RouterServices } from './services.ts';
 import type { Actor } from './teams/management/actor.ts';
 import { checkTeamId } from './teams/management/team-service.ts';
@@ -21,15 +21,15 @@ import type { RotationOptions, RotationProgress } from './teams/records/key-rota
  * to that team's endpoint.
  *
  * @example
+ * ```ts
  * const router = new TeamModelRouter({ storage: memoryStorage(), encryptionKeys: [generateEncryptionKey()] });
  * await router.addModel('acme', {
- *   model_name: 'my-team-model',
- *   litellm_params: { model: 'openai/gpt-4o', api_key: process.env.ACME_KEY },
+ *   model_name: 'assistant',
+ *   litellm_params: { model: 'openai/gpt-4o', api_key: process.env.OPENAI_API_KEY },
  * });
- * const answer = await router.chatCompletion('acme', {
- *   model: 'my-team-model',
- *   messages: [{ role: 'user', content: 'Hello' }],
- * });
+ * const answer = await router.chatCompletion('acme', { model: 'assistant', messages });
+ * await router.close();
+ * ```
  */
 export class TeamModelRouter extends RouterManagement {
   readonly #services: RouterServices;

@@ -21,7 +21,7 @@ import { describeError, Log } from './logger.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { OpenWork } from './open-work.ts';
 import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
-import type { ModelBody } from './schemas/bodies.ts';
+import type { ModelBody } from './schemas/body-types.ts';
 import { KeyRing } from './secrets/keyring.ts';
 import { withDeadline } from './storage/with-deadline.ts';
 import { WriteProbe } from './storage/write-probe.ts';

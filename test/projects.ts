@@ -73,6 +73,7 @@ export const projects = {
   ],
   /** Child processes, or a process without other tests in it. */
   process: [
+    'code-blocks',
     'calls/every-way-out',
     'cli/restore',
     'cli/serve',

@@ -2,7 +2,15 @@ import { JoinedChunks } from '../egress/joined-chunks.ts';
 import type { ResponseBody } from '../egress/response-body.ts';
 import { type ErrorBody, RouterError } from '../errors.ts';
 
-/** The answer to a call: what the in-process clients wrap in a `Response`, and the gateway writes to its socket. */
+/**
+ * The answer to a call: what the in-process clients wrap in a `Response`, and the gateway writes to its socket.
+ *
+ * @example
+ * ```ts
+ * const answer: Answer = await router.dispatch({ teamId: 'acme' }, call);
+ * console.log(answer.status, answer.headers['content-type']);
+ * ```
+ */
 export interface Answer {
   status: number;
   /** Lower-case names. */

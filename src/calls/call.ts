@@ -4,7 +4,20 @@ import type { RequestBody, UnreadBody } from './body/request-body.ts';
 import type { Endpoint } from './endpoints/match.ts';
 import { pathReferences } from './json/object-ids.ts';
 
-/** One call as it comes in, from a fetch or from a socket. */
+/**
+ * One call as it comes in, from a fetch or from a socket.
+ *
+ * @example
+ * ```ts
+ * const call: Call = {
+ *   method: 'GET',
+ *   path: '/v1/models',
+ *   query: new URLSearchParams(),
+ *   headers: new Headers(),
+ * };
+ * const answer = await router.dispatch({ teamId: 'acme' }, call);
+ * ```
+ */
 export interface Call {
   method: string;
   /** The path without its query, with or without `/v1`. */

@@ -10,7 +10,16 @@ import type { Stream } from 'openai/streaming';
 import { RouterError } from '../errors.ts';
 import { asCaller, type CallOptions, callOptionFault } from './team-client.ts';
 
-/** The OpenAI client's own call, with its overloads, for a team. */
+/**
+ * The OpenAI client's own call, with its overloads, for a team.
+ *
+ * @example
+ * ```ts
+ * const answer = await router.chatCompletion('acme', { model: 'assistant', messages });
+ * const stream = await router.chatCompletion('acme', { model: 'assistant', messages, stream: true });
+ * for await (const chunk of stream) console.log(chunk.choices[0]?.delta.content);
+ * ```
+ */
 export interface TeamChatCompletion {
   (
     teamId: string,

@@ -123,7 +123,15 @@ export function makeSharedClient(dispatcher: Dispatcher): OpenAI {
   });
 }
 
-/** The OpenAI client's options of a call, and the router's own. */
+/**
+ * The OpenAI client's options of a call, and the router's own.
+ *
+ * @example
+ * ```ts
+ * const options: CallOptions = { timeout: 20_000, maxRetries: 0, fallbacks: ['backup'] };
+ * await router.chatCompletion('acme', { model: 'assistant', messages }, options);
+ * ```
+ */
 export type CallOptions = OpenAI.RequestOptions & {
   /** Public names to go on to when the model fails, instead of the team's `fallbacks`; `[]` for none. */
   fallbacks?: readonly string[];

@@ -15,7 +15,14 @@ import { LeanResponse, toFetchResponse } from './web-response.ts';
 /** No such host can exist: a request that escaped from the dispatcher would reach nobody. */
 const origin = 'https://team-model-router.invalid';
 
-/** The base URL under which `fetchFor` answers. */
+/**
+ * The base URL under which `fetchFor` answers.
+ *
+ * @example
+ * ```ts
+ * const response = await router.fetchFor('acme')(`${teamBaseUrl}/models`);
+ * ```
+ */
 export const teamBaseUrl: string = `${origin}/v1`;
 
 type Input = string | URL | Request;
@@ -23,7 +30,15 @@ type Input = string | URL | Request;
 /** What a call may be given beside the standard request. */
 export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs' | 'fallbacks'>;
 
-/** What holds for every call of a client or a fetch, unless the call itself says otherwise. */
+/**
+ * What holds for every call of a client or a fetch, unless the call itself says otherwise.
+ *
+ * @example
+ * ```ts
+ * const options: TeamCallOptions = { defaultModel: 'assistant', timeout: 20_000 };
+ * const openai = router.forTeam('acme', options);
+ * ```
+ */
 export interface TeamCallOptions {
   /** The public name for calls that name no model, such as files and batches. */
   defaultModel?: string;

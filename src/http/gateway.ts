@@ -28,7 +28,15 @@ import { createServeCall } from './serve-call.ts';
 import { standardSource } from './standard-source.ts';
 import { StaticRouteCache } from './static-route-cache.ts';
 
-/** A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one. */
+/**
+ * A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one.
+ *
+ * @example
+ * ```ts
+ * const gateway: Gateway = createGateway(router, { masterKey });
+ * const app = new Hono().route('/llm', gateway);
+ * ```
+ */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
 
 /** The paths of management without parameters. */
@@ -47,8 +55,10 @@ type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
  * or an `authenticate` too
  *
  * @example
+ * ```ts
  * const gateway = createGateway(router, { masterKey });
  * const server = await serveGateway(gateway, { port: 4000 });
+ * ```
  */
 export function createGateway(router: TeamModelRouter, options: GatewayOptions): Gateway {
   checkArgument(

@@ -4,6 +4,15 @@ import { isLogger, type Logger } from '../logger.ts';
 import { parseOptions } from '../schemas/parse.ts';
 import type { Authenticate } from './auth/authenticate.ts';
 
+/**
+ * Options of `createGateway`.
+ *
+ * @example
+ * ```ts
+ * const options: GatewayOptions = { masterKey, openapi: true, cors: { origin: 'https://app.example.com' } };
+ * const gateway = createGateway(router, options);
+ * ```
+ */
 export interface GatewayOptions {
   /** The operator's key: 32 characters or more, of those that a header carries; no space. */
   masterKey?: string | undefined;

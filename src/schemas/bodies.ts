@@ -253,26 +253,6 @@ export const keyBody = z.strictObject({ team_id: teamId.optional(), ...key });
 /** Body of `POST /key/update` without the key. Changes only the fields that it contains; `null` clears a field. */
 export const keyPatch = z.strictObject({ ...clearable(key), key_type: key.key_type });
 
-export type KeyType = z.output<typeof keyType>;
-/** Accepts `null` for every optional field, with the same meaning as an absent field. */
-type OrNull<Body> = {
-  [Field in keyof Body]: undefined extends Body[Field] ? Body[Field] | null : Body[Field];
-};
-type NewModel = z.input<typeof modelBody>;
-type NewTeam = z.input<typeof teamBody>;
-
-export type KeyBody = OrNull<z.input<typeof keyBody>>;
-export type KeyPatch = z.input<typeof keyPatch>;
-export interface ModelBody {
-  model_name: string;
-  litellm_params: OrNull<NewModel['litellm_params']>;
-  model_info?: OrNull<NonNullable<NewModel['model_info']>> | null | undefined;
-}
-export type ModelPatch = z.input<typeof modelPatch>;
-export type TeamBody = OrNull<Omit<NewTeam, 'settings'>> & {
-  settings?: OrNull<NonNullable<NewTeam['settings']>> | null | undefined;
-};
-export type TeamPatch = z.input<typeof teamPatch>;
-export type SettingsPatch = NonNullable<TeamPatch['settings']>;
+export type SettingsPatch = NonNullable<z.input<typeof teamPatch>['settings']>;
 export type ModelParams = z.output<typeof modelBody>['litellm_params'];
 export type ModelInfo = z.output<typeof modelBody>['model_info'];

@@ -1,7 +1,15 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { RouterError } from '../errors.ts';
 
-/** A key that seals the secrets of teams. */
+/**
+ * A key that seals the secrets of teams.
+ *
+ * @example
+ * ```ts
+ * const encryptionKeys: EncryptionKey[] = JSON.parse(process.env.ENCRYPTION_KEYS ?? '[]');
+ * const router = new TeamModelRouter({ storage, encryptionKeys });
+ * ```
+ */
 export interface EncryptionKey {
   /** 1 to 64 letters, digits, `_` or `-`. Sealed secrets refer to it, so it must never be reused for another key. */
   id: string;

@@ -3,6 +3,15 @@ import type { ListedEntry, Storage } from './storage.ts';
 import { checkStore, flag, readOptions, wrongArgument } from './support/arguments.ts';
 import { probePrefix } from './write-probe.ts';
 
+/**
+ * Options of `copyStorage`.
+ *
+ * @example
+ * ```ts
+ * const options: CopyOptions = { replace: true, signal: AbortSignal.timeout(60_000) };
+ * await copyStorage(sqliteStorage('models.sqlite'), storage, options);
+ * ```
+ */
 export interface CopyOptions {
   /**
    * Makes the target an exact copy: overwrites different records, and deletes records that the source does not have.
@@ -15,6 +24,15 @@ export interface CopyOptions {
   signal?: AbortSignal;
 }
 
+/**
+ * Progress of `copyStorage`, reported after each page.
+ *
+ * @example
+ * ```ts
+ * const onProgress = ({ phase, keys }: CopyProgress) => console.log(phase, keys);
+ * await copyStorage(sqliteStorage('models.sqlite'), storage, { onProgress });
+ * ```
+ */
 export interface CopyProgress {
   phase: 'copying' | 'verifying';
   /** Number of keys processed in this phase. */
@@ -23,6 +41,15 @@ export interface CopyProgress {
   written: number;
 }
 
+/**
+ * Result of `copyStorage`.
+ *
+ * @example
+ * ```ts
+ * const result: CopyResult = await copyStorage(sqliteStorage('models.sqlite'), storage);
+ * console.log(`${result.keys} records, ${result.written} written`);
+ * ```
+ */
 export interface CopyResult {
   keys: number;
   written: number;
@@ -59,10 +86,9 @@ type SourceRow = Pick<ListedEntry, 'version' | 'expiresAt'>;
  *
  * @example
  * ```ts
- * const target = postgresStorage(pool);
- * await copyStorage(sqliteStorage('models.sqlite'), target, {
- *   onProgress: ({ phase, keys }) => console.log(phase, keys),
- * });
+ * const source = sqliteStorage('models.sqlite');
+ * const target = postgresStorage(new pg.Pool({ connectionString: process.env.DATABASE_URL }));
+ * await copyStorage(source, target, { onProgress: ({ phase, keys }) => console.log(phase, keys) });
  * ```
  */
 export async function copyStorage(from: Storage, to: Storage, options?: CopyOptions): Promise<CopyResult> {

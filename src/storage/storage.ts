@@ -1,14 +1,37 @@
 /**
  * An opaque random version. It must not be a counter, because a key that is deleted and created again must not get an
  * old version.
+ *
+ * @example
+ * ```ts
+ * const stored = await storage.get('team/acme');
+ * const version: Version | null = stored === undefined || stored === 'unchanged' ? null : stored.version;
+ * ```
  */
 export type Version = string;
 
+/**
+ * A value with its version, as `get` returns it.
+ *
+ * @example
+ * ```ts
+ * const stored: StoredValue | 'unchanged' | undefined = await storage.get('team/acme');
+ * ```
+ */
 export interface StoredValue {
   value: string;
   version: Version;
 }
 
+/**
+ * One row of a list.
+ *
+ * @example
+ * ```ts
+ * const { entries } = await storage.list('team/');
+ * const keys = entries.map(({ key }: ListedEntry) => key);
+ * ```
+ */
 export interface ListedEntry {
   key: string;
   /** Absent only with `keysOnly`. */
@@ -18,16 +41,42 @@ export interface ListedEntry {
   expiresAt?: number;
 }
 
+/**
+ * One page of a list.
+ *
+ * @example
+ * ```ts
+ * const page: ListPage = await storage.list('team/', { limit: 100 });
+ * const next = page.cursor === undefined ? undefined : await storage.list('team/', { cursor: page.cursor });
+ * ```
+ */
 export interface ListPage {
   entries: ListedEntry[];
   /** Absent on the last page. */
   cursor?: string;
 }
 
+/**
+ * Options of every storage operation.
+ *
+ * @example
+ * ```ts
+ * const options: OperationOptions = { signal: AbortSignal.timeout(1_000) };
+ * await storage.get('team/acme', options);
+ * ```
+ */
 export interface OperationOptions {
   signal?: AbortSignal;
 }
 
+/**
+ * A change of one key by any process, or `reset` after notifications may have been lost.
+ *
+ * @example
+ * ```ts
+ * const keyOf = (event: StorageEvent) => ('key' in event ? event.key : undefined);
+ * ```
+ */
 export type StorageEvent = { key: string } | { reset: true };
 
 /**

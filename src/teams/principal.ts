@@ -1,6 +1,14 @@
-import type { KeyType } from '../schemas/bodies.ts';
+import type { KeyType } from '../schemas/body-types.ts';
 
-/** A team as an authenticated request speaks for it, by an API key or by an application's session. */
+/**
+ * A team as an authenticated request speaks for it, by an API key or by an application's session.
+ *
+ * @example
+ * ```ts
+ * const principal: TeamPrincipal = await router.verifyKey(key);
+ * const openai = router.forTeam(principal.teamId);
+ * ```
+ */
 export interface TeamPrincipal {
   master?: false;
   teamId: string;
@@ -15,5 +23,12 @@ export interface TeamPrincipal {
   token?: string;
 }
 
-/** An authenticated requester: the operator, or one team. */
+/**
+ * An authenticated requester: the operator, or one team.
+ *
+ * @example
+ * ```ts
+ * const principal: Principal = { teamId: 'acme', keyType: 'llm_api', userId: 'alice' };
+ * ```
+ */
 export type Principal = { master: true; userId?: string } | TeamPrincipal;

@@ -16,7 +16,7 @@ import { Transport, type TransportRequest } from '../../src/egress/transport.ts'
 import { Log } from '../../src/logger.ts';
 import { MemoryBudget } from '../../src/memory-budget.ts';
 import { OpenWork } from '../../src/open-work.ts';
-import type { ModelBody } from '../../src/schemas/bodies.ts';
+import type { ModelBody } from '../../src/schemas/body-types.ts';
 import { KeyRing } from '../../src/secrets/keyring.ts';
 import { ModelService } from '../../src/teams/management/model-service.ts';
 import { Deployment } from '../../src/teams/records/deployment.ts';

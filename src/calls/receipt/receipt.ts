@@ -3,7 +3,16 @@ import type { RouterErrorCode } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Tokens } from './usage.ts';
 
-/** One attempt at one deployment, for the receipt. */
+/**
+ * One attempt at one deployment, for the receipt.
+ *
+ * @example
+ * ```ts
+ * function logAttempt({ deploymentId, status, reason, milliseconds }: AttemptRecord): void {
+ *   console.log(deploymentId, status, reason, milliseconds);
+ * }
+ * ```
+ */
 export interface AttemptRecord {
   deploymentId: string;
   /** The public name whose pool it belongs to: the call's own, or a fallback's. */
@@ -29,7 +38,16 @@ export interface AttemptRecord {
 /** Runs a callback in the asynchronous context of a call. */
 export type AsyncContext = ReturnType<typeof AsyncLocalStorage.snapshot>;
 
-/** What `onCall` is told after each call: a stream's, when it has ended. */
+/**
+ * What `onCall` is told after each call: a stream's, when it has ended.
+ *
+ * @example
+ * ```ts
+ * const onCall = ({ teamId, model, status, tokens }: Receipt) =>
+ *   console.log(teamId, model, status, tokens?.total);
+ * const router = new TeamModelRouter({ storage, encryptionKeys, onCall });
+ * ```
+ */
 export interface Receipt {
   callId: string;
   /** `null`: the operator's own call. */

@@ -3,7 +3,16 @@ import { channel } from 'node:diagnostics_channel';
 import { describeError, type Log, type LogLevel, type LogMessage } from '../../logger.ts';
 import type { AsyncContext, Receipt, ReceiptBuilder } from './receipt.ts';
 
-/** The name of node's diagnostics channel on which every receipt is published. */
+/**
+ * The name of node's diagnostics channel on which every receipt is published.
+ *
+ * @example
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel';
+ *
+ * subscribe(callChannelName, (receipt) => console.log((receipt as Receipt).status));
+ * ```
+ */
 export const callChannelName = 'team-model-router:call';
 
 const calls = channel(callChannelName);

@@ -1,4 +1,14 @@
-/** Tokens, as the provider counted them. */
+/**
+ * Tokens, as the provider counted them.
+ *
+ * @example
+ * ```ts
+ * const onCall = ({ tokens }: Receipt) => {
+ *   const { input, output }: Tokens = tokens ?? { input: 0, output: 0, total: 0 };
+ *   console.log(input, output);
+ * };
+ * ```
+ */
 export interface Tokens {
   input: number;
   output: number;

@@ -4,7 +4,16 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import { Circuit, type CooldownPolicy, type Failure, isBusy } from './circuit.ts';
 import { SharedCircuit } from './shared-circuit.ts';
 
-/** How a deployment stands: `open` while it cools down, `half-open` when one call at a time may probe it. */
+/**
+ * How a deployment stands: `open` while it cools down, `half-open` when one call at a time may probe it.
+ *
+ * @example
+ * ```ts
+ * const { deployments } = await router.health('acme');
+ * const isOpen = ({ state }: DeploymentHealth) => state === 'open';
+ * console.log(deployments.filter(isOpen));
+ * ```
+ */
 export interface DeploymentHealth {
   state: 'closed' | 'open' | 'half-open';
   /** Failures in a row, 0 after an answer that came whole. */

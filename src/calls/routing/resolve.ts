@@ -3,7 +3,14 @@ import { allows, allSharedNames } from '../../schemas/names.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
 
-/** Who calls. */
+/**
+ * Who calls.
+ *
+ * @example
+ * ```ts
+ * const caller: Caller = { teamId: 'acme', models: ['assistant'] };
+ * ```
+ */
 export interface Caller {
   /** `null`: the operator, who has the shared deployments and nobody else's. */
   teamId: string | null;

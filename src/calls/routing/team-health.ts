@@ -1,7 +1,15 @@
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
 import type { CircuitBreaker, DeploymentHealth } from './circuit-breaker.ts';
 
-/** How a team's own deployments stand, as this process has seen them. */
+/**
+ * How a team's own deployments stand, as this process has seen them.
+ *
+ * @example
+ * ```ts
+ * const health: TeamHealth = await router.health('acme');
+ * for (const { model_name, state, lastError } of health.deployments) console.log(model_name, state, lastError);
+ * ```
+ */
 export interface TeamHealth {
   deployments: ({ id: string; model_name: string } & DeploymentHealth)[];
 }

@@ -7,7 +7,15 @@ import type { SignedResponse } from './credentials.ts';
 import { failureStatus, holdsContent } from './error-words.ts';
 import { typesOf } from './passed-headers.ts';
 
-/** How a test call went. */
+/**
+ * How a test call went.
+ *
+ * @example
+ * ```ts
+ * const result: TestResult = await router.testModel('acme', { id: modelId });
+ * if (result.status !== 'ok') console.log(result.message);
+ * ```
+ */
 export interface TestResult {
   /** `unknown`: the provider answered, and its answer does not tell whether the model can be called. */
   status:

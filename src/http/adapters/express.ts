@@ -7,7 +7,10 @@ import { type GatewayLike, nodeListener } from './node.ts';
  * written again, with numbers rounded and duplicate keys gone.
  *
  * @example
+ * ```ts
+ * const app = express();
  * app.use('/llm', expressGateway(gateway));
+ * ```
  */
 export function expressGateway(
   gateway: GatewayLike,

@@ -2,7 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RouterError } from '../../errors.ts';
 import { type GatewayLike, nodeListener } from './node.ts';
 
-/** What is used of a Fastify instance. */
+/**
+ * What is used of a Fastify instance.
+ *
+ * @example
+ * ```ts
+ * const plugin: (instance: FastifyLike) => Promise<void> = fastifyGateway(gateway);
+ * ```
+ */
 export interface FastifyLike {
   prefix: string;
   removeAllContentTypeParsers(): unknown;
@@ -17,10 +24,26 @@ export interface FastifyLike {
   ): unknown;
 }
 
+/**
+ * The members of a Fastify request that the plugin uses.
+ *
+ * @example
+ * ```ts
+ * const pathOf = ({ raw }: FastifyRequestLike) => raw.url;
+ * ```
+ */
 export interface FastifyRequestLike {
   raw: IncomingMessage;
 }
 
+/**
+ * The members of a Fastify reply that the plugin uses.
+ *
+ * @example
+ * ```ts
+ * const isSent = ({ raw }: FastifyReplyLike) => raw.headersSent;
+ * ```
+ */
 export interface FastifyReplyLike {
   raw: ServerResponse;
   hijack(): unknown;
@@ -32,7 +55,10 @@ export interface FastifyReplyLike {
  * The gateway as a plugin of Fastify. Its own body parsers see nothing of the gateway's requests.
  *
  * @example
- * app.register(fastifyGateway(gateway), { prefix: '/llm' });
+ * ```ts
+ * const app = Fastify();
+ * await app.register(fastifyGateway(gateway), { prefix: '/llm' });
+ * ```
  */
 export function fastifyGateway(gateway: GatewayLike): (instance: FastifyLike) => Promise<void> {
   const listener = nodeListener(gateway);

@@ -11,11 +11,28 @@ import { answerServerErrors, hostMissing, lacksHost } from '../messages/server-e
 import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
 
-/** What the mounts use of a gateway: the `fetch` of `createGateway`. */
+/**
+ * What the mounts use of a gateway: the `fetch` of `createGateway`.
+ *
+ * @example
+ * ```ts
+ * const gateway: GatewayLike = createGateway(router, { masterKey });
+ * const server = await serveGateway(gateway);
+ * ```
+ */
 export interface GatewayLike {
   fetch(request: Request, bindings?: object): Response | Promise<Response>;
 }
 
+/**
+ * A request listener of `node:http`, as Express and Node's server take it.
+ *
+ * @example
+ * ```ts
+ * const listener: NodeListener = nodeListener(gateway);
+ * createServer(listener).listen(4000);
+ * ```
+ */
 export type NodeListener = (
   incoming: IncomingMessage,
   outgoing: ServerResponse,
@@ -26,7 +43,9 @@ export type NodeListener = (
  * The gateway as a listener of `node:http`.
  *
  * @example
+ * ```ts
  * createServer(nodeListener(gateway)).listen(4000);
+ * ```
  */
 export function nodeListener(gateway: GatewayLike): NodeListener {
   checkArgument('gateway', gateway, ['fetch'], 'what createGateway returns');
@@ -77,6 +96,15 @@ function malformedRequest(): Response {
   return reply({ status, headers, body }, {}) as Response;
 }
 
+/**
+ * Options of `serveGateway`.
+ *
+ * @example
+ * ```ts
+ * const options: ServeOptions = { port: 4000, hostname: '0.0.0.0', drainTimeoutMs: 20_000 };
+ * const server = await serveGateway(gateway, options);
+ * ```
+ */
 export interface ServeOptions {
   /** Default 4000; 0 for any that is free. */
   port?: number | undefined;
@@ -112,6 +140,16 @@ function readServeOptions(given: ServeOptions) {
   return parseOptions(serveOptions, given);
 }
 
+/**
+ * A gateway that listens on its port.
+ *
+ * @example
+ * ```ts
+ * const server: GatewayServer = await serveGateway(gateway, { port: 0 });
+ * console.log(server.url);
+ * await server.close();
+ * ```
+ */
 export interface GatewayServer {
   port: number;
   hostname: string;
@@ -128,6 +166,12 @@ export interface GatewayServer {
  * Serves a gateway on a port of its own.
  *
  * @throws what `listen` gives, such as `EADDRINUSE`; RouterError `invalid_request` that names the option at fault
+ *
+ * @example
+ * ```ts
+ * const server = await serveGateway(createGateway(router, { masterKey }), { port: 4000 });
+ * process.once('SIGTERM', () => void server.close().then(() => router.close()));
+ * ```
  */
 export async function serveGateway(gateway: GatewayLike, options: ServeOptions = {}): Promise<GatewayServer> {
   const { port, hostname, drainTimeoutMs, ...timeouts } = readServeOptions(options);

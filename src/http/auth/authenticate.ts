@@ -18,6 +18,13 @@ type Result = Principal | undefined | null;
  * Authenticates a request by the application's own session or token. `undefined` and `null` refuse the request.
  *
  * @param context `incoming` is Node's request (so `incoming.session` is there), `fastify` Fastify's
+ *
+ * @example
+ * ```ts
+ * const authenticate: Authenticate = (request) =>
+ *   request.headers.get('x-user') === 'alice' ? { teamId: 'acme', keyType: 'llm_api' } : undefined;
+ * const gateway = createGateway(router, { authenticate });
+ * ```
  */
 export type Authenticate = (
   request: Request,

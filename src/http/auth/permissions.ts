@@ -1,5 +1,5 @@
 import { RouterError } from '../../errors.ts';
-import type { KeyType } from '../../schemas/bodies.ts';
+import type { KeyType } from '../../schemas/body-types.ts';
 import type { Principal } from '../../teams/principal.ts';
 
 /**

@@ -6,12 +6,33 @@ import { pairChecks } from './pairs.ts';
 import { raceChecks } from './races.ts';
 import { valueChecks } from './values.ts';
 
-/** The functions of a test runner that the suite uses. vitest, `node:test`, jest and mocha have them. */
+/**
+ * The functions of a test runner that the suite uses. vitest, `node:test`, jest and mocha have them.
+ *
+ * @example
+ * ```ts
+ * import { describe, it } from 'vitest';
+ *
+ * const runner: ConformanceRunner = { describe, it };
+ * storageConformance(runner, 'my storage', () => myStorage());
+ * ```
+ */
 export interface ConformanceRunner {
   describe(name: string, body: () => void): unknown;
   it(name: string, body: () => Promise<void>): unknown;
 }
 
+/**
+ * Options of `storageConformance`.
+ *
+ * @example
+ * ```ts
+ * import { describe, it } from 'vitest';
+ *
+ * const options: ConformanceOptions = { createPair: () => [myStorage(), myStorage()] };
+ * storageConformance({ describe, it }, 'my storage', () => myStorage(), options);
+ * ```
+ */
 export interface ConformanceOptions {
   /** Creates two storages over the same new data, as two processes would. Omit it if only one handle can exist. */
   createPair?: () => Storage[] | Promise<Storage[]>;

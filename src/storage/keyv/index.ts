@@ -16,6 +16,15 @@ import { KeyedMutex } from '../support/keyed-mutex.ts';
 import { newVersion } from '../support/version.ts';
 import { type KeyvLike, KeyvRows } from './rows.ts';
 
+/**
+ * Options of `keyvStorage`.
+ *
+ * @example
+ * ```ts
+ * const options: KeyvStorageOptions = { singleProcess: true };
+ * const storage = keyvStorage(new Keyv(), options);
+ * ```
+ */
 export interface KeyvStorageOptions {
   /**
    * Confirms that no other process writes to this store. Required for every store that another process could reach.

@@ -23,6 +23,15 @@ import {
 export type { PostgresClientLike, PostgresPoolLike } from './pool.ts';
 export { type PostgresTable, postgresTableSql } from './queries.ts';
 
+/**
+ * Options of `postgresStorage`.
+ *
+ * @example
+ * ```ts
+ * const options: PostgresStorageOptions = { schema: 'app', timeoutMs: 2_000 };
+ * const storage = postgresStorage(new pg.Pool({ connectionString: process.env.DATABASE_URL }), options);
+ * ```
+ */
 export interface PostgresStorageOptions extends PostgresTable {
   /** Milliseconds that one operation may take. Default 5 000. */
   timeoutMs?: number;

@@ -3,7 +3,15 @@ import { storageClosed } from '../checks.ts';
 import { boundedWait } from '../support/bounded-wait.ts';
 import type { Subscription, SubscriptionEvents } from '../support/change-subscription.ts';
 
-/** The members of a `pg` Pool that the storage uses. */
+/**
+ * The members of a `pg` Pool that the storage uses.
+ *
+ * @example
+ * ```ts
+ * const pool: PostgresPoolLike = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+ * const storage = postgresStorage(pool);
+ * ```
+ */
 export interface PostgresPoolLike {
   readonly options?: { max?: number };
   connect(): Promise<PostgresClientLike>;
@@ -11,6 +19,15 @@ export interface PostgresPoolLike {
   off(event: 'error', listener: (error: Error) => void): unknown;
 }
 
+/**
+ * The members of a client of a `pg` Pool that the storage uses.
+ *
+ * @example
+ * ```ts
+ * const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+ * const connection: PostgresClientLike = await pool.connect();
+ * ```
+ */
 export interface PostgresClientLike {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>;
   release(error?: Error | boolean): void;

@@ -2,6 +2,15 @@ import { createHash } from 'node:crypto';
 import { RouterError } from '../../errors.ts';
 import { rowsPerStep } from '../support/expiry-sweep.ts';
 
+/**
+ * The table of `postgresStorage`.
+ *
+ * @example
+ * ```ts
+ * const table: PostgresTable = { table: 'team_models', schema: 'app' };
+ * console.log(postgresTableSql(table));
+ * ```
+ */
 export interface PostgresTable {
   /** Name of the table. Default `team_model_router`. */
   table?: string;

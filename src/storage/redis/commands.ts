@@ -4,7 +4,15 @@ import { storageClosed, unreadableRow } from '../checks.ts';
 import { boundedWait } from '../support/bounded-wait.ts';
 import { versionLength } from '../support/version.ts';
 
-/** The members of a connected client of the `redis` package (5 or 6) that the storage uses. */
+/**
+ * The members of a connected client of the `redis` package (5 or 6) that the storage uses.
+ *
+ * @example
+ * ```ts
+ * const client: RedisClientLike = await createClient().connect();
+ * const storage = redisStorage(client);
+ * ```
+ */
 export interface RedisClientLike {
   sendCommand(
     command: string[],
@@ -15,6 +23,14 @@ export interface RedisClientLike {
   duplicate(): RedisSubscriberLike;
 }
 
+/**
+ * The members of a duplicated client of the `redis` package that receives notifications.
+ *
+ * @example
+ * ```ts
+ * const subscriber: RedisSubscriberLike = createClient().duplicate();
+ * ```
+ */
 export interface RedisSubscriberLike {
   on(event: 'error' | 'end', listener: () => void): unknown;
   connect(): Promise<unknown>;

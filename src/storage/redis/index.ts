@@ -22,6 +22,15 @@ import {
 
 export type { RedisClientLike, RedisSubscriberLike } from './commands.ts';
 
+/**
+ * Options of `redisStorage`.
+ *
+ * @example
+ * ```ts
+ * const options: RedisStorageOptions = { prefix: 'my-app:', timeoutMs: 2_000 };
+ * const storage = redisStorage(await createClient().connect(), options);
+ * ```
+ */
 export interface RedisStorageOptions {
   /** Prefix of every key in Redis. Default `{team-model-router}:`. */
   prefix?: string;

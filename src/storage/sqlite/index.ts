@@ -19,6 +19,15 @@ import {
   versionOf,
 } from './rows.ts';
 
+/**
+ * Options of `sqliteStorage`.
+ *
+ * @example
+ * ```ts
+ * const options: SqliteStorageOptions = { timeoutMs: 10_000 };
+ * const storage = sqliteStorage('models.sqlite', options);
+ * ```
+ */
 export interface SqliteStorageOptions {
   /** Milliseconds that a statement waits for another process's lock. Default 5 000. */
   timeoutMs?: number;

@@ -2,7 +2,15 @@ import { z } from 'zod';
 import { callerModels } from '../../schemas/names.ts';
 import { parseOptions } from '../../schemas/parse.ts';
 
-/** Who makes a change, for `created_by` and `updated_by`. */
+/**
+ * Who makes a change, for `created_by` and `updated_by`.
+ *
+ * @example
+ * ```ts
+ * const actor: Actor = { userId: 'alice' };
+ * await router.deleteModel('acme', modelId, actor);
+ * ```
+ */
 export interface Actor {
   /** Default `default_user_id`, as documented. */
   userId?: string;
@@ -12,7 +20,15 @@ export interface Actor {
   operator?: boolean;
 }
 
-/** Who changes a model, and under which condition. */
+/**
+ * Who changes a model, and under which condition.
+ *
+ * @example
+ * ```ts
+ * const options: ModelOptions = { userId: 'alice', unique: true };
+ * await router.addModel('acme', body, options);
+ * ```
+ */
 export interface ModelOptions extends Actor {
   /** Refuses the change with `already_exists` if the team has a model of this name already. Default: the model joins its pool. */
   unique?: boolean;

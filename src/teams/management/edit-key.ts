@@ -1,12 +1,21 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { z } from 'zod';
 import { RouterError } from '../../errors.ts';
-import type { KeyType, keyBody, keyPatch } from '../../schemas/bodies.ts';
+import type { keyBody, keyPatch } from '../../schemas/bodies.ts';
+import type { KeyType } from '../../schemas/body-types.ts';
 import { allOfTeam, storedNames } from '../../schemas/names.ts';
 import { type KeyRecord, limits, type TeamRecord } from '../records/team-record.ts';
 import type { Stamp } from './edit-model.ts';
 
-/** A team key as the documented endpoints show it; the key itself is shown once, by `createKey`. */
+/**
+ * A team key as the documented endpoints show it; the key itself is shown once, by `createKey`.
+ *
+ * @example
+ * ```ts
+ * const view: KeyView = await router.getKey('acme', key);
+ * console.log(view.key_alias, view.models, view.expires);
+ * ```
+ */
 export interface KeyView {
   /** The SHA-256 of the key, in hex: what it is stored under, and may be named by. */
   token: string;
@@ -29,7 +38,15 @@ export interface KeyView {
   updated_by: string;
 }
 
-/** A key as it is shown once, when its secret is made. */
+/**
+ * A key as it is shown once, when its secret is made.
+ *
+ * @example
+ * ```ts
+ * const created: NewKey = await router.createKey('acme', { key_alias: 'support bot' });
+ * console.log(created.key);
+ * ```
+ */
 export interface NewKey extends KeyView {
   /** The secret itself: it is stored nowhere. */
   key: string;

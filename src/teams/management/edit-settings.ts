@@ -5,7 +5,15 @@ import type { SettingsRecord, TeamRecord } from '../records/team-record.ts';
 
 type Fallbacks = [name: string, next: string[]][];
 
-/** A team's settings as the documented bodies have them. */
+/**
+ * A team's settings as the documented bodies have them.
+ *
+ * @example
+ * ```ts
+ * const { team_info } = await router.getTeamInfo('acme');
+ * const { fallbacks, num_retries }: SettingsView = team_info.settings;
+ * ```
+ */
 export type SettingsView = Omit<SettingsRecord, 'fallbacks'> & { fallbacks?: Record<string, string[]>[] };
 
 /**

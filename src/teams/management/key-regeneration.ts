@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
-import { type KeyBody, keyBody } from '../../schemas/bodies.ts';
+import { keyBody } from '../../schemas/bodies.ts';
+import type { KeyBody } from '../../schemas/body-types.ts';
 import { type KeyRecord, limits } from '../records/team-record.ts';
 import { endOf, isExpired, isValid, keyNameOf, patchKey } from './edit-key.ts';
 import type { Stamp } from './edit-model.ts';
@@ -18,6 +19,15 @@ export const keyRegeneration = z.strictObject({
   metadata,
 });
 
+/**
+ * The body of `regenerateKey` and `POST /key/regenerate`.
+ *
+ * @example
+ * ```ts
+ * const options: KeyRegeneration = { grace_period: '1d' };
+ * const { key: newKey } = await router.regenerateKey('acme', key, options);
+ * ```
+ */
 export type KeyRegeneration = Omit<KeyBody, 'team_id'> & { grace_period?: string | null | undefined };
 
 /**

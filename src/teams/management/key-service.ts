@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.ts';
-import { type KeyBody, type KeyPatch, keyBody, keyPatch } from '../../schemas/bodies.ts';
+import { keyBody, keyPatch } from '../../schemas/bodies.ts';
+import type { KeyBody, KeyPatch } from '../../schemas/body-types.ts';
 import { parse } from '../../schemas/parse.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { readIdEntry, removeIdEntry, writeIdEntry } from '../records/id-index.ts';
@@ -27,6 +28,15 @@ import {
 import { type KeyRegeneration, keyRegeneration, regenerate } from './key-regeneration.ts';
 import { checkTeamId, teamNotFound } from './team-service.ts';
 
+/**
+ * One page of the keys of all teams.
+ *
+ * @example
+ * ```ts
+ * const page: KeyPage = await router.listAllKeys({ limit: 100 });
+ * console.log(page.keys.length, page.cursor);
+ * ```
+ */
 export interface KeyPage {
   keys: KeyView[];
   /** The teams of this page whose records cannot be read; absent if there are none. */
@@ -35,7 +45,14 @@ export interface KeyPage {
   cursor?: string;
 }
 
-/** The keys of one team, all of them. */
+/**
+ * The keys of one team, all of them.
+ *
+ * @example
+ * ```ts
+ * const { keys, total_count }: KeyList = await router.listKeys('acme');
+ * ```
+ */
 export interface KeyList {
   keys: KeyView[];
   total_count: number;

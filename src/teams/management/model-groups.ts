@@ -1,7 +1,15 @@
 import { allSharedNames } from '../../schemas/names.ts';
 import type { PoolRecord, TeamRecord } from '../records/team-record.ts';
 
-/** A public name as `GET /model_group/info` shows it; what is not known is `null`. */
+/**
+ * A public name as `GET /model_group/info` shows it; what is not known is `null`.
+ *
+ * @example
+ * ```ts
+ * const { data } = await router.listModelGroups({ teamId: 'acme' });
+ * const names = data.map(({ model_group }: ModelGroup) => model_group);
+ * ```
+ */
 export interface ModelGroup {
   /** The public name. */
   model_group: string;
@@ -18,6 +26,15 @@ export interface ModelGroup {
   tpm: number | null;
 }
 
+/**
+ * The public names that a caller may use.
+ *
+ * @example
+ * ```ts
+ * const groups: ModelGroupList = await router.listModelGroups({ teamId: 'acme' });
+ * console.log(groups.total_count);
+ * ```
+ */
 export interface ModelGroupList {
   data: ModelGroup[];
   total_count: number;

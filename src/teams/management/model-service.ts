@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.ts';
-import { type ModelBody, type ModelPatch, storedModel } from '../../schemas/bodies.ts';
+import { storedModel } from '../../schemas/bodies.ts';
+import type { ModelBody, ModelPatch } from '../../schemas/body-types.ts';
 import { isText } from '../../schemas/fields.ts';
 import { allows } from '../../schemas/names.ts';
 import { parse, throwAll } from '../../schemas/parse.ts';

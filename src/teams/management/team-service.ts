@@ -1,14 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
-import {
-  allowListChange,
-  type TeamBody,
-  type TeamPatch,
-  teamBody,
-  teamId as teamIdSchema,
-  teamPatch,
-} from '../../schemas/bodies.ts';
+import { allowListChange, teamBody, teamId as teamIdSchema, teamPatch } from '../../schemas/bodies.ts';
+import type { TeamBody, TeamPatch } from '../../schemas/body-types.ts';
 import { parse } from '../../schemas/parse.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { removeIdEntry } from '../records/id-index.ts';
@@ -26,6 +20,15 @@ import { tokensOf } from './edit-key.ts';
 import { nameCheck, patchSettings } from './edit-settings.ts';
 import { type ListedTeam, listedTeam, type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
+/**
+ * Options of `listTeams`.
+ *
+ * @example
+ * ```ts
+ * const options: ListTeamsOptions = { limit: 100, keys: true };
+ * const { teams, cursor } = await router.listTeams(options);
+ * ```
+ */
 export interface ListTeamsOptions {
   /** From the page before; absent for the first page. */
   cursor?: string;
@@ -35,6 +38,15 @@ export interface ListTeamsOptions {
   keys?: boolean;
 }
 
+/**
+ * One page of all teams.
+ *
+ * @example
+ * ```ts
+ * const page: TeamPage = await router.listTeams();
+ * for (const { team_id } of page.teams) console.log(team_id);
+ * ```
+ */
 export interface TeamPage {
   teams: ListedTeam[];
   /** The teams of this page whose records cannot be read; absent if there are none. */

@@ -10,10 +10,26 @@ import { type KeyView, keyView } from './edit-key.ts';
 import { modelNotFound } from './edit-model.ts';
 import { type SettingsView, viewSettings } from './edit-settings.ts';
 
-/** `litellm_params` as they are shown: secrets masked, as `sk-...cb07`. */
+/**
+ * `litellm_params` as they are shown: secrets masked, as `sk-...cb07`.
+ *
+ * @example
+ * ```ts
+ * const { litellm_params } = await router.getModel('acme', modelId);
+ * const { api_key }: ModelParamsView = litellm_params; // masked
+ * ```
+ */
 export type ModelParamsView = ModelParams;
 
-/** `model_info` as it is shown. */
+/**
+ * `model_info` as it is shown.
+ *
+ * @example
+ * ```ts
+ * const { model_info } = await router.getModel('acme', modelId);
+ * const { team_public_model_name, needs_reentry }: ModelDetails = model_info;
+ * ```
+ */
 export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_id'>, ModelStamps {
   id: string;
   /** `null`: a shared model. */
@@ -29,7 +45,15 @@ export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_
   needs_reentry?: true;
 }
 
-/** Who wrote a model, and when; times in ISO 8601. */
+/**
+ * Who wrote a model, and when; times in ISO 8601.
+ *
+ * @example
+ * ```ts
+ * const stamps: ModelStamps = await router.getModel('acme', modelId);
+ * console.log(stamps.updated_at, stamps.updated_by);
+ * ```
+ */
 export interface ModelStamps {
   created_at: string;
   created_by: string;
@@ -37,7 +61,15 @@ export interface ModelStamps {
   updated_by: string;
 }
 
-/** One deployment as `addModel`, `updateModel` and `getModel` show it. */
+/**
+ * One deployment as `addModel`, `updateModel` and `getModel` show it.
+ *
+ * @example
+ * ```ts
+ * const view: ModelView = await router.addModel('acme', body);
+ * console.log(view.model_id, view.model_info.team_public_model_name);
+ * ```
+ */
 export interface ModelView extends ModelStamps {
   model_id: string;
   /** The internal name, as LiteLLM's endpoints have it. The public one is `model_info.team_public_model_name`. */
@@ -46,7 +78,15 @@ export interface ModelView extends ModelStamps {
   model_info: ModelDetails;
 }
 
-/** One deployment as `listModels` and `GET /model/info` show it. */
+/**
+ * One deployment as `listModels` and `GET /model/info` show it.
+ *
+ * @example
+ * ```ts
+ * const { data } = await router.listModels('acme');
+ * const ids = data.map(({ model_info }: ModelInfoView) => model_info.id);
+ * ```
+ */
 export interface ModelInfoView extends ModelStamps {
   /** The public name, as LiteLLM's endpoint has it. */
   model_name: string;
@@ -54,13 +94,28 @@ export interface ModelInfoView extends ModelStamps {
   model_info: ModelDetails;
 }
 
-/** All of a team's deployments. */
+/**
+ * All of a team's deployments.
+ *
+ * @example
+ * ```ts
+ * const { data, total_count }: ModelList = await router.listModels('acme');
+ * ```
+ */
 export interface ModelList {
   data: ModelInfoView[];
   total_count: number;
 }
 
-/** A team without its models' details. */
+/**
+ * A team without its models' details.
+ *
+ * @example
+ * ```ts
+ * const view: TeamView = await router.createTeam({ team_id: 'acme' });
+ * console.log(view.models, view.blocked);
+ * ```
+ */
 export interface TeamView {
   team_id: string;
   team_alias: string | null;
@@ -75,14 +130,30 @@ export interface TeamView {
   updated_at: string;
 }
 
-/** A team in a list of teams. */
+/**
+ * A team in a list of teams.
+ *
+ * @example
+ * ```ts
+ * const { teams } = await router.listTeams({ keys: true });
+ * const blocked = teams.filter((team: ListedTeam) => team.blocked);
+ * ```
+ */
 export interface ListedTeam extends TeamView {
   keys_count: number;
   /** Only where they are asked for. */
   keys?: KeyView[];
 }
 
-/** `GET /team/info`. */
+/**
+ * `GET /team/info`.
+ *
+ * @example
+ * ```ts
+ * const { team_info, keys }: TeamInfo = await router.getTeamInfo('acme');
+ * console.log(team_info.litellm_model_table.model_aliases, keys.length);
+ * ```
+ */
 export interface TeamInfo {
   team_id: string;
   team_info: TeamView;

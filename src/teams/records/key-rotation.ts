@@ -10,7 +10,14 @@ import { reseal } from './sealed-secrets.ts';
 import { Slices } from './slices.ts';
 import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './team-record.ts';
 
-/** How far `rotateEncryption` is, and what it has found. */
+/**
+ * How far `rotateEncryption` is, and what it has found.
+ *
+ * @example
+ * ```ts
+ * const { resealed, unreadable }: RotationProgress = await router.rotateEncryption();
+ * ```
+ */
 export interface RotationProgress {
   /** Records (a team's, and that of the shared deployments) that it has been through. */
   records: number;
@@ -22,6 +29,15 @@ export interface RotationProgress {
   failed: number;
 }
 
+/**
+ * Options of `rotateEncryption`.
+ *
+ * @example
+ * ```ts
+ * const options: RotationOptions = { onProgress: ({ records }) => console.log(records) };
+ * await router.rotateEncryption(options);
+ * ```
+ */
 export interface RotationOptions {
   /** Ends it between two writes; what is written stays, and the next rotation goes on from there. */
   signal?: AbortSignal;

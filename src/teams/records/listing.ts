@@ -6,7 +6,15 @@ import { readRecord } from './read-record.ts';
 import { Slices } from './slices.ts';
 import { corruptRecord, recordKey, sharedKey, type TeamRecord, teamPrefix } from './team-record.ts';
 
-/** A record that cannot be read. An operator can delete it with `deleteUnreadable`. */
+/**
+ * A record that cannot be read. An operator can delete it with `deleteUnreadable`.
+ *
+ * @example
+ * ```ts
+ * const { unreadable = [] } = await router.listTeams();
+ * for (const { key, reason } of unreadable) console.log(key, reason);
+ * ```
+ */
 export interface UnreadableTeam {
   /** `null` for the record of the shared models. */
   team_id: string | null;
