@@ -31,8 +31,9 @@ function partOf(boundary: string, name: string, value: string | File): (Buffer |
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="${escaped(withCrlf(name))}"`;
   if (typeof value === 'string') return [Buffer.from(`${head}\r\n\r\n${withCrlf(value)}\r\n`)];
   const type = value.type === '' ? 'application/octet-stream' : value.type;
-  const file = `; filename="${escaped(value.name)}"\r\nContent-Type: ${type}\r\n\r\n`;
-  return [Buffer.from(head + file), value, Buffer.from('\r\n')];
+  // The client writes typed fields as files without a name; `fetch` sends these without a file's name too.
+  const file = value.name === '' ? '' : `; filename="${escaped(value.name)}"`;
+  return [Buffer.from(`${head}${file}\r\nContent-Type: ${type}\r\n\r\n`), value, Buffer.from('\r\n')];
 }
 
 async function* bytesOf(pieces: readonly (Buffer | Blob)[]): AsyncGenerator<Uint8Array> {

@@ -16,8 +16,8 @@ export interface ApiBase {
 }
 
 /**
- * Paths of calls that may be part of a pasted URL. A test checks that the list contains every parameterless POST path
- * of the endpoint table.
+ * Paths of calls that may be part of a pasted URL. A test checks that this list and the next one contain every
+ * parameterless POST path of the endpoint table.
  */
 export const pastedPaths: readonly string[] = [
   '/chat/completions',
@@ -41,9 +41,46 @@ export const pastedPaths: readonly string[] = [
   '/vector_stores',
 ];
 
+/** The same, of calls whose paths are ordinary words. They are a call's only behind a version or `/openai`. */
+export const pastedWords: readonly string[] = [
+  '/agents',
+  '/agents/automations',
+  '/agents/environments',
+  '/agents/environments/templates',
+  '/agents/sessions',
+  '/assistants',
+  '/audio/voice_consents',
+  '/audio/voices',
+  '/chatkit/sessions',
+  '/containers',
+  '/content_provenance_checks',
+  '/decisions',
+  '/evals',
+  '/fine_tuning/alpha/graders/run',
+  '/fine_tuning/alpha/graders/validate',
+  '/live/sessions',
+  '/realtime/calls',
+  '/realtime/client_secrets',
+  '/realtime/sessions',
+  '/realtime/transcription_sessions',
+  '/realtime/translations/client_secrets',
+  '/skills',
+  '/threads',
+  '/threads/runs',
+  '/vaults',
+  '/videos',
+  '/videos/characters',
+  '/videos/edits',
+  '/videos/extensions',
+  '/webhook_endpoints',
+];
+
 // The path may be repeated, because some forms append it again. `/models` alone ends the base of Azure's model
 // inference.
-const pastedCalls = new RegExp(`(${pastedPaths.join('|')})+$|(?<=/v\\d+[a-z0-9]*|/openai)/models$`, 'i');
+const pastedCalls = new RegExp(
+  `(${pastedPaths.join('|')})+$|(?<=/v\\d+[a-z0-9]*|/openai)(/models|(${pastedWords.join('|')})+)$`,
+  'i',
+);
 
 /** Placeholders of documentation: `<resource>`, `{resource}`, `YOUR_RESOURCE_NAME`, `xxx` and `...`. */
 const placeholder =

@@ -5,7 +5,9 @@ import { documentedBase } from './bases.ts';
  * test checks that the list contains the first segment of every path of the endpoint table.
  */
 const resources = [
-  ...['assistants', 'audio', 'batches', 'chat', 'chatkit', 'completions', 'containers', 'conversations'],
+  ...['agents', 'assistants', 'audio', 'batches', 'chat', 'chatkit', 'completions', 'containers'],
+  ...['content_provenance_checks', 'conversations', 'decisions', 'live', 'safety', 'vaults'],
+  ...['webhook_endpoints', 'webhook_event_types'],
   ...['edits', 'embeddings', 'engines', 'evals', 'files', 'fine_tuning', 'images', 'models', 'moderations'],
   ...['organization', 'realtime', 'responses', 'skills', 'threads', 'uploads', 'vector_stores', 'videos'],
   ...['classify', 'complete', 'detokenize', 'embed', 'fim', 'generate', 'ocr', 'pooling'],

@@ -1,99 +1,89 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import OpenAI from 'openai';
+import OpenAI7 from 'openai-7';
+import { describe, expect, it, test } from 'vitest';
 import { sharedShape } from '../../src/calls/body/shared-fields.ts';
 import { statefulReason } from '../../src/calls/body/stateless-check.ts';
 import { endpoints, matchEndpoint } from '../../src/calls/endpoints/match.ts';
 import { scanBody } from '../../src/calls/json/body.ts';
+import { type ClientCall, clientCalls } from '../support/client-calls.ts';
 import { runs } from '../support/runs.ts';
 
-const sdk = join(dirname(createRequire(import.meta.url).resolve('openai')), 'resources');
-
-/** What the SDK can call and the router does not take, by the beginning of the path, with the reason. */
-const excluded: readonly (readonly [prefix: string, reason: string])[] = [
+/** What the clients can call and the router does not take, by the beginning of the path, with the reason. */
+const refused: readonly (readonly [prefix: string, reason: string])[] = [
   ['/organization/', 'administers the account, with an admin key, which no team has here'],
-  ['/projects/', 'administers the account'],
-  ['/assistants', 'deprecated by OpenAI, replaced by responses'],
-  ['/threads', 'deprecated by OpenAI, replaced by conversations'],
-  ['/realtime/', 'goes over WebSocket or WebRTC, past any HTTP router, with a token minted here'],
-  ['/chatkit/', 'a beta of one provider, with sessions that a browser uses directly'],
-  ['/containers', 'code execution in the account'],
-  ['/evals', 'a tool of the account, not a call of an application'],
-  ['/fine_tuning/alpha/', 'alpha'],
-  ['/fine_tuning/checkpoints/', 'shares checkpoints between the projects of an account, with an admin key'],
-  ['/skills', 'code that is stored and run in the account'],
-  ['/videos', 'not documented for this router'],
+  ['/projects/', 'administers the account, with an admin key, which no team has here'],
   ['DELETE /models/{}', 'deletes a fine-tuned model of the account; here a name is deleted with deleteModel'],
 ];
 
-interface SdkCall {
-  method: string;
-  /** Each parameter as `{}`. */
-  path: string;
-  file: string;
-}
-
-function sdkCalls(): SdkCall[] {
-  const files = readdirSync(sdk, { recursive: true, encoding: 'utf8' }).filter((file) =>
-    file.endsWith('.mjs'),
-  );
-  return files.flatMap((file) => callsIn(file, readFileSync(join(sdk, file), 'utf8')));
-}
-
-const callSite = /_client\s*\.(get|post|put|patch|delete|getAPIList)\(\s*(?:path\s*)?(['"`])(.*?)\2([^;]*)/g;
-
-function callsIn(file: string, source: string): SdkCall[] {
-  const found = [...source.matchAll(callSite)].map(([, verb = '', , path = '', rest = '']) => ({
-    method:
-      verb === 'getAPIList'
-        ? (/method:\s*'(\w+)'/.exec(rest)?.[1] ?? 'get').toUpperCase()
-        : verb.toUpperCase(),
-    path: path.replace(/\$\{[^}]*\}/g, '{}').replace(/\?.*$/, ''),
-    file,
-  }));
-  const sites = source.match(/_client\s*\.(?:get|post|put|patch|delete|getAPIList)\(/g) ?? [];
-  // A call whose path this test cannot read would be missed.
-  expect(found.length, file).toBe(sites.length);
-  return found;
-}
-
 const routeOf = ({ method, path }: { method: string; path: string }) =>
-  `${method} ${path.replace(/\{\w*\}/g, '{}')}`;
-const reasonFor = (call: SdkCall) =>
-  excluded.find(([prefix]) => call.path.startsWith(prefix) || routeOf(call) === prefix)?.[1];
+  `${method} ${path.replace(/\{\w*\}|a-placeholder/g, '{}')}`;
+const reasonFor = (call: ClientCall) =>
+  refused.find(([prefix]) => call.path.startsWith(prefix) || routeOf(call) === prefix)?.[1];
 
-const calls = sdkCalls();
+describe.each([
+  ['openai 6', OpenAI],
+  ['openai 7', OpenAI7],
+])('%s', (_, client) => {
+  it('has no method that is not called here', async () => {
+    const { calls, silent } = await clientCalls(client);
+    expect(silent).toEqual([]);
+    expect(calls.map(routeOf)).toContain('POST /chat/completions');
+    expect(calls.map(routeOf)).toContain('POST /vector_stores/{}/search');
+    expect(calls.length).toBeGreaterThan(250);
+  });
 
-test('the source of the SDK is read', () => {
-  expect(calls.length).toBeGreaterThan(200);
-  expect(calls.map(routeOf)).toContain('POST /chat/completions');
-  expect(calls.map(routeOf)).toContain('POST /vector_stores/{}/search');
+  it('has no call that is neither in the table nor refused for a reason', async () => {
+    const { calls } = await clientCalls(client);
+    const missing = calls.filter(({ method, path }) => {
+      const match = matchEndpoint(method, path);
+      return match === undefined || 'allow' in match;
+    });
+    expect(missing.filter((call) => reasonFor(call) === undefined)).toEqual([]);
+  });
+
+  it('sends no query parameter that the table does not pass on', async () => {
+    const { calls } = await clientCalls(client);
+    for (const { method, path, query } of calls) {
+      const match = matchEndpoint(method, path);
+      if (match === undefined || 'allow' in match) continue;
+      for (const name of new URLSearchParams(query).keys())
+        expect(match.endpoint.query, `${method} ${path}`).toContain(name);
+    }
+  });
+
+  it('takes as bytes what the table says is content', async () => {
+    const { calls } = await clientCalls(client);
+    for (const { method, path, accept } of calls) {
+      const match = matchEndpoint(method, path);
+      if (match === undefined || 'allow' in match || !/binary|octet-stream/.test(accept ?? '')) continue;
+      expect(match.endpoint.answer, `${method} ${path}`).toBe('bytes');
+    }
+  });
 });
 
-test('every call of the SDK is in the table, or is left out for a reason', () => {
-  const taken = new Set(endpoints.map(routeOf));
-  const missing = calls.filter((call) => !taken.has(routeOf(call)) && reasonFor(call) === undefined);
-  expect(missing).toEqual([]);
-});
+describe('the table', () => {
+  it('has no row that no client calls, and none that is refused', async () => {
+    const all = [...(await clientCalls(OpenAI)).calls, ...(await clientCalls(OpenAI7)).calls];
+    const made = new Set(all.map(routeOf));
+    expect(endpoints.map(routeOf).filter((route) => !made.has(route))).toEqual([]);
+    expect(new Set(endpoints.map(routeOf)).size).toBe(endpoints.length);
+    expect(new Set(endpoints.map(({ id }) => id)).size).toBe(endpoints.length);
+    const taken = new Set(endpoints.map(routeOf));
+    expect(all.filter((call) => taken.has(routeOf(call)) && reasonFor(call) !== undefined)).toEqual([]);
+    for (const [prefix] of refused)
+      expect(
+        all.some((call) => call.path.startsWith(prefix) || routeOf(call) === prefix),
+        prefix,
+      ).toBe(true);
+  });
 
-test('nothing is both in the table and left out, and no reason stands for nothing', () => {
-  const taken = new Set(endpoints.map(routeOf));
-  expect(calls.filter((call) => taken.has(routeOf(call)) && reasonFor(call) !== undefined)).toEqual([]);
-  for (const [prefix] of excluded) {
-    expect(
-      calls.some((call) => call.path.startsWith(prefix) || routeOf(call) === prefix),
-      prefix,
-    ).toBe(true);
-  }
-});
-
-test('every row of the table is a call that the SDK makes', () => {
-  const made = new Set(calls.map(routeOf));
-  expect(endpoints.map(routeOf).filter((route) => !made.has(route))).toEqual([]);
-  expect(new Set(endpoints.map(routeOf)).size).toBe(endpoints.length);
-  expect(new Set(endpoints.map(({ id }) => id)).size).toBe(endpoints.length);
+  it('names each row as the clients do', async () => {
+    const all = [...(await clientCalls(OpenAI)).calls, ...(await clientCalls(OpenAI7)).calls];
+    const names = new Set(all.map((call) => `${call.id} ${routeOf(call)}`));
+    const unnamed = endpoints.filter((row) => !names.has(`${row.id.replace(/,.*/, '')} ${routeOf(row)}`));
+    expect(unnamed.map(({ id }) => id)).toEqual([]);
+  });
 });
 
 const filled = (path: string) => path.replace(/\{(\w+)\}/g, 'a-$1');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Endpoint, endpoints } from '../../src/calls/endpoints/table.ts';
-import { pastedPaths } from '../../src/providers/api-base.ts';
+import { pastedPaths, pastedWords } from '../../src/providers/api-base.ts';
 import { addressOf, knownProviders, resolveTarget } from '../../src/providers/provider.ts';
 import { modelBody } from '../../src/schemas/bodies.ts';
 import { callTypes } from '../../src/schemas/fields.ts';
@@ -95,7 +95,9 @@ describe('the whole address of a call as api_base', () => {
   );
 
   it('is understood for every call of the endpoint table', () => {
-    expect([...pastedPaths].sort()).toEqual([...new Set(pasted.map(({ path }) => path))].sort());
+    expect([...pastedPaths, ...pastedWords].sort()).toEqual(
+      [...new Set(pasted.map(({ path }) => path))].sort(),
+    );
     for (const { path } of pasted) {
       const params = { model: 'openai/m', api_base: `https://llm.example/v1${path}` };
       expect(addressFor(params, 'audio.speech.create')).toBe('https://llm.example/v1/audio/speech');

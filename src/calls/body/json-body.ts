@@ -5,7 +5,7 @@ import type { BodyScan } from '../json/body.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { isLiteral, openBrace } from '../json/tokens.ts';
 import { writeBody } from '../json/writer.ts';
-import { type BodyContext, HeldBody, isModelGiven, type RequestBody } from './request-body.ts';
+import { type BodyContext, HeldBody, type RequestBody, writesGiven } from './request-body.ts';
 import { keepsAnswer, type ReadBody, statefulReason } from './stateless-check.ts';
 
 /** A JSON body, in which nothing but the model's name is changed. */
@@ -30,7 +30,7 @@ export class JsonBody extends HeldBody implements RequestBody {
     this.tags = scan.tags;
     const optional = endpoint.modelOptional || (endpoint.id === 'responses.create' && hasPrompt(this.#body));
     this.#writesModel =
-      carriesModel(endpoint) && !(optional && scan.model?.value === undefined && !isModelGiven(context));
+      carriesModel(endpoint) && !(optional && scan.model?.value === undefined && !writesGiven(context));
     // A fine-tuning job names the provider's base model, not one of the team's.
     this.model = endpoint.model === 'provider' ? undefined : scan.model?.value;
     this.stream = scan.stream || (endpoint.answer === 'bytes' && this.#says('stream_format', '"sse"'));
@@ -43,7 +43,8 @@ export class JsonBody extends HeldBody implements RequestBody {
 
   bytesFor({ target, params }: Deployment): Buffer | Buffer[] {
     const { bytes, scan } = this.#body;
-    const carries = carriesModel(this.#endpoint);
+    // `extra_body` is for calls that use the model now. Stored objects do not take its fields.
+    const carries = carriesModel(this.#endpoint) && !this.#endpoint.stateful;
     return writeBody(bytes, scan, {
       model: this.#writesModel ? target.model : undefined,
       extra: carries ? params.extra_body : undefined,

@@ -96,5 +96,13 @@ export function isModelGiven({ pathModel, given, defaultModel }: BodyContext): b
  * @param hasModel whether the form has a field `model`
  */
 export function isUnnamed(context: BodyContext, hasModel: boolean): boolean {
-  return context.endpoint.modelOptional && !hasModel && !isModelGiven(context);
+  return context.endpoint.modelOptional && !hasModel && !writesGiven(context);
+}
+
+/**
+ * Returns whether a model that the body does not name is written into it. If the model of a stateful call is optional,
+ * the object that the call names has one already, and the name in the query or the header only selects the account.
+ */
+export function writesGiven(context: BodyContext): boolean {
+  return isModelGiven(context) && !context.endpoint.stateful;
 }

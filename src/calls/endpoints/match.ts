@@ -17,6 +17,10 @@ for (const endpoint of endpoints) {
   bySegments.set(segments.length, [...(bySegments.get(segments.length) ?? []), { endpoint, segments }]);
 }
 
+// A path such as `/threads/runs` is no id of a thread.
+for (const candidates of bySegments.values())
+  candidates.sort((one, other) => parametersOf(one.segments) - parametersOf(other.segments));
+
 /** By method and path, with and without `/v1`: the calls whose path has no parameters, as nearly every one. */
 const fixed = new Map<string, Map<string, EndpointMatch>>();
 for (const endpoint of endpoints) {
@@ -54,6 +58,10 @@ export function refusedCall(method: string, path: string, mayManage = true): Rou
   const advice = " Delete the team's model instead (over HTTP by POST /model/delete).";
   const message = `model: cannot be deleted by this call, because the name is the team's and not the provider's.${mayManage ? advice : ''}`;
   return new RouterError('invalid_request', message, { param: 'model' });
+}
+
+function parametersOf(segments: readonly string[]): number {
+  return segments.filter((segment) => segment.startsWith('{')).length;
 }
 
 function withoutPrefix(path: string): string {

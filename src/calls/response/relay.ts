@@ -127,7 +127,7 @@ function eventsReply(
   head: readonly Buffer[],
 ): CallResult | Promise<CallResult> {
   const { teamId, deployment, endpoint, response } = exchange;
-  if (endpoint.method === 'GET') return eventReply(exchange, headers, head);
+  if (endpoint.method === 'GET' || endpoint.streams === 'plain') return eventReply(exchange, headers, head);
   const begin = ({ chunks, error }: StreamBeginning) => {
     if (error === undefined) return eventReply(exchange, headers, chunks);
     response.body.destroy();

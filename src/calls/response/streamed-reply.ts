@@ -33,7 +33,7 @@ export function eventReply(
       reservation,
     }),
     covered,
-    judged: endpoint.method !== 'GET',
+    judged: endpoint.method !== 'GET' && api !== 'plain',
     failureOf: (cause) => brokenOff(deployment, cause, cancel),
     classify: (body) => classifyEvent(shared?.error ?? body, response),
     ended,

@@ -36,16 +36,22 @@ export function labelOf(types: readonly string[]): Label {
 
 /** Whether the first bytes have to be seen before it is known how the answer is read. */
 export function needsBytes({ endpoint, stream }: Asked, label: Label): boolean {
-  if (endpoint.answer === 'bytes') return stream === true;
+  if (endpoint.answer === 'bytes') return asksForEvents({ endpoint, stream });
   if (endpoint.answer === 'text') return true;
   return label === 'page' || (endpoint.streams !== undefined && (stream !== false || label === 'events'));
+}
+
+/** Content is no stream of events, whatever the query says, if its call has none. */
+function asksForEvents({ endpoint, stream }: Asked): boolean {
+  return stream === true && endpoint.streams !== undefined;
 }
 
 /** What was asked for decides, then the first bytes, then the content type. */
 export function kindOf({ endpoint, stream }: Asked, label: Label, head: Buffer): Kind {
   const looks = looksLike(head);
   if (endpoint.answer === 'bytes')
-    return stream === true && (looks === 'events' || (looks === 'blank' && label === 'events'))
+    return asksForEvents({ endpoint, stream }) &&
+      (looks === 'events' || (looks === 'blank' && label === 'events'))
       ? 'events'
       : 'bytes';
   if (endpoint.answer === 'text') {

@@ -73,7 +73,7 @@ const routesByTopic: Readonly<Record<string, string>> = {
     scim user-credentials fallback/login get_favicon get_image`,
   'members of teams': `team/available team/member_add team/member_delete team/member_update team/bulk_member_add
     team/permissions_list team/permissions_update team/permissions_bulk_update team/filter teams team/metadata_schema`,
-  'organizations and projects': 'organization project agents agent a2a',
+  'organizations and projects': 'organization project agent a2a',
   'budgets and spend': `budget budgets spend global spend_logs cost provider/budgets team/spend team/daily key/spend
     user/daily tag/daily customer/daily organization/daily usage report cloudzero vantage key/health`,
   'named credentials': 'credentials',
@@ -81,16 +81,15 @@ const routesByTopic: Readonly<Record<string, string>> = {
     'key/aliases key/bulk_update key/service-account key/info team/key',
   'guardrails, policies and tags':
     'guardrails apply_guardrail policies policy tag access_group access_groups compliance',
-  'tools, prompts and search': `mcp server toolset tools tool prompts search search_tools rag vector_store memory skills
-    containers evals indexes ocr claude-code workflows`,
+  'tools, prompts and search': `mcp server toolset tools tool prompts search search_tools rag vector_store memory
+    indexes ocr claude-code workflows`,
   'the configuration of a running proxy': `config config_overrides get update add delete callbacks callback cache redis
     flushall settings router fallback fallbacks reload schedule health routes debug alerting active test network memory-usage
     email model_hub public discover ui swagger redoc litellm langfuse otel-spans telemetry`,
   'the audit log': 'audit',
   'metrics, pauses and prices of models': `model/block model/unblock model/metrics model/settings model/streaming_metrics
     model/cost_map model/deprecations model_group/make_public model-insights auto_router adaptive_router`,
-  'realtime, rerank, assistants, videos and other calls': `rerank messages interactions realtime live assistants threads videos utils engines queue traces
-    metrics`,
+  'rerank and other calls': 'rerank messages interactions utils engines queue traces metrics',
   'protocols of other providers': `anthropic vertex_ai vertex-ai gemini bedrock cohere mistral assemblyai azure azure_ai
     openai_passthrough vllm watsonx nvidia_nim openrouter cursor milvus transcribe v1beta`,
 };

@@ -20,6 +20,11 @@ const terminals: Readonly<Record<EventApi, readonly string[]>> = {
   image: ['image_generation.completed', 'image_edit.completed'],
   speech: ['speech.audio.done'],
   transcript: ['transcript.text.done'],
+  thread: [
+    'done',
+    ...'completed failed cancelled expired incomplete'.split(' ').map((end) => `thread.run.${end}`),
+  ],
+  plain: [],
 };
 
 /** What a choice's event may hold that says more than that the first choice goes on. */
