@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   entryProgram,
   fencedBlocks,
@@ -8,6 +8,9 @@ import {
   publicExports,
   read,
 } from './support/code-blocks.ts';
+
+// A compilation takes 10 s, and longer next to other tests.
+vi.setConfig({ testTimeout: 300_000 });
 
 const program = entryProgram();
 const exported = publicExports(program);

@@ -109,6 +109,28 @@ describe('the README', () => {
   });
 });
 
+describe('docs/getting-started/tutorial.md', () => {
+  it('prints what it says, and sends each call with the key', async () => {
+    acme.requests.length = 0;
+    const source = blocksOf('docs/getting-started/tutorial.md')
+      .join('\n')
+      .replaceAll(', api_key', ', api_key, api_base: process.env.ACME_BASE')
+      .replace('memoryStorage(),', 'memoryStorage(), egress: { allow: [process.env.ACME_BASE ?? ""] },');
+    const lines = (await execute(source)).trim().split('\n');
+    expect(lines).toEqual([
+      'acme: gpt-4o Hello there',
+      'globex: gpt-4o-mini',
+      'pool of acme: openai/gpt-4o, openai/gpt-4o-mini',
+      'acme may call: assistant, basic',
+      'globex may call: assistant',
+    ]);
+    expect(acme.requests.map(({ headers }) => headers.authorization)).toEqual([
+      'Bearer sk-acme-0123456789abcdef',
+      'Bearer sk-acme-0123456789abcdef',
+    ]);
+  });
+});
+
 describe('docs/guides/calls.md', () => {
   const [twoTeams = '', client = '', errors = '', ...others] = blocksOf('docs/guides/calls.md');
 

@@ -15,6 +15,7 @@ declare global {
   const body: ModelBody;
   const modelId: string;
   const key: string;
+  const api_key: string | undefined;
   const client: ReturnType<typeof createClient>;
   function myStorage(): Storage;
 

@@ -4,6 +4,8 @@ export const sections: { title: string; pages: [title: string, path: string][] }
     title: 'Getting started',
     pages: [
       ['Introduction', 'index'],
+      ['Install', 'getting-started/install'],
+      ['Five-minute tutorial', 'getting-started/tutorial'],
       ['Core concepts', 'getting-started/concepts'],
     ],
   },
