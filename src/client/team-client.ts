@@ -3,7 +3,7 @@ import type { Dispatcher } from '../calls/dispatcher.ts';
 import type { Caller } from '../calls/routing/resolve.ts';
 import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
-import { isPlainCall, plainHeaders } from './plain-call.ts';
+import { fastRequest, isWholeFastRequest } from './fast-request.ts';
 import {
   type CallDefaults,
   callDefaults,
@@ -17,13 +17,10 @@ const callKey = Symbol('call');
 const callerKey = Symbol('caller');
 /** The error of a call whose options are at fault. */
 const faultKey = Symbol('fault');
-/** On a plain call whose answer is no stream. */
-const wholeKey = Symbol('whole');
 
 type PrivateInit = RequestInit & {
   [callKey]?: CallDefaults;
   [callerKey]?: Caller;
-  [wholeKey]?: boolean;
   [faultKey]?: RouterError;
 };
 
@@ -75,34 +72,22 @@ class TeamClient extends OpenAI {
     options.fetchOptions = init as NonNullable<typeof options.fetchOptions>;
   }
 
-  /** A plain call is written down without the headers that the dispatcher would not pass on. */
   override async buildRequest(
     options: Parameters<OpenAI['buildRequest']>[0],
     retry: Parameters<OpenAI['buildRequest']>[1],
   ): ReturnType<OpenAI['buildRequest']> {
     const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
-    // A time-out that `prepareOptions` did not take is one that the client refuses.
+    // A timeout that `prepareOptions` did not take is one that the client refuses.
     const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === maxTimeoutMs;
-    if (!own || !isPlainCall(options)) return super.buildRequest(options, retry);
-    const { path, body, signal } = options;
-    const req = {
-      ...(options.fetchOptions as PrivateInit),
-      [wholeKey]: options.stream !== true,
-      method: 'POST',
-      headers: new Headers(plainHeaders),
-      body: JSON.stringify(body),
-      ...(signal == null ? {} : { signal }),
-    };
-    return { req, url: teamBaseUrl + path, timeout: maxTimeoutMs };
+    const fast = own ? fastRequest(options, teamBaseUrl) : undefined;
+    return fast ?? super.buildRequest(options, retry);
   }
 
-  /** The dispatcher keeps the time, and without a stream there is nothing to cut off but the call itself. */
+  /** The dispatcher keeps the time, and a response that is no stream is cut off with its call. */
   override fetchWithTimeout(...call: Parameters<OpenAI['fetchWithTimeout']>): Promise<Response> {
     const [url, init] = call;
-    return (init as PrivateInit | undefined)?.[wholeKey] === true
-      ? this.#send(url, init)
-      : super.fetchWithTimeout(...call);
+    return isWholeFastRequest(init) ? this.#send(url, init) : super.fetchWithTimeout(...call);
   }
 }
 

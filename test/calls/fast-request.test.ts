@@ -1,0 +1,3 @@
+import { fastRequestTests } from '../support/fast-request.ts';
+
+fastRequestTests();
