@@ -17,7 +17,9 @@ export const projects = {
     'calls/json-scanner',
     'calls/judged-names',
     'calls/pool',
+    'calls/resolve',
     'cli/arguments',
+    'egress/allow-list',
     'egress/guard',
     'egress/response-body',
     'egress/team-slots',
@@ -75,6 +77,7 @@ export const projects = {
   process: [
     'code-blocks',
     'calls/every-way-out',
+    'calls/fast-request-openai-7',
     'cli/restore',
     'cli/serve',
     'cli/usage',

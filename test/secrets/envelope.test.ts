@@ -1,11 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { keyIdOf, type SealContext, seal, unseal } from '../../src/secrets/envelope.ts';
-import { generateEncryptionKey, KeyRing } from '../../src/secrets/keyring.ts';
+import { generateEncryptionKey, KeyRing, keyProblems } from '../../src/secrets/keyring.ts';
 import { runs } from '../support/runs.ts';
 
-const ring = new KeyRing([generateEncryptionKey('primary')]);
+let ring: KeyRing;
+beforeEach(() => {
+  ring = new KeyRing([generateEncryptionKey('primary')]);
+});
 
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
 const optional = fc.option(fc.oneof(text, fc.constant('null')), { nil: null });
@@ -136,11 +140,46 @@ describe('a sealed secret', () => {
   });
 });
 
+describe('seal', () => {
+  it('throws credential_unreadable if the ring has no primary key', () => {
+    const empty = { primaryId: 'gone', get: () => undefined } as unknown as KeyRing;
+    const context = fc.sample(contexts, 1)[0] as SealContext;
+    expect(() => seal(empty, 'secret', context)).toThrow(
+      expect.objectContaining({
+        code: 'credential_unreadable',
+        message: 'The stored credential cannot be decrypted. Enter it again.',
+      }),
+    );
+  });
+});
+
+describe('unseal', () => {
+  it('refuses another scheme, another number of parts and a non-canonical part', () => {
+    const context = fc.sample(contexts, 1)[0] as SealContext;
+    const [, ...parts] = seal(ring, 'secret', context).split('.');
+    for (const token of [
+      ['tmr2', ...parts],
+      ['', ...parts],
+      ['tmr1', ...parts.slice(0, 4)],
+      ['tmr1', ...parts, 'AA'],
+      ['tmr1', ...parts.slice(0, 3), `${parts[3]}=`, parts[4]],
+      ['tmr1', 'unknown', ...parts.slice(1)],
+    ])
+      refused(token.join('.'), context);
+  });
+});
+
+describe('keyIdOf', () => {
+  it('returns undefined for a text that is no token', () => {
+    for (const text of ['', 'sk-plain', 'tmr2.primary.a.b.c.d']) expect(keyIdOf(text)).toBeUndefined();
+  });
+});
+
 const KNOWN_TOKEN =
   'tmr1.k1.IauB3B-cO402ulN85tit2Q.3Ldn8F_1yt8K9dhJ.woAxFFhZi1BbL7HByn-j._vROCaibm5npoPTlfDK9XQ';
 
 describe('a key ring', () => {
-  const good = generateEncryptionKey('good');
+  const good = { id: 'good', key: randomBytes(32).toString('base64') };
 
   it.each([
     ['no keys', [], 'encryptionKeys'],
@@ -149,7 +188,7 @@ describe('a key ring', () => {
     ['hex', [{ id: 'k', key: 'ab'.repeat(32) }], 'encryptionKeys[0].key'],
     ['stray characters', [{ id: 'k', key: `${good.key} ` }], 'encryptionKeys[0].key'],
     ['an id with a dot', [good, { ...good, id: 'a.b' }], 'encryptionKeys[1].id'],
-    ['one id twice', [good, { ...generateEncryptionKey(), id: 'good' }], 'encryptionKeys[1].id'],
+    ['one id twice', [good, { ...good }], 'encryptionKeys[1].id'],
     ['no entry', [good, undefined], 'encryptionKeys[1].id'],
   ])('refuses %s and never repeats a key', (_, keys, param) => {
     let thrown: unknown;
@@ -169,5 +208,68 @@ describe('a key ring', () => {
     for (const form of [good.key, bytes.toString('hex'), bytes.toString('base64url')]) {
       expect(shown).not.toContain(form);
     }
+  });
+});
+
+describe('generateEncryptionKey', () => {
+  it('returns 32 random bytes under a random id', () => {
+    const [first, second] = [generateEncryptionKey(), generateEncryptionKey()];
+    expect(first.id).toMatch(/^k[0-9a-f]{8}$/);
+    expect(Buffer.from(first.key, 'base64')).toHaveLength(32);
+    expect(first.id).not.toBe(second.id);
+    expect(first.key).not.toBe(second.key);
+  });
+});
+
+describe('keyProblems', () => {
+  const key = Buffer.alloc(32, 251).toString('base64');
+  const idProblem = 'must be 1 to 64 letters, digits, _ or -';
+  const keyProblem = 'must be 32 bytes in base64';
+
+  it('accepts ids up to 64 characters, and keys in base64 and base64url', () => {
+    expect(
+      keyProblems([
+        { id: 'aZ09_-', key },
+        { id: 'x'.repeat(64), key: Buffer.alloc(32, 251).toString('base64') },
+      ]),
+    ).toEqual([]);
+    const unpadded = Buffer.alloc(32, 251).toString('base64url');
+    expect(keyProblems([{ id: 'k', key: unpadded }])).toEqual([]);
+  });
+
+  it('names each problem by its index and field', () => {
+    expect(keyProblems([])).toEqual([
+      { path: [], message: 'must have at least one key. Create one with generateEncryptionKey()' },
+    ]);
+    expect(
+      keyProblems([
+        { id: 'k', key },
+        { id: 'k', key },
+        { id: '', key },
+        { id: 'x'.repeat(65), key },
+        { id: 'a b', key },
+        { id: ' k', key },
+        { id: 'k ', key },
+        { id: 7, key },
+        null,
+        { id: 'a' },
+        { id: 'b', key: 7 },
+        { id: 'c', key: `${key}=` },
+        { id: 'd', key: Buffer.alloc(16).toString('base64') },
+      ]),
+    ).toEqual([
+      { path: [1, 'id'], message: 'already exists in the list. Give each key a unique id' },
+      ...[2, 3, 4, 5, 6, 7, 8].map((index) => ({ path: [index, 'id'], message: idProblem })),
+      ...[9, 10, 11, 12].map((index) => ({ path: [index, 'key'], message: keyProblem })),
+    ]);
+  });
+
+  it('gives KeyRing the text of its error', () => {
+    expect(() => new KeyRing([])).toThrow(
+      'encryptionKeys: must have at least one key. Create one with generateEncryptionKey().',
+    );
+    expect(() => new KeyRing([{ id: 'k', key: 'short' }])).toThrow(
+      'encryptionKeys[0].key: must be 32 bytes in base64.',
+    );
   });
 });
