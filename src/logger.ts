@@ -36,6 +36,7 @@ export const logMessages = {
   'deployment cooling down': ['warn'],
   'host refused': ['warn'],
   'stored secrets cannot be decrypted; check the encryption keys': ['warn'],
+  'stored records cannot be read': ['warn'],
   'storage cannot be watched': ['warn'],
   'affinity records dropped': ['warn'],
   'authentication failed': ['warn'],

@@ -20,6 +20,8 @@ const meanings: Record<LogMessage, string> = {
     '`reason` is `address_not_allowed` if the name resolves to an address that is not allowed, or the code of a failed resolution (`ENOTFOUND`). The team gets the same error in both cases.',
   'stored secrets cannot be decrypted; check the encryption keys':
     '`serve`: `teamId` is `null` for a shared model. The line names the first such model among the shared models and 20 teams, at the start. Restore the key that encrypted it, or enter the secret again.',
+  'stored records cannot be read':
+    '`serve`: `records` has the ids of the teams (`shared`: the shared models), among the shared models and 20 teams, at the start. Export the records and restore or delete them.',
   'storage cannot be watched': 'Changes of other processes take effect within `maxStalenessMs` then.',
   'affinity records dropped':
     '`records` is their number since the last such line; `teamId` is of the latest. At most one line a minute.',

@@ -108,8 +108,11 @@ async function start(settings: ServeSettings, parts: Parts) {
 async function warnOfUnreadable(router: TeamModelRouter, logger: Logger): Promise<void> {
   // A storage failure is reported by calls and readiness instead.
   const found = await findUnreadable(router).catch(() => undefined);
-  if (found !== undefined)
-    logger.warn(found, 'stored secrets cannot be decrypted; check the encryption keys' satisfies LogMessage);
+  if (found === undefined) return;
+  const { secret, records } = found;
+  if (secret !== undefined)
+    logger.warn(secret, 'stored secrets cannot be decrypted; check the encryption keys' satisfies LogMessage);
+  if (records.length > 0) logger.warn({ records }, 'stored records cannot be read' satisfies LogMessage);
 }
 
 /**

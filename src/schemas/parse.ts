@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { nearest } from '../did-you-mean.ts';
 import { RouterError } from '../errors.ts';
 import { withOwnMessage } from './issue-words.ts';
+import { longTexts } from './text-lengths.ts';
 
 const maxPathLength = 256;
 /** Limits the search for similar names, because a hostile body may have any number of unknown fields. */
@@ -19,7 +20,7 @@ interface Problem {
 /**
  * Parses `value` with `schema`. Treats `null` in an optional field as absent, unless the schema accepts `null`.
  *
- * The error lists every problem, at most one per field, and suggests the nearest known name for an unknown field. Its
+ * The error lists every problem, at most one per field (only the strings that are too long, if there are any), and suggests the nearest known name for an unknown field. Its
  * `param` is the path of the first field. It never contains a value, because a value may be a secret.
  *
  * @param furtherProblems returns more problems of a value that the schema rejects; `isRefused` tells which fields
@@ -31,6 +32,11 @@ export function parse<Schema extends z.ZodType>(
   value: unknown,
   furtherProblems?: FurtherProblems,
 ): z.output<Schema> {
+  const long = longTexts(schema, value).map(({ path, max }) => {
+    const param = pathOf(path);
+    return { param, message: `${param}: must be at most ${max} characters long` };
+  });
+  if (long.length > 0) throw asError('invalid_request', long);
   return check(schema, withoutNulls(schema as Shaped, value), { furtherProblems });
 }
 

@@ -1,5 +1,6 @@
 import { generateEncryptionKey, memoryStorage, type Storage, TeamModelRouter } from 'team-model-router';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findUnreadable } from '../../src/cli/unreadable.ts';
 import {
   chatCompletion,
   type RecordingProvider,
@@ -91,3 +92,39 @@ it.each([['own'], [{}], [[1]], [['own', null]], [7], [true]])(
     expect([status, body.error?.code]).toEqual([400, 'invalid_request']);
   },
 );
+
+describe('with a damaged record of the shared models', () => {
+  beforeEach(async () => {
+    const stored = await storage.get('shared');
+    if (stored === undefined || stored === 'unchanged') return expect.unreachable();
+    await storage.put('shared', '{"format":1,broken', stored.version);
+    router = open();
+  });
+
+  it("a team may set fallbacks among its own models, and is told why others' names cannot be checked", async () => {
+    const litellm_params = { model: 'openai/x', api_key: 'sk-0123456789abcdef', api_base: provider.url };
+    await router.addModel('acme', { model_name: 'second', litellm_params });
+    const { settings } = await router.updateTeam('acme', { settings: { fallbacks: [{ own: ['second'] }] } });
+    expect(settings).toEqual({ fallbacks: [{ own: ['second'] }] });
+    await expect(
+      router.updateTeam('acme', { settings: { fallbacks: [{ own: ['shared'] }] } }),
+    ).rejects.toMatchObject({
+      code: 'corrupt_record',
+      param: 'settings.fallbacks',
+      message: expect.stringContaining(
+        '"shared" is no model of this team, and the shared models cannot be read',
+      ),
+    });
+  });
+
+  it('the command reports the record and continues with the teams', async () => {
+    expect(await findUnreadable(router)).toEqual({ records: ['shared'] });
+    const { id, key } = generateEncryptionKey();
+    const other = new TeamModelRouter({ storage, encryptionKeys: [{ id, key }] });
+    routers.push(other);
+    expect(await findUnreadable(other)).toEqual({
+      records: ['shared'],
+      secret: { teamId: 'acme', deploymentId: expect.any(String) },
+    });
+  });
+});

@@ -19,10 +19,13 @@ let key: string;
 let asked: number;
 let open: number;
 let changed: () => void;
+/** Whether the provider writes nothing behind the first event. */
+let quiet: boolean;
 
 beforeEach(async () => {
   asked = 0;
   open = 0;
+  quiet = false;
   changed = () => {};
   provider = await recordingProvider((request, response) => {
     asked += 1;
@@ -39,6 +42,7 @@ beforeEach(async () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: {}\n\n');
     // A connection that is paused notices that its client has left when it is written to.
+    if (quiet) return;
     const events = setInterval(() => response.write('data: {}\n\n'), 20);
     response.on('close', () => clearInterval(events));
   });
@@ -119,6 +123,20 @@ describe.each(Object.entries(mounts))('calls sent ahead to %s', (_, mount) => {
     expect(response.status).toBe(200);
     await response.arrayBuffer();
   });
+
+  it.each([31, 32, 100])(
+    'end when their client leaves and %i wait, although nothing is written',
+    async (waiting) => {
+      quiet = true;
+      const port = await listen(mount);
+      const behind = post('/v1/chat/completions', { model: 'm', messages: [], stream: true });
+      const socket = sendAhead(port, behind.repeat(waiting));
+      await until('the first calls', () => open === 32);
+      socket.destroy();
+      await until('their end', () => open === 0);
+      expect(asked).toBe(32);
+    },
+  );
 
   it('are worked on 32 at a time', async () => {
     const port = await listen(mount);

@@ -126,10 +126,23 @@ function circleIn(fallbacks: Fallbacks): string | undefined {
   return undefined;
 }
 
-/** Whether a team has a name, or may use it: its own models', or a shared one on its allow-list that is there. */
-export function nameCheck(record: TeamRecord, shared: TeamRecord | undefined): (name: string) => boolean {
+/** The record of the shared deployments, or the error that says why it cannot be read. */
+export type Shared = TeamRecord | RouterError | undefined;
+
+/**
+ * Returns a function that tells whether a team has a name, or may use it: its own models', or a shared one on its allow-list.
+ * The function throws `corrupt_record` for any other name than the team's own if the shared deployments cannot be read.
+ */
+export function nameCheck(record: TeamRecord, shared: Shared): (name: string) => boolean {
   const own = new Set(record.pools.map(([name]) => name));
+  if (RouterError.isInstance(shared)) return (name) => own.has(name) || throwUnchecked(name, shared);
   const common = new Set(shared?.pools.map(([name]) => name));
   const allowed = new Set(record.models);
   return (name) => own.has(name) || (common.has(name) && (allowed.has(name) || allowed.has(allSharedNames)));
+}
+
+function throwUnchecked(name: string, cause: RouterError): never {
+  const message = `settings.fallbacks: ${JSON.stringify(name)} is no model of this team, and the shared models cannot be read. Ask the operator to restore their record.`;
+  const { hint = 'The record of the shared models is damaged.' } = cause;
+  throw new RouterError('corrupt_record', message, { param: 'settings.fallbacks', cause, hint });
 }

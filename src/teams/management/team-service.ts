@@ -17,7 +17,7 @@ import {
 } from '../records/team-record.ts';
 import { type Actor, stampOf } from './actor.ts';
 import { tokensOf } from './edit-key.ts';
-import { nameCheck, patchSettings } from './edit-settings.ts';
+import { nameCheck, patchSettings, type Shared } from './edit-settings.ts';
 import { type ListedTeam, listedTeam, type TeamInfo, type TeamView, teamInfo, teamView } from './views.ts';
 
 /**
@@ -118,9 +118,13 @@ export class TeamService {
     });
   }
 
-  /** The shared deployments, if fallbacks may name them. */
-  async #sharedFor({ settings }: Changes): Promise<TeamRecord | undefined> {
-    return settings?.fallbacks ? this.#records.read(null) : undefined;
+  /** Returns the shared deployments if fallbacks may name them, or the error of their record if it is damaged. */
+  async #sharedFor({ settings }: Changes): Promise<Shared> {
+    if (!settings?.fallbacks) return undefined;
+    return this.#records.read(null).catch((error: unknown) => {
+      if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
+      return error;
+    });
   }
 
   /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
@@ -203,7 +207,7 @@ type Changes = {
 };
 
 /** Throws before it changes anything. */
-function apply(record: TeamRecord, changes: Changes, shared: TeamRecord | undefined): TeamRecord {
+function apply(record: TeamRecord, changes: Changes, shared: Shared): TeamRecord {
   const next = { ...record };
   if (changes.team_alias !== undefined) next.team_alias = changes.team_alias;
   if (changes.models !== undefined) next.models = [...new Set(changes.models ?? [])];
