@@ -24,8 +24,8 @@ type PrivateInit = RequestInit & {
   [faultKey]?: RouterError;
 };
 
-/** Longer than any of our own time-outs: the client's would lose the error's code. */
-const maxTimeoutMs = 2_147_483_647;
+/** The longest timer of Node. The client's own timeout would lose the code of the router's error. */
+const maxTimerMs = 2_147_483_647;
 
 /** Not set, and zero to the client's own retries, which are the dispatcher's to make. */
 const unsetRetries = -0;
@@ -39,7 +39,7 @@ class TeamClient extends OpenAI {
 
   constructor(options: ClientOptions & { fetch: NonNullable<ClientOptions['fetch']> }) {
     super({
-      timeout: maxTimeoutMs,
+      timeout: maxTimerMs,
       maxRetries: unsetRetries,
       ...options,
       apiKey: options.apiKey ?? 'team-model-router',
@@ -64,8 +64,8 @@ class TeamClient extends OpenAI {
     if (given?.[faultKey] !== undefined) throw given[faultKey];
     const settings: CallDefaults = { ...given?.[callKey] };
     if (Number.isInteger(timeoutMs) && timeoutMs > 0) {
-      if (timeoutMs !== maxTimeoutMs) settings.timeoutMs = timeoutMs;
-      options.timeout = maxTimeoutMs;
+      if (timeoutMs !== maxTimerMs) settings.timeoutMs = timeoutMs;
+      options.timeout = maxTimerMs;
     }
     if (!Object.is(numRetries, unsetRetries)) settings.numRetries = numRetries;
     const init: PrivateInit = { ...given, [callKey]: settings };
@@ -79,7 +79,7 @@ class TeamClient extends OpenAI {
     const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
     // A timeout that `prepareOptions` did not take is one that the client refuses.
-    const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === maxTimeoutMs;
+    const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === maxTimerMs;
     const fast = own ? fastRequest(options, teamBaseUrl) : undefined;
     return fast ?? super.buildRequest(options, retry);
   }

@@ -6,6 +6,7 @@ import type { TeamPrincipal } from './principal.ts';
 import { readIdEntry } from './records/id-index.ts';
 import type { SnapshotCache, TeamSnapshot } from './records/snapshot-cache.ts';
 import { keyPointerKey } from './records/team-record.ts';
+import { teamBlocked } from './team-blocked.ts';
 
 export interface KeyVerifierOptions {
   /** Milliseconds for which a key stays unknown that another process may have made. */
@@ -96,7 +97,7 @@ export class KeyVerifier {
       throw invalidKey();
     }
     if (isExpired(key, Date.now())) throw invalidKey();
-    if (snapshot.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (snapshot.blocked) throw teamBlocked();
     if (key.blocked) throw new RouterError('key_blocked', 'This key is blocked.');
     const verified = { teamId, token: key.token, keyType: key.key_type };
     return key.models === null ? verified : { ...verified, models: key.models };

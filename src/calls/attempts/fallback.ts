@@ -1,10 +1,8 @@
 import { isUnavailable, RouterError } from '../../errors.ts';
 import type { CallContext } from '../call-context.ts';
+import { maxFallbacks } from '../routing/call-policy.ts';
 import type { Outcome } from './attempt.ts';
 import { attempt } from './retry.ts';
-
-/** However the fallbacks are chained, a call goes on to no more than these. */
-const maxFallbacks = 10;
 
 /**
  * Goes on from a model that failed to its fallbacks: those of its name in turn, and then theirs. A name that the caller

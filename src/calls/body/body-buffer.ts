@@ -1,4 +1,5 @@
 import type { MemoryReservation } from '../../memory-budget.ts';
+import { asBuffer } from '../answer.ts';
 
 /** Bytes of the pieces that a body of unknown length is collected in: as many as there are already, within these bounds. */
 const minPieceBytes = 65_536;
@@ -85,8 +86,4 @@ export class BodyBuffer {
   #known(piece: Buffer | undefined): boolean {
     return this.#length > 0 && piece === this.#pieces[0];
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

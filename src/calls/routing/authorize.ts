@@ -1,6 +1,7 @@
 import { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { SnapshotCache } from '../../teams/records/snapshot-cache.ts';
+import { teamBlocked } from '../../teams/team-blocked.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import type { Call, ModelRequest } from '../call.ts';
@@ -60,7 +61,7 @@ export class ModelResolver {
     request: ModelRequest,
     { fallback, signal }: { fallback: string | undefined; signal: CallSignal | undefined },
   ): Promise<Pool> {
-    if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (models.team?.blocked) throw teamBlocked();
     if (fallback !== undefined) return admitted(caller, resolve(models, caller, fallback), request);
     let pool: Pool;
     try {

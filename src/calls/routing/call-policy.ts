@@ -9,7 +9,8 @@ import type { CooldownPolicy } from './circuit.ts';
 
 const defaults = { retries: 2, timeoutMs: 600_000, allowedFails: 3, cooldownMs: 5_000 } as const;
 const maxTimeoutMs = 86_400_000;
-const maxFallbacks = 10;
+/** Fallbacks that one call may use, however they are chained. */
+export const maxFallbacks = 10;
 const none: readonly string[] = [];
 
 /**

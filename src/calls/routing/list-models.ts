@@ -1,11 +1,11 @@
-import { RouterError } from '../../errors.ts';
+import { teamBlocked } from '../../teams/team-blocked.ts';
 import type { Answer } from '../answer.ts';
 import type { ModelRequest } from '../call.ts';
 import { type Caller, namesOf, type Pool, resolve, type VisibleModels } from './resolve.ts';
 
 /** Answers what no provider is asked for: which models there are, by the caller's own names. */
 export function listModels(request: ModelRequest, caller: Caller, models: VisibleModels): Answer {
-  if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+  if (models.team?.blocked) throw teamBlocked();
   if (request.endpoint.id === 'models.retrieve') {
     return json(modelObject(resolve(models, caller, request.params.model ?? ''), caller));
   }

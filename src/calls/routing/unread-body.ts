@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
+import { teamBlocked } from '../../teams/team-blocked.ts';
 import { PieceTurns } from '../../tick-batch.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import { untilAborted } from '../abort/until-aborted.ts';
@@ -32,7 +33,7 @@ export function isUnread({ body, readBody }: Call): boolean {
  * @throws RouterError `team_blocked`, `model_not_found`, `invalid_request`
  */
 export function refuseUnread(models: VisibleModels, caller: Caller, call: Call): void {
-  if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+  if (models.team?.blocked) throw teamBlocked();
   const match = matchEndpoint(call.method, call.path);
   if (match === undefined || 'allow' in match || match.endpoint.local) return;
   const { endpoint, pathModel } = match;

@@ -4,6 +4,7 @@ import type { Answer } from '../../calls/answer.ts';
 import { RouterError } from '../../errors.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import type { Principal } from '../../teams/principal.ts';
+import { teamBlocked } from '../../teams/team-blocked.ts';
 import { nextTick } from '../../tick-batch.ts';
 import { objectKind } from '../messages/answered-fields.ts';
 import { jsonAnswer } from '../messages/answers.ts';
@@ -32,7 +33,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
   ): Promise<Answer> => {
     const teamId = principal.master ? null : principal.teamId;
     if (teamId !== null && (await router.isTeamBlocked(teamId))) {
-      throw new RouterError('team_blocked', 'This team is blocked.');
+      throw teamBlocked();
     }
     const { raw } = request;
     const { outgoing } = bindings;
