@@ -3,14 +3,13 @@
  * which may listen on ports but starts no process. `test/projects.test.ts` checks what the files import.
  */
 export const projects = {
-  /** No server, no child process. */
+  /** Parts of the router and short calls of it: no gateway, no server, no child process. */
   unit: [
     'architecture',
     'body-problems',
     'calls/attempts',
     'calls/classify-answer',
     'calls/content-type',
-    'calls/endpoints',
     'calls/form-body',
     'calls/form-parsers',
     'calls/json-body',
@@ -23,18 +22,10 @@ export const projects = {
     'egress/guard',
     'egress/response-body',
     'egress/team-slots',
-    'http/authenticate',
-    'http/lists',
-    'http/management-bodies',
-    'http/model-groups',
-    'http/openapi',
-    'http/refusal-log',
-    'http/restricted-keys',
     'index',
     'key-regeneration',
     'keys',
     'language',
-    'pasted-credentials',
     'projects',
     'providers/provider',
     'redact/',
@@ -45,7 +36,6 @@ export const projects = {
     'storage/deadline',
     'storage/keyv',
     'storage/write-probe',
-    'teams/record-size',
     'teams/registry',
     'teams/settings',
     'teams/snapshots',

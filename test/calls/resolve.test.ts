@@ -99,6 +99,9 @@ describe('resolve', () => {
     const operator: Caller = { teamId: null };
     const shared = { team: undefined, shared: operators };
     expect(idsOf(resolve(shared, operator, 'hidden'))).toEqual(['s2']);
+    expect(fault(() => resolve({ team: undefined, shared: undefined }, operator, 'x')).code).toBe(
+      'model_not_found',
+    );
     expect(fault(() => resolve(shared, operator, 'embed')).message).toBe(
       'There is no shared model "embed"; a team\'s own are called with a key of that team. There are: "common", "hidden", "chat".',
     );
@@ -148,6 +151,7 @@ describe('resolveOnly', () => {
     for (const [given, list] of [
       [models, 'There are: "chat", "embed", "common".'],
       [unshared(only({ m: ['d', 'e'] })), 'There are: "m".'],
+      [unshared(only({ a: ['d'], b: ['e'] })), 'There are: "a", "b".'],
       [unshared(only({})), 'There are none yet.'],
     ] as const)
       expect(fault(() => resolveOnly(given, caller))).toMatchObject({
@@ -174,6 +178,21 @@ describe('resolveOnly', () => {
     expect(fault(() => resolveOnly(unshared(none, two), caller, first)).code).toBe('invalid_request');
   });
 
+  it('serves by a shared model that can, though another cannot', () => {
+    const team = only({}, { allowedShared: new Set(['all-proxy-models']) });
+    const shared = snapshot(null, { common: ['s1'], other: ['s2'] });
+    const refuse = ({ id }: Deployment) => (id === 's1' ? refusal : undefined);
+    expect(idsOf(resolveOnly(unshared(team, shared), caller, refuse))).toEqual(['s2']);
+  });
+
+  it("serves the operator by the only shared model, and a team by its own model of a shared one's name", () => {
+    const shared = snapshot(null, { common: ['s1'] });
+    expect(idsOf(resolveOnly({ team: undefined, shared }, { teamId: null }))).toEqual(['s1']);
+    const team = only({ common: ['d'] }, { allowedShared: new Set(['common']) });
+    const refuse = ({ teamId }: Deployment) => (teamId === null ? refusal : undefined);
+    expect(idsOf(resolveOnly(unshared(team, shared), caller, refuse))).toEqual(['d']);
+  });
+
   it("does not ask of the team's own models whether they can serve", () => {
     expect(idsOf(resolveOnly(unshared(only({ m: ['d'] })), caller, () => refusal))).toEqual(['d']);
   });
@@ -198,6 +217,8 @@ describe('namesOf and mayCallAny', () => {
     ['no team', { team: undefined, shared: operators }, caller, []],
     ['the operator', { team: undefined, shared: operators }, { teamId: null }, ['common', 'hidden', 'chat']],
     ['nothing at all', { team: undefined, shared: undefined }, caller, []],
+    ['an operator without models', { team: undefined, shared: undefined }, { teamId: null }, []],
+    ['a restriction to a name that the team may not use', models, { ...caller, models: ['hidden', 'x'] }, []],
     ['own names only', { team: acme, shared: undefined }, caller, ['chat', 'embed']],
   ];
 
@@ -387,6 +408,14 @@ describe('ModelResolver', () => {
   it('resolves a fallback in place of the name of the call', async () => {
     expect(idsOf(await pool({ model: 'chat' }, models, { fallback: 'embed' }))).toEqual(['a3']);
     expect(idsOf(await pool({ model: 'chat' }))).toEqual(['a1', 'a2']);
+  });
+
+  it('knows no model of a team that does not exist', async () => {
+    const none = { team: undefined, shared: undefined };
+    await expect(pool({ model: 'chat', objects: ['file_1'] }, none)).rejects.toMatchObject({
+      code: 'model_not_found',
+    });
+    await expect(pool({ objects: ['file_1'] }, none)).rejects.toMatchObject({ code: 'invalid_request' });
   });
 
   it('does not call a model unknown while the storage cannot be reached', async () => {

@@ -37,6 +37,9 @@ describe('entryProblem', () => {
     '[fd00::1]:443',
     '[fd00::/8]:443',
     '[fd00::]/8:443',
+    '[fd00::]/16:443',
+    'a.b',
+    'llm.v1',
   ])('accepts %j', (entry) => {
     expect(entryProblem(entry)).toBeUndefined();
   });
@@ -67,6 +70,7 @@ describe('entryProblem', () => {
     ['a:', `must be ${forms}. Received "a:"`],
     ['', `must be ${forms}. Received ""`],
     ['a b', `must be ${forms}. Received "a b"`],
+    ['a\nb', `must be ${forms}. Received "a\\nb"`],
   ])('refuses %j', (entry, problem) => {
     expect(entryProblem(entry)).toBe(problem);
   });
