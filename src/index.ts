@@ -8,8 +8,10 @@ export type { Caller } from './calls/routing/resolve.ts';
 export type { TeamHealth } from './calls/routing/team-health.ts';
 export type { TestResult } from './calls/upstream/test-answer.ts';
 export type { TeamChatCompletion } from './client/chat-completion.ts';
+export type { ConnectOptions } from './client/connect.ts';
 export type { CallOptions } from './client/team-client.ts';
 export { type TeamCallOptions, teamBaseUrl } from './client/team-fetch.ts';
+export type { TeamSocket } from './client/team-socket.ts';
 export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from './errors.ts';
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { Logger } from './logger.ts';
@@ -26,6 +28,9 @@ export type {
   TeamPatch,
 } from './schemas/body-types.ts';
 export { type EncryptionKey, generateEncryptionKey } from './secrets/keyring.ts';
+export type { SessionOptions } from './sessions/options.ts';
+export type { SessionOpening, SessionRequest } from './sessions/service.ts';
+export type { SocketEnd, SocketListener, SocketMessage } from './sessions/socket-end.ts';
 export { type CopyOptions, type CopyProgress, type CopyResult, copyStorage } from './storage/copy.ts';
 export { memoryStorage } from './storage/memory.ts';
 export type {

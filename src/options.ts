@@ -6,6 +6,7 @@ import type { Lookup } from './egress/connector.ts';
 import { isLogger, type Logger } from './logger.ts';
 import { hasMethods, parseOptions } from './schemas/parse.ts';
 import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
+import { type SessionOptions, sessionOptions } from './sessions/options.ts';
 import type { Storage } from './storage/storage.ts';
 
 /**
@@ -107,6 +108,8 @@ export interface RouterOptions {
    * one provider account. The time restarts with each use. Default 30 days.
    */
   affinityTtlMs?: number;
+  /** Limits of WebSocket sessions. */
+  sessions?: SessionOptions | undefined;
   /** Receives a receipt of every call. Errors that it throws are ignored. */
   onCall?: (receipt: Receipt) => void;
   /**
@@ -218,6 +221,7 @@ const routerOptions = z.strictObject({
   maxDecodedBytes: bytes.optional(),
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
+  sessions: sessionOptions,
   onCall: callback<(receipt: Receipt) => void>().optional(),
   logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),

@@ -5,13 +5,16 @@ import type { Caller } from './calls/routing/resolve.ts';
 import type { TeamHealth } from './calls/routing/team-health.ts';
 import type { TestResult } from './calls/upstream/test-answer.ts';
 import type { TeamChatCompletion } from './client/chat-completion.ts';
+import { type ConnectOptions, connectSocket } from './client/connect.ts';
 import { makeTeamClient } from './client/team-client.ts';
 import { callDefaults, type TeamCallOptions, teamFetch } from './client/team-fetch.ts';
+import type { TeamSocket } from './client/team-socket.ts';
 import type { MemoryReservation } from './memory-budget.ts';
 import type { CloseOptions, RouterOptions } from './options.ts';
 import { RouterManagement } from './router-management.ts';
 import type { ModelBody } from './schemas/body-types.ts';
 import { createServices, type RouterServices } from './services.ts';
+import type { SessionOpening, SessionRequest } from './sessions/service.ts';
 import type { Actor } from './teams/management/actor.ts';
 import { checkTeamId } from './teams/management/team-service.ts';
 import type { RotationOptions, RotationProgress } from './teams/records/key-rotation.ts';
@@ -98,6 +101,29 @@ export class TeamModelRouter extends RouterManagement {
   fetchFor(teamId: string, options: TeamCallOptions = {}): typeof fetch {
     const caller = { teamId: checkTeamId(teamId) };
     return teamFetch(this.#services.dispatcher, caller, callDefaults(options));
+  }
+
+  /**
+   * Opens a WebSocket session as this team: Realtime, the Responses API over WebSockets, or Live. Returns an object with the
+   * interface of the standard `WebSocket`. If the session cannot be opened, the `error` of its error event is a RouterError.
+   *
+   * @throws RouterError `invalid_request` that names the option at fault
+   *
+   * @example
+   * const socket = router.connect('acme', { path: '/v1/realtime', model: 'my-voice-model' });
+   * socket.onopen = () => socket.send(JSON.stringify({ type: 'response.create' }));
+   * socket.onmessage = ({ data }) => console.log(JSON.parse(data).type);
+   */
+  connect(teamId: string, options: ConnectOptions): TeamSocket {
+    return connectSocket(this.#services.sessions, { teamId: checkTeamId(teamId) }, options);
+  }
+
+  /**
+   * Opens a session for a server that speaks WebSocket with its client itself. Failures are answers in OpenAI's error
+   * shape.
+   */
+  openSession(caller: Caller, request: SessionRequest): Promise<SessionOpening> {
+    return this.#services.sessions.open(caller, request);
   }
 
   /**

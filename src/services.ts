@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AffinityStore } from './calls/affinity/affinity-store.ts';
+import type { CallServices } from './calls/call-context.ts';
 import { Dispatcher } from './calls/dispatcher.ts';
 import { Reporter } from './calls/receipt/reporter.ts';
 import { ModelResolver } from './calls/routing/authorize.ts';
@@ -7,7 +8,7 @@ import { CircuitBreaker } from './calls/routing/circuit-breaker.ts';
 import { RateLimiter } from './calls/routing/rate-limits.ts';
 import { type TeamHealth, teamHealth } from './calls/routing/team-health.ts';
 import { Credentials } from './calls/upstream/credentials.ts';
-import { send } from './calls/upstream/send.ts';
+import { openSocket, send } from './calls/upstream/send.ts';
 import type { TestResult } from './calls/upstream/test-answer.ts';
 import { notAllowed } from './calls/upstream/test-answer.ts';
 import { testDeployment } from './calls/upstream/test-connection.ts';
@@ -23,6 +24,8 @@ import { OpenWork } from './open-work.ts';
 import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
 import type { ModelBody } from './schemas/body-types.ts';
 import { KeyRing } from './secrets/keyring.ts';
+import { SessionRegistry } from './sessions/registry.ts';
+import { SessionService } from './sessions/service.ts';
 import { withDeadline } from './storage/with-deadline.ts';
 import { WriteProbe } from './storage/write-probe.ts';
 import { KeyVerifier } from './teams/key-verifier.ts';
@@ -49,6 +52,7 @@ export interface RouterServices {
   testModel: (teamId: string | null, model: ModelBody | { id: string }, actor?: Actor) => Promise<TestResult>;
   health: (teamId: string) => Promise<TeamHealth>;
   dispatcher: Dispatcher;
+  sessions: SessionService;
   budget: MemoryBudget;
   chatCompletion: TeamChatCompletion;
   close: (options: CloseOptions) => Promise<void>;
@@ -114,19 +118,28 @@ export function createServices(given: RouterOptions): RouterServices {
   );
   const availability = { health, limits: new RateLimiter(now) };
   const work = new OpenWork();
-  const dispatcher = new Dispatcher({
+  const callServices = {
     work,
     resolver: new ModelResolver(snapshots, affinity),
-    send: (deployment, call, cancel) => send({ transports, credentials }, deployment, call, cancel),
-    affinity,
-    budget,
-    limits,
+    send: (...call: Parameters<CallServices['send']>) => send({ transports, credentials }, ...call),
     maxAnswerBytes,
     availability,
     reporter: new Reporter(onCall, log),
     random,
     now,
     sleep,
+  };
+  const dispatcher = new Dispatcher({ ...callServices, affinity, budget, limits });
+  const { handshakeTimeoutMs, maxMessageBytes } = options.sessions;
+  // Half of the time for each attempt, so that another deployment can answer within the other half.
+  const handshake = { headersTimeoutMs: Math.ceil(handshakeTimeoutMs / 2), maxMessageBytes };
+  const registry = new SessionRegistry(options.sessions, options.maxStalenessMs);
+  const sessions = new SessionService({
+    ...callServices,
+    openSocket: (...call) => openSocket({ transports, credentials }, ...call, handshake),
+    registry,
+    budget,
+    limits: options.sessions,
   });
   // A storage that cannot be watched now is read again within maxStalenessMs all the same.
   const watching = (
@@ -185,9 +198,11 @@ export function createServices(given: RouterOptions): RouterServices {
       }),
     health: (teamId) => work.run(async () => teamHealth(availability.health, await snapshots.get(teamId))),
     dispatcher,
+    sessions,
     budget,
     chatCompletion: chatCompletionOf(makeSharedClient(dispatcher), () => work.isClosing),
     async close(given) {
+      registry.endAll();
       await work.drain(readCloseOptions(given).drainTimeoutMs);
       ended ??= end();
       await ended;

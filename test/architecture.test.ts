@@ -19,6 +19,7 @@ const levels = [
   ['services.ts'],
   ['options.ts'],
   ['client'],
+  ['sessions'],
   ['is-router-error.ts'],
   ['calls'],
   ['teams'],

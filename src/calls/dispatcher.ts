@@ -187,7 +187,7 @@ function headerTags({ headers }: Call): readonly string[] | undefined {
 }
 
 /** A copy: whom a call is made for does not change on its way. */
-function checkedCaller({ teamId, models, mayManage = true }: Caller): Caller {
+export function checkedCaller({ teamId, models, mayManage = true }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
   if (models !== undefined && models !== null && !isListOfNames(models))
     throw invalidModels('must be a list of model names.');

@@ -75,6 +75,16 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#reject(error);
   }
 
+  /**
+   * Ends the part of the exchange of a connection that another protocol takes over.
+   *
+   * @returns ends the exchange, when that protocol has ended
+   */
+  takeOver(): () => void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    return () => this.#end();
+  }
+
   onRequestStart(controller: Controller): void {
     this.#controller = controller;
     if (this.#signal?.aborted) controller.abort(asError(this.#signal.reason));

@@ -5,9 +5,12 @@ import { Connections } from './connections.ts';
 import { type ConnectorOptions, denied } from './connector.ts';
 import { type ConnectionLimits, connectionSlots, makeNames } from './limits.ts';
 import { type CancelSignal, ResponseHandler, type TransportResponse } from './response-handler.ts';
+import { openWebSocket, SocketHandshake, type SocketResponse } from './sockets/handshake.ts';
 import type { SlotWaiter, TeamKey, TeamSlots } from './team-slots.ts';
 
 export type { CancelSignal, TransportResponse } from './response-handler.ts';
+export type { SocketResponse } from './sockets/handshake.ts';
+export type { ProviderSocket, SocketListener, SocketMessage } from './sockets/provider-socket.ts';
 
 export interface TransportOptions extends ConnectorOptions, ConnectionLimits {
   /** Slots that limit the requests in flight. Default: slots for this transport alone. */
@@ -39,6 +42,13 @@ export interface TransportRequest {
   headersTimeoutMs: number;
   /** Milliseconds between two chunks of the body. */
   bodyTimeoutMs: number;
+}
+
+/** A handshake that opens a WebSocket. */
+export interface SocketRequest
+  extends Pick<TransportRequest, 'url' | 'headers' | 'signal' | 'team' | 'queue' | 'headersTimeoutMs'> {
+  /** Bytes that one message of the provider may have. */
+  maxMessageBytes: number;
 }
 
 /** Maximum number of origins whose URL check is cached. */
@@ -74,12 +84,9 @@ export class Transport {
    */
   request(request: TransportRequest): Promise<TransportResponse> {
     const { method, url, headers, body, signal, team = null, headersTimeoutMs, bodyTimeoutMs } = request;
-    const pathStart = url.indexOf('/', url.indexOf('://') + 3);
-    const origin = pathStart === -1 ? url : url.slice(0, pathStart);
+    const { origin, path } = split(url);
     try {
-      // undici's own error would mean an unreachable provider, and the call would be retried.
-      if (this.#connections.closed) throw closed();
-      this.#check(origin);
+      this.#admit(origin);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -89,7 +96,7 @@ export class Transport {
     if (signal?.aborted) return exchange.response;
     const options: Dispatcher.DispatchOptions = {
       origin,
-      path: pathStart === -1 ? '/' : url.slice(pathStart),
+      path,
       method: method as Dispatcher.HttpMethod,
       headers,
       // undici sends any iterable, although its types list only Node streams.
@@ -97,15 +104,53 @@ export class Transport {
       headersTimeout: headersTimeoutMs,
       bodyTimeout: bodyTimeoutMs,
     };
-    if (this.#slots.tryTake(team)) this.#send(origin, options, exchange, team);
-    else this.#wait(origin, options, exchange, team, request.queue);
+    this.#begin(origin, options, exchange, team, request.queue);
     return exchange.response;
+  }
+
+  /**
+   * Opens a WebSocket, over a separate connection and under the same egress policy. The connection counts against the
+   * team's limit until the socket has closed.
+   *
+   * @throws RouterError as `request`
+   */
+  async openSocket(request: SocketRequest): Promise<SocketResponse> {
+    const { url, headers, signal, team = null, queue, headersTimeoutMs, maxMessageBytes } = request;
+    const { origin, path } = split(url);
+    this.#admit(origin);
+    const decodedBytes = this.#options.maxDecodedBytes ?? maxDecodedBytes;
+    const handshake = new SocketHandshake(signal, decodedBytes, maxMessageBytes);
+    if (signal?.aborted) return handshake.response;
+    return openWebSocket(handshake, (added, exchange) => {
+      const options: Dispatcher.DispatchOptions = {
+        origin,
+        path,
+        method: 'GET',
+        headers: { ...headers, ...added },
+        upgrade: 'websocket',
+        headersTimeout: headersTimeoutMs,
+        bodyTimeout: headersTimeoutMs,
+      };
+      this.#begin(origin, options, exchange, team, queue);
+    });
   }
 
   async close(): Promise<void> {
     const closing = this.#connections.close(closed());
     this.#slots.refuseAll(closed());
     await closing;
+  }
+
+  /** Sends a request, or queues it if its team has no slot. */
+  #begin(
+    origin: string,
+    options: Dispatcher.DispatchOptions,
+    exchange: ResponseHandler,
+    team: TeamKey,
+    queue: QueueListener | undefined,
+  ): void {
+    if (this.#slots.tryTake(team)) this.#send(origin, options, exchange, team);
+    else this.#wait(origin, options, exchange, team, queue);
   }
 
   /** Sends a request that holds a slot. The slot is released when the exchange ends. */
@@ -143,12 +188,21 @@ export class Transport {
     this.#slots.wait(team, waiter);
   }
 
-  #check(origin: string): void {
+  /** @throws RouterError `draining`, `egress_denied` */
+  #admit(origin: string): void {
+    // undici's own error would mean an unreachable provider, and the call would be retried.
+    if (this.#connections.closed) throw closed();
     if (this.#allowedOrigins.has(origin)) return;
     if (this.#options.policy.checkUrl(new URL(origin)) !== undefined) throw denied();
     if (this.#allowedOrigins.size >= maxAllowedOrigins) this.#allowedOrigins.clear();
     this.#allowedOrigins.add(origin);
   }
+}
+
+function split(url: string): { origin: string; path: string } {
+  const pathStart = url.indexOf('/', url.indexOf('://') + 3);
+  if (pathStart === -1) return { origin: url, path: '/' };
+  return { origin: url.slice(0, pathStart), path: url.slice(pathStart) };
 }
 
 function closed(): RouterError {

@@ -14,7 +14,8 @@ const timeoutMs = 15_000;
 const tokenLimit = 65_536;
 
 /** A response, and the tokens that the provider was sent, rejected ones included, if they are no stored secrets. */
-export type SignedResponse = TransportResponse & { tokens?: readonly string[] };
+export type SignedResponse = Signed<TransportResponse>;
+export type Signed<Response> = Response & { tokens?: readonly string[] };
 
 /** What a deployment's calls are signed with: its stored secret, or an Entra token that was asked for with it. */
 export class Credentials {
@@ -36,12 +37,12 @@ export class Credentials {
    * @throws RouterError what `send` throws, and `credential_unreadable`, `provider_authentication_failed`,
    * `provider_unreachable`, `provider_timeout`
    */
-  use(
+  use<Response extends TransportResponse>(
     deployment: Deployment,
-    send: (secrets: Secrets) => Promise<TransportResponse>,
+    send: (secrets: Secrets) => Promise<Response>,
     content: { isRepeatable(): boolean } = repeatable,
     cancel?: Cancel,
-  ): Promise<SignedResponse> {
+  ): Promise<Signed<Response>> {
     const secrets = deployment.secrets();
     const clientSecret = entraSecret(deployment, secrets);
     if (clientSecret === undefined) return send(secrets);
@@ -54,12 +55,12 @@ export class Credentials {
     return this.#signed(key, token, (azure_ad_token) => send({ ...secrets, azure_ad_token }), content);
   }
 
-  async #signed(
+  async #signed<Response extends TransportResponse>(
     key: string,
     token: () => Promise<string>,
-    send: (token: string) => Promise<TransportResponse>,
+    send: (token: string) => Promise<Response>,
     content: { isRepeatable(): boolean },
-  ): Promise<SignedResponse> {
+  ): Promise<Signed<Response>> {
     const first = await token();
     const response = await send(first);
     if (response.status !== 401 || !this.#tokens.reject(key, first) || !content.isRepeatable()) {

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
-import type { OutgoingBody, Transport, TransportResponse } from '../../egress/transport.ts';
+import type {
+  OutgoingBody,
+  SocketRequest,
+  SocketResponse,
+  Transport,
+  TransportResponse,
+} from '../../egress/transport.ts';
 import { addressOf, authHeaders } from '../../providers/provider.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Secrets } from '../../teams/records/sealed-secrets.ts';
 import type { Cancel } from '../abort/cancel.ts';
 import type { Call, ModelRequest } from '../call.ts';
-import type { Credentials, SignedResponse } from './credentials.ts';
+import type { Credentials, Signed, SignedResponse } from './credentials.ts';
 
 /** The ways out: for the teams' deployments, and for the operator's shared ones. */
 export interface Transports {
@@ -17,6 +23,9 @@ const defaultIdleSeconds = 120;
 
 /** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
 const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
+
+/** The caller's headers that go on with a WebSocket's handshake. */
+const socketHeaders = ['openai-beta'] as const;
 
 /** A call as it is sent: to any deployment of its pool, on behalf of one team. */
 export interface OutgoingCall {
@@ -50,18 +59,13 @@ function sendWith(
   { call, request, teamId }: OutgoingCall,
   cancel: Cancel,
 ): Promise<TransportResponse> {
-  const { target, params } = deployment;
+  const { target } = deployment;
   const { body: content } = request;
-  const headers: Record<string, string> = { 'user-agent': 'team-model-router' };
-  for (const name of passedHeaders) {
-    const value = call.headers.get(name);
-    if (value !== null) headers[name] = value;
-  }
+  const headers = unsignedHeaders(call, passedHeaders);
   const once = headers['idempotency-key'];
   if (once !== undefined && deployment.teamId === null) headers['idempotency-key'] = boundTo(teamId, once);
   if (content.contentType !== null) headers['content-type'] = content.contentType;
-  for (const [name, value] of secrets.headers) headers[name] = value;
-  Object.assign(headers, authHeaders(target, secrets, params));
+  sign(headers, secrets, deployment);
   const length = content.lengthFor(deployment);
   if (length !== undefined) headers['content-length'] = String(length);
   const body = content.bytesFor(deployment);
@@ -81,6 +85,46 @@ function sendWith(
     headersTimeoutMs: 0,
     bodyTimeoutMs: idleMs(deployment, call.streamTimeoutMs),
   });
+}
+
+/** Opens a WebSocket to one deployment, signed with the deployment's current secret. */
+export function openSocket(
+  { transports, credentials }: { transports: Transports; credentials: Credentials },
+  deployment: Deployment,
+  { call, request, teamId }: OutgoingCall,
+  cancel: Cancel,
+  limits: Pick<SocketRequest, 'headersTimeoutMs' | 'maxMessageBytes'>,
+): Promise<Signed<SocketResponse>> {
+  const transport = deployment.teamId === null ? transports.shared : transports.team;
+  const { target } = deployment;
+  const open = (secrets: Secrets) => {
+    const headers = unsignedHeaders(call, socketHeaders);
+    sign(headers, secrets, deployment);
+    return transport.openSocket({
+      url: addressOf(target, request.endpoint, request.params, request.query).url,
+      headers,
+      signal: cancel,
+      team: teamId,
+      queue: cancel,
+      ...limits,
+    });
+  };
+  return credentials.use(deployment, open, undefined, cancel);
+}
+
+function unsignedHeaders({ headers }: Call, passed: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = { 'user-agent': 'team-model-router' };
+  for (const name of passed) {
+    const value = headers.get(name);
+    if (value !== null) found[name] = value;
+  }
+  return found;
+}
+
+/** Adds the headers with the deployment's secrets. */
+function sign(headers: Record<string, string>, secrets: Secrets, { target, params }: Deployment): void {
+  for (const [name, value] of secrets.headers) headers[name] = value;
+  Object.assign(headers, authHeaders(target, secrets, params));
 }
 
 /** A body without a length. */
