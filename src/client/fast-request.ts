@@ -1,6 +1,6 @@
 import type { OpenAI } from 'openai';
 
-export type FinalOptions = Parameters<OpenAI['buildRequest']>[0];
+type FinalOptions = Parameters<OpenAI['buildRequest']>[0];
 
 /** The request options of a call that the fast path can write. */
 const fastOptions = new Set([
