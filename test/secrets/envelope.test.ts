@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -166,6 +166,34 @@ describe('unseal', () => {
       ['tmr1', 'unknown', ...parts.slice(1)],
     ])
       refused(token.join('.'), context);
+  });
+});
+
+/** A token as `seal` makes it, with a salt and an iv of any length. */
+function sealedWith(saltBytes: number, ivBytes: number, context: SealContext): string {
+  const [salt, iv] = [randomBytes(saltBytes), randomBytes(ivBytes)];
+  const key = Buffer.from(hkdfSync('sha256', ring.get('primary') as KeyObject, salt, 'tmr1', 32));
+  const { teamId, deploymentId, field, provider, base, organization, project, tenantId, clientId } = context;
+  const bound = [teamId, deploymentId, field, provider, base, organization, project, tenantId, clientId];
+  const cipher = createCipheriv('aes-256-gcm', key, iv);
+  cipher.setAAD(Buffer.from(`primary${JSON.stringify(bound)}`));
+  const ciphertext = Buffer.concat([cipher.update('secret'), cipher.final()]);
+  const parts = [salt, iv, ciphertext, cipher.getAuthTag()].map((part) => part.toString('base64url'));
+  return ['tmr1', 'primary', ...parts].join('.');
+}
+
+describe('unseal of an authentic token', () => {
+  it('needs a salt of 16 and an iv of 12 bytes', () => {
+    const context = fc.sample(contexts, 1)[0] as SealContext;
+    expect(unseal(ring, sealedWith(16, 12, context), context)).toBe('secret');
+    for (const [salt, iv] of [
+      [15, 12],
+      [17, 12],
+      [16, 11],
+      [16, 13],
+      [15, 13],
+    ] as const)
+      refused(sealedWith(salt, iv, context), context);
   });
 });
 
