@@ -9,9 +9,9 @@ import { keyPointerKey } from './records/team-record.ts';
 import { teamBlocked } from './team-blocked.ts';
 
 export interface KeyVerifierOptions {
-  /** Milliseconds for which a key stays unknown that another process may have made. */
+  /** Milliseconds for which an unknown key is cached. Another process may have created it meanwhile. */
   maxStalenessMs: number;
-  /** Milliseconds, monotonic. */
+  /** Returns milliseconds of a monotonic clock. */
   now: () => number;
 }
 
@@ -19,16 +19,16 @@ const maxKeys = 100_000;
 const maxUnknownKeys = 10_000;
 
 /**
- * Verifies team keys. The team's snapshot decides; what is kept here is only which team's to look at, so that a
- * revocation counts as soon as the snapshot has it.
+ * Verifies team keys. Caches only the team of each key and asks the team's snapshot for the rest, so a
+ * revocation takes effect as soon as the snapshot is updated.
  */
 export class KeyVerifier {
   readonly #storage: Storage;
   readonly #snapshots: SnapshotCache;
   readonly #options: KeyVerifierOptions;
-  /** The team by the key's hash; a key never changes its team. */
+  /** Team by the key's hash. A key never changes its team. */
   readonly #teams = createLruCache<string, string>(maxKeys);
-  /** Hashes that no team has, with the time at which that was read. */
+  /** Hashes that no team has, with the time of the read. */
   readonly #unknown = createLruCache<string, number>(maxUnknownKeys);
   readonly #loading = new Map<string, Promise<string | undefined>>();
 
@@ -39,9 +39,9 @@ export class KeyVerifier {
   }
 
   /**
-   * Returns the team that a key speaks for. Reads no storage if the team's snapshot is cached.
+   * Returns the team and the permissions of a key. Reads no storage if the team's snapshot is cached.
    *
-   * @throws RouterError `invalid_api_key` (the same for one that is malformed, unknown, expired or revoked),
+   * @throws RouterError `invalid_api_key` for a key that is malformed, unknown, expired or revoked;
    * `key_blocked`, `team_blocked`, `storage_unavailable`
    */
   async verify(key: string): Promise<TeamPrincipal> {
@@ -52,7 +52,7 @@ export class KeyVerifier {
     return this.#judge(token, teamId, await this.#snapshots.get(teamId));
   }
 
-  /** Takes note of what others changed. */
+  /** Invalidates what another process has changed. */
   onStorageEvent(event: StorageEvent): void {
     if (!('key' in event)) this.#unknown.clear();
     else if (event.key.startsWith(keyPointerKey(''))) {
@@ -69,7 +69,7 @@ export class KeyVerifier {
     const snapshot = await this.#snapshots.get(teamId);
     this.#teams.set(token, teamId);
     if (snapshot?.keys.has(token)) return this.#judge(token, teamId, snapshot);
-    // Made elsewhere a moment ago, perhaps: the snapshot may be older than the pointer.
+    // Another process may have created the key a moment ago, so the snapshot may be older than the pointer.
     this.#snapshots.markStale(teamId);
     return this.#judge(token, teamId, await this.#snapshots.get(teamId));
   }
@@ -92,7 +92,7 @@ export class KeyVerifier {
   #judge(token: string, teamId: string, snapshot: TeamSnapshot | undefined): TeamPrincipal {
     const key = snapshot?.keys.get(token);
     if (snapshot === undefined || key === undefined) {
-      // The pointer may be ahead of the record: it is looked up again the next time.
+      // The pointer may be newer than the record, so the next request reads it again.
       this.#teams.delete(token);
       throw invalidKey();
     }

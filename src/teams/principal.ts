@@ -1,7 +1,7 @@
 import type { KeyType } from '../schemas/body-types.ts';
 
 /**
- * A team as an authenticated request speaks for it, by an API key or by an application's session.
+ * An authenticated team, by an API key or by an application's session.
  *
  * @example
  * ```ts
@@ -13,12 +13,12 @@ export interface TeamPrincipal {
   master?: false;
   teamId: string;
   keyType: KeyType;
-  /** The public names that it may call. Absent: all of the team's. `[]`: none. */
+  /** Public names that the team may call. Absent: all of the team's. `[]`: none. */
   models?: readonly string[];
   userId?: string;
   /**
-   * The SHA-256 in hex that the key is stored under, if a key authenticated the request. It is the hash of the key's newest
-   * secret, also where an older one was sent.
+   * SHA-256 in hex under which the key is stored, if a key authenticated the request. Always the hash of the
+   * key's newest secret, even if an older secret was sent.
    */
   token?: string;
 }

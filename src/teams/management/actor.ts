@@ -3,7 +3,7 @@ import { callerModels } from '../../schemas/names.ts';
 import { parseOptions } from '../../schemas/parse.ts';
 
 /**
- * Who makes a change, for `created_by` and `updated_by`.
+ * Author of a change, recorded in `created_by` and `updated_by`.
  *
  * @example
  * ```ts
@@ -12,16 +12,16 @@ import { parseOptions } from '../../schemas/parse.ts';
  * ```
  */
 export interface Actor {
-  /** Default `default_user_id`, as documented. */
+  /** Default `default_user_id`, as LiteLLM documents it. */
   userId?: string;
-  /** The public names whose models may be touched; absent: all. */
+  /** Public names of the models that the actor may change. Absent: all. */
   models?: readonly string[];
-  /** The operator, who may bring the ids of deployments along; nobody else may choose one. */
+  /** Whether the actor is the operator. Only an operator may choose the id of a deployment. */
   operator?: boolean;
 }
 
 /**
- * Who changes a model, and under which condition.
+ * Author of a change to a model, and the condition of the change.
  *
  * @example
  * ```ts
@@ -30,7 +30,10 @@ export interface Actor {
  * ```
  */
 export interface ModelOptions extends Actor {
-  /** Refuses the change with `already_exists` if the team has a model of this name already. Default: the model joins its pool. */
+  /**
+   * Rejects the change with `already_exists` if the team already has a model of this name. Default: the model
+   * joins its pool.
+   */
   unique?: boolean;
 }
 
@@ -44,18 +47,30 @@ const modelOptions = z.strictObject({ ...actor, unique: z.boolean().optional() }
 
 const defaultUser = 'default_user_id';
 
-/** @throws RouterError `invalid_request` that names the field of `actor` at fault */
+/**
+ * Returns the time and the author of a change.
+ *
+ * @throws RouterError `invalid_request` that names the invalid field of `actor`
+ */
 export function stampOf(given: Actor | undefined): { at: string; by: string } {
   return { at: new Date().toISOString(), by: checkActor(given).userId ?? defaultUser };
 }
 
-/** @throws RouterError `invalid_request` that names the field of `options` at fault */
+/**
+ * Validates the options of a model change.
+ *
+ * @throws RouterError `invalid_request` that names the invalid field of `options`
+ */
 export function readModelOptions(given: ModelOptions | undefined): { actor: Actor; unique: boolean } {
   const { unique = false, ...who } = parseOptions(modelOptions, given);
   return { actor: who as Actor, unique };
 }
 
-/** @throws RouterError `invalid_request` that names the field of `actor` at fault */
+/**
+ * Validates an actor.
+ *
+ * @throws RouterError `invalid_request` that names the invalid field of `actor`
+ */
 export function checkActor(given: Actor | undefined): Actor {
   return parseOptions(actorOptions, given) as Actor;
 }

@@ -1,7 +1,12 @@
 import type { EgressPolicy } from '../../egress/guard.ts';
 import { RouterError } from '../../errors.ts';
 
-/** Judges an address when it is stored, as far as that can be done without DNS; the connector judges it again. */
+/**
+ * Checks an address when it is stored, as far as possible without DNS. The connector checks it again on every
+ * connection.
+ *
+ * @throws RouterError `api_base_not_allowed`
+ */
 export function checkBase(policy: EgressPolicy, base: string): void {
   const reason = policy.checkUrl(new URL(base));
   if (reason === undefined) return;

@@ -8,7 +8,8 @@ import { type KeyRecord, limits, type TeamRecord } from '../records/team-record.
 import type { Stamp } from './edit-model.ts';
 
 /**
- * A team key as the documented endpoints show it; the key itself is shown once, by `createKey`.
+ * A team key as the documented endpoints return it. Only `createKey` and `regenerateKey` return the key itself,
+ * once.
  *
  * @example
  * ```ts
@@ -17,20 +18,20 @@ import type { Stamp } from './edit-model.ts';
  * ```
  */
 export interface KeyView {
-  /** The SHA-256 of the key, in hex: what it is stored under, and may be named by. */
+  /** SHA-256 of the key, in hex. The key is stored under this hash, and requests may name the key by it. */
   token: string;
   /** `sk-...wxyz`. */
   key_name: string;
   key_alias: string | null;
   team_id: string;
   key_type: KeyType;
-  /** The public names that it may call; `['all-team-models']` for all of the team's. */
+  /** Public names that the key may call; `['all-team-models']` for all of the team's. */
   models: string[];
-  /** When it ends, in ISO 8601; `null` for never. */
+  /** Time when the key expires, in ISO 8601; `null`: never. */
   expires: string | null;
   blocked: boolean;
   metadata: Record<string, unknown>;
-  /** The secrets that it had before `regenerateKey` and that are still valid, by their SHA-256, with their ends. */
+  /** Older secrets that are still valid after `regenerateKey`, by their SHA-256, each with its expiry. */
   previous: { token: string; expires: string }[];
   created_at: string;
   created_by: string;
@@ -39,7 +40,7 @@ export interface KeyView {
 }
 
 /**
- * A key as it is shown once, when its secret is made.
+ * A key with its secret, returned once when the secret is created.
  *
  * @example
  * ```ts
@@ -48,7 +49,7 @@ export interface KeyView {
  * ```
  */
 export interface NewKey extends KeyView {
-  /** The secret itself: it is stored nowhere. */
+  /** The secret itself. It is stored nowhere. */
   key: string;
   /** The same as `token`. */
   token_id: string;
@@ -61,7 +62,7 @@ export function mintKey(): string {
   return `sk-${randomBytes(32).toString('base64url')}`;
 }
 
-/** Whether a text has the form of a key: whatever has not is refused without a look at the storage. */
+/** Returns whether a text has the form of a key. Other texts are rejected without reading the storage. */
 export function isKey(text: string): boolean {
   return keyForm.test(text);
 }
@@ -71,9 +72,10 @@ export function hashKey(key: string): string {
 }
 
 /**
- * The hash under which a key is stored, from the key or from the hash itself.
+ * Returns the hash under which a key is stored, from the key or from the hash itself.
  *
- * @throws RouterError `key_not_found` for what is neither; it never repeats what was given, which may be a secret
+ * @throws RouterError `key_not_found` for any other text. The error does not repeat the text, which may be a
+ * secret.
  */
 export function tokenOf(keyOrToken: string): string {
   if (typeof keyOrToken === 'string' && tokenForm.test(keyOrToken)) return keyOrToken;
@@ -81,17 +83,21 @@ export function tokenOf(keyOrToken: string): string {
   return hashKey(keyOrToken);
 }
 
-/** The one answer for a key that this team does not have, whoever else may have it. */
+/** Returns the error for a key that this team does not have, whether or not another team has it. */
 export function keyNotFound(): RouterError {
-  return new RouterError('key_not_found', 'There is no such key.', { param: 'key' });
+  return new RouterError('key_not_found', 'Key not found for this team.', { param: 'key' });
 }
 
-/** @param now milliseconds since 1970 */
+/**
+ * Returns whether a key has expired.
+ *
+ * @param now milliseconds since 1970
+ */
 export function isExpired(key: Pick<KeyRecord, 'expires'>, now: number): boolean {
   return key.expires !== null && Date.parse(key.expires) <= now;
 }
 
-/** What may be shown of a key's secret. */
+/** Returns the part of a key's secret that may be shown. */
 export function keyNameOf(secret: string): string {
   return `sk-...${secret.slice(-4)}`;
 }
@@ -112,15 +118,22 @@ export function makeKeyRecord(key: string, given: z.output<typeof keyBody>, stam
   };
 }
 
-/** Puts a key into the record. @throws RouterError `invalid_request` if the team has as many as it may have */
+/**
+ * Inserts a key into the record.
+ *
+ * @throws RouterError `invalid_request` if the team has reached its limit of keys
+ */
 export function insertKey(record: TeamRecord, token: string, key: KeyRecord): void {
   if (record.keys.length >= limits.keys) {
-    throw new RouterError('invalid_request', `A team may have ${limits.keys} keys at most.`);
+    throw new RouterError(
+      'invalid_request',
+      `The team's keys must be at most ${limits.keys}. Delete a key first.`,
+    );
   }
   record.keys.push([token, key]);
 }
 
-/** Takes the keys that have ended out of the record; their hashes, and those of secrets that have ended. */
+/** Removes expired keys and expired older secrets from the record. Returns their hashes. */
 export function purgeExpired(record: TeamRecord, now: number): string[] {
   const ended: string[] = [];
   const kept: TeamRecord['keys'] = [];
@@ -138,13 +151,13 @@ export function purgeExpired(record: TeamRecord, now: number): string[] {
   return ended;
 }
 
-/** The hashes of all secrets that a key has or had. */
+/** Returns the hashes of a key's current and older secrets. */
 export function tokensOf([token, { previous = [] }]: TeamRecord['keys'][number]): string[] {
   return [token, ...previous.map(([old]) => old)];
 }
 
 /**
- * Finds a key by the hash of its secret, or of one that it had before and that is still valid.
+ * Finds a key by the hash of its current secret or of an older secret that is still valid.
  *
  * @throws RouterError `key_not_found`
  */
@@ -164,10 +177,13 @@ function opens([current, { previous }]: [string, KeyRecord], token: string, now:
   return previous?.some((secret) => secret[0] === token && isValid(secret, now)) ?? false;
 }
 
-/** A key of a compiled snapshot: what it may do, and the hash that it is stored under. */
+/** A key of a compiled snapshot: its permissions, and the hash that it is stored under. */
 export type CompiledKey = KeyRecord & { token: string };
 
-/** Keys by the hash of each secret that opens them; one that a key had before ends when its grace period does. */
+/**
+ * Returns the keys by the hash of each secret that is valid for them. An older secret expires with its grace
+ * period.
+ */
 export function compileKeys(record: TeamRecord): ReadonlyMap<string, CompiledKey> {
   const compiled = new Map<string, CompiledKey>();
   for (const [token, key] of record.keys) {
@@ -182,12 +198,15 @@ function earlier(expires: string | null, end: string): string {
   return expires !== null && Date.parse(expires) < Date.parse(end) ? expires : end;
 }
 
-/** Whether a secret that a key had before is still valid. */
+/** Returns whether an older secret of a key is still valid. */
 export function isValid([, end]: readonly [string, string], now: number): boolean {
   return Date.parse(end) > now;
 }
 
-/** Only what is sent changes; `null` clears, which for `models` means all and for `duration` never to end. */
+/**
+ * Applies the fields that are sent. `null` clears a field: for `models` that means all models, for `duration`
+ * no expiry.
+ */
 export function patchKey(key: KeyRecord, patch: z.output<typeof keyPatch>, stamp: Stamp): void {
   const { key_alias, key_type, models, duration, metadata, blocked } = patch;
   if (key_alias !== undefined) key.key_alias = key_alias;
@@ -230,7 +249,11 @@ export function keyView(teamId: string, token: string, key: KeyRecord): KeyView 
 
 const secondsOf = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800, mo: 2_592_000 } as const;
 
-/** @throws RouterError `invalid_request` for an end that no date can name */
+/**
+ * Returns the time when a duration ends.
+ *
+ * @throws RouterError `invalid_request` if the end exceeds what a date can hold
+ */
 export function endOf(duration: string, from: string, param = 'duration'): string {
   const [, count = '', unit = ''] = /^(\d+)(\D+)$/.exec(duration) ?? [];
   const end = Date.parse(from) + Number(count) * secondsOf[unit as keyof typeof secondsOf] * 1000;

@@ -19,13 +19,13 @@ import {
 import { poolIsGone } from './edit-settings.ts';
 import { targetProblems } from './model-problems.ts';
 
-/** When and by whom a record is changed. */
+/** Time and author of a change to a record. */
 export interface Stamp {
   at: string;
   by: string;
 }
 
-/** A deployment ready to be put into a record: its address is resolved, its secrets are sealed. */
+/** Creates a deployment for a record: resolves its address and seals its secrets. */
 export function makeDeployment(
   ring: KeyRing,
   teamId: string | null,
@@ -49,7 +49,11 @@ export function makeDeployment(
   });
 }
 
-/** @throws RouterError `invalid_request` if the stored form is too large, unless a larger one was there before */
+/**
+ * Checks the size of a stored deployment. A patch may keep or shrink a deployment that is too large already.
+ *
+ * @throws RouterError `invalid_request`
+ */
 function checkSize(deployment: DeploymentRecord, before?: DeploymentRecord): DeploymentRecord {
   const bytes = sizeOf(deployment);
   if (bytes <= limits.deploymentBytes || (before !== undefined && bytes <= sizeOf(before))) return deployment;
@@ -62,7 +66,7 @@ function sizeOf(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value) ?? '');
 }
 
-/** The field to shorten. */
+/** Returns the field that takes the most bytes, for the error. */
 function largestField({ params, info, sealed }: DeploymentRecord): [field: string, bytes: number] {
   const sizes = new Map<string, number>();
   const count = (field: string, value: unknown) => sizes.set(field, (sizes.get(field) ?? 0) + sizeOf(value));
@@ -74,11 +78,17 @@ function largestField({ params, info, sealed }: DeploymentRecord): [field: strin
   return first ?? ['litellm_params', 0];
 }
 
-/** Puts a deployment into the pool of its public name; the first one mints the pool's internal name. */
+/**
+ * Inserts a deployment into the pool of its public name. The first deployment creates the pool and its internal
+ * name.
+ */
 export function insertDeployment(record: TeamRecord, name: string, deployment: DeploymentRecord): void {
   if (findDeployment(record, deployment.id) !== undefined) throw idTaken(deployment.id);
   if (countDeployments(record) >= limits.deployments) {
-    throw new RouterError('invalid_request', `A team may have ${limits.deployments} deployments at most.`);
+    throw new RouterError(
+      'invalid_request',
+      `The team's deployments must be at most ${limits.deployments}. Delete a deployment first.`,
+    );
   }
   poolOf(record, name).deployments.push(deployment);
 }
@@ -89,7 +99,10 @@ export function removeDeployment(record: TeamRecord, id: string): void {
   dropIfEmpty(record, found.name);
 }
 
-/** Applies a patch: only what is sent changes, `null` clears, a new `model_name` moves it to that name's pool. */
+/**
+ * Applies a patch. Changes only the fields that are sent; `null` clears a field. A new `model_name` moves the
+ * deployment to that pool.
+ */
 export function patchDeployment(
   ring: KeyRing,
   record: TeamRecord,
@@ -111,7 +124,7 @@ export function patchDeployment(
   pool.deployments[pool.deployments.indexOf(deployment)] = next;
   if (patch.model_name !== undefined && patch.model_name !== name) {
     pool.deployments.splice(pool.deployments.indexOf(next), 1);
-    // A key that could call the old name alone must not reach what the new one has already.
+    // A key that may call only the old name must not gain access to the existing pool of the new name.
     const isNew = !record.pools.some(([known]) => known === patch.model_name);
     poolOf(record, patch.model_name).deployments.push(next);
     dropIfEmpty(record, name, isNew ? patch.model_name : undefined);
@@ -132,7 +145,8 @@ function patchParams(
     ...changes,
     ...Object.fromEntries(cleared.map((field) => [field, null])),
   }) as ModelParams;
-  // The stored target stands unless a field that decides it was sent: a later provider table moves no key.
+  // Keeps the stored target unless a field that determines it was sent, so that a changed provider table
+  // redirects no key.
   const moves = (['model', 'custom_llm_provider', 'api_base', 'api_version'] as const).some(
     (field) => field in patch,
   );
@@ -188,12 +202,16 @@ function existing(record: TeamRecord, id: string) {
  * @param param the field that has the id
  */
 export function modelNotFound(id: string, param = 'id'): RouterError {
-  return new RouterError('model_not_found', `There is no model with the id ${JSON.stringify(id)}.`, {
+  return new RouterError('model_not_found', `Model with id ${JSON.stringify(id)} not found.`, {
     param,
   });
 }
 
-/** @throws RouterError `already_exists` if the record has a model under this public name */
+/**
+ * Checks that no model of the record has this public name.
+ *
+ * @throws RouterError `already_exists`
+ */
 export function checkUnused(record: TeamRecord, name: string): void {
   if (!record.pools.some(([known]) => known === name)) return;
   const whose = record.team_id === null ? 'among the shared models' : 'in this team';
@@ -201,9 +219,12 @@ export function checkUnused(record: TeamRecord, name: string): void {
   throw new RouterError('already_exists', message, { param: 'model_name' });
 }
 
-/** Only an operator hears it, who alone may choose an id. */
+/**
+ * Returns the error for an id that is in use. Only an operator receives it, because only an operator may choose
+ * an id.
+ */
 export function idTaken(id: string): RouterError {
-  const message = `There is a model with id ${JSON.stringify(id)} already.`;
+  const message = `Model with id ${JSON.stringify(id)} already exists.`;
   return new RouterError('already_exists', message, { param: 'model_info.id' });
 }
 
@@ -216,7 +237,11 @@ function poolOf(record: TeamRecord, name: string): PoolRecord {
   return pool;
 }
 
-/** @param renamed the name that its last member has gone to, if nothing else was there */
+/**
+ * Removes a pool without members.
+ *
+ * @param renamed the new name of the last member, if the new pool has no other member
+ */
 function dropIfEmpty(record: TeamRecord, name: string, renamed?: string): void {
   if (record.pools.find(([known]) => known === name)?.[1].deployments.length !== 0) return;
   record.pools = record.pools.filter(([known]) => known !== name);

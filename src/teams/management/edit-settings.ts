@@ -6,7 +6,7 @@ import type { SettingsRecord, TeamRecord } from '../records/team-record.ts';
 type Fallbacks = [name: string, next: string[]][];
 
 /**
- * A team's settings as the documented bodies have them.
+ * A team's settings, in the form of the documented bodies.
  *
  * @example
  * ```ts
@@ -17,10 +17,10 @@ type Fallbacks = [name: string, next: string[]][];
 export type SettingsView = Omit<SettingsRecord, 'fallbacks'> & { fallbacks?: Record<string, string[]>[] };
 
 /**
- * The settings after a patch: only what is sent changes, `null` clears.
+ * Returns the settings after a patch. Changes only the fields that are sent; `null` clears a field.
  *
- * @param isName whether a public name is one that the team has, or may use
- * @throws RouterError `invalid_request` for a fallback to or from an unknown name, and for a circle of them
+ * @param isName returns whether the team has a public name, or may use it
+ * @throws RouterError `invalid_request` for a fallback to or from an unknown name, and for a cycle of fallbacks
  */
 export function patchSettings(
   stored: SettingsRecord,
@@ -35,7 +35,7 @@ export function patchSettings(
     else if (value !== undefined) next[field] = value;
   }
   if (lists === null) delete next.fallbacks;
-  // Entries, so that `__proto__` is a name like any other.
+  // Uses entries because `__proto__` is a valid name.
   if (lists != null)
     next.fallbacks = checked(
       lists.flatMap((list) => Object.entries(list)),
@@ -50,15 +50,15 @@ export function viewSettings({ fallbacks, ...numbers }: SettingsRecord): Setting
 }
 
 /**
- * A pool has lost its last member: what named it names `renamed` from now on, or nothing. A shared model of the same
- * name, if the team may use it, takes its place.
+ * Updates the fallbacks after a pool has lost its last member. Fallbacks to the pool point to `renamed`, or are
+ * removed. They stay if the team may use a shared model of the same name.
  */
 export function poolIsGone(record: TeamRecord, name: string, renamed: string | undefined): void {
   if (record.models.includes(name) && renamed === undefined) return;
   const { fallbacks } = record.settings;
   if (fallbacks !== undefined) {
     const next = replaced(fallbacks, name, renamed);
-    // To rename into a circle takes the name away instead.
+    // Removes the name if renaming it would create a cycle.
     record.settings = {
       ...record.settings,
       fallbacks: circleIn(next) === undefined ? next : replaced(fallbacks, name, undefined),
@@ -96,17 +96,19 @@ function checked(fallbacks: Fallbacks, isName: (name: string) => boolean): Fallb
   if (twice !== undefined) throw refusal(`names ${JSON.stringify(twice)} twice`);
   const unknown = fallbacks.flat(2).find((name) => !isName(name));
   if (unknown !== undefined)
-    throw refusal(`${JSON.stringify(unknown)} is no model of this team, and none that it may use`);
+    throw refusal(
+      `${JSON.stringify(unknown)} must be a model of this team, or a shared model that it may use`,
+    );
   const circle = circleIn(fallbacks);
-  if (circle !== undefined) throw refusal(`lead from ${JSON.stringify(circle)} back to itself`);
+  if (circle !== undefined) throw refusal(`must not lead from ${JSON.stringify(circle)} back to itself`);
   return fallbacks;
 }
 
-/** A name from which the fallbacks lead back to it. */
+/** Returns a name whose fallbacks lead back to it. */
 function circleIn(fallbacks: Fallbacks): string | undefined {
   const next = new Map(fallbacks);
   const done = new Set<string>();
-  // A stack of our own: a chain may be as long as there are names.
+  // An explicit stack, because a chain may be as long as the list of names.
   for (const [start] of fallbacks) {
     const path = new Set<string>();
     const stack: { name: string; leave?: true }[] = [{ name: start }];
@@ -126,12 +128,12 @@ function circleIn(fallbacks: Fallbacks): string | undefined {
   return undefined;
 }
 
-/** The record of the shared deployments, or the error that says why it cannot be read. */
+/** Record of the shared deployments, or the error of its damaged record. */
 export type Shared = TeamRecord | RouterError | undefined;
 
 /**
- * Returns a function that tells whether a team has a name, or may use it: its own models', or a shared one on its allow-list.
- * The function throws `corrupt_record` for any other name than the team's own if the shared deployments cannot be read.
+ * Returns a check for names that the team has, or may use: its own models, and existing shared models on its
+ * allow-list. If the shared deployments cannot be read, the check throws `corrupt_record` for other names than its own.
  */
 export function nameCheck(record: TeamRecord, shared: Shared): (name: string) => boolean {
   const own = new Set(record.pools.map(([name]) => name));

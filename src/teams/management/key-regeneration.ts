@@ -8,9 +8,11 @@ import type { Stamp } from './edit-model.ts';
 
 const { key_alias, key_type, models, duration, metadata } = keyBody.shape;
 
-/** `POST /key/regenerate`, without the key itself: only what is sent changes, and null is not sent. */
+/** Body of `POST /key/regenerate`, without the key itself. Absent fields and `null` change nothing. */
 export const keyRegeneration = z.strictObject({
-  /** How long the old secret stays valid; without it all older secrets of the key end at once. */
+  /**
+   * Time for which the old secret stays valid. If absent, all older secrets of the key are revoked immediately.
+   */
   grace_period: duration,
   key_alias,
   key_type,
@@ -31,9 +33,9 @@ export const keyRegeneration = z.strictObject({
 export type KeyRegeneration = Omit<KeyBody, 'team_id'> & { grace_period?: string | null | undefined };
 
 /**
- * Returns the key's record under a new secret, as it was but for what is sent.
+ * Returns the key's record under a new secret. Changes only the fields that are sent.
  *
- * @throws RouterError `invalid_request` if the key has ended, or has as many valid secrets as it may have
+ * @throws RouterError `invalid_request` if the key has expired, or has reached its limit of valid secrets
  */
 export function regenerate(
   [token, before]: readonly [string, KeyRecord],
@@ -46,7 +48,7 @@ export function regenerate(
   const after: KeyRecord = { ...before, key_name: keyNameOf(secret), previous: [] };
   if (grace_period !== undefined) {
     if (kept.length >= limits.previousSecrets) {
-      const message = `grace_period: ${limits.previousSecrets} older secrets of this key are valid already. Leave it out, or delete one of them.`;
+      const message = `grace_period: ${limits.previousSecrets} older secrets of this key are already valid. Omit the field, or delete one of them.`;
       throw new RouterError('invalid_request', message, { param: 'grace_period' });
     }
     const end = endOf(grace_period, stamp.at, 'grace_period');
@@ -56,6 +58,6 @@ export function regenerate(
   }
   patchKey(after, fields, stamp);
   if (!isExpired(after, now)) return after;
-  const message = 'duration: is required, since the key has expired';
+  const message = 'duration: is required, because the key has expired';
   throw new RouterError('invalid_request', message, { param: 'duration' });
 }

@@ -39,14 +39,14 @@ import { checkTeamId, teamNotFound } from './team-service.ts';
  */
 export interface KeyPage {
   keys: KeyView[];
-  /** The teams of this page whose records cannot be read; absent if there are none. */
+  /** Teams of this page whose records cannot be read. Absent if every record can be read. */
   unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
 }
 
 /**
- * The keys of one team, all of them.
+ * All keys of one team.
  *
  * @example
  * ```ts
@@ -58,7 +58,7 @@ export interface KeyList {
   total_count: number;
 }
 
-/** The life of the API keys in a team's record. */
+/** Creates, changes, lists and deletes the API keys in a team's record. */
 export class KeyService {
   readonly #records: RecordStore;
   readonly #storage: Storage;
@@ -74,7 +74,7 @@ export class KeyService {
     const teamId = checkTeamId(given);
     const body = parse(keyBody, fields);
     if (body.team_id !== undefined && body.team_id !== teamId) {
-      const message = 'team_id: must be the team that the key is made for';
+      const message = 'team_id: must be the team of the key';
       throw new RouterError('invalid_request', message, { param: 'team_id' });
     }
     const stamp = stampOf(actor);
@@ -96,7 +96,7 @@ export class KeyService {
   async regenerate(given: string, id: string, fields: KeyRegeneration, actor?: Actor): Promise<NewKey> {
     const teamId = checkTeamId(given);
     const body = parse(keyRegeneration, fields);
-    // An unknown key is refused before anything is written.
+    // Rejects an unknown key before it writes anything.
     await this.get(teamId, id);
     const old = tokenOf(id);
     const stamp = stampOf(actor);
@@ -118,9 +118,12 @@ export class KeyService {
     return { key, ...view, token_id: token };
   }
 
-  /** Changes the record for a secret that is new: its pointer is written first, and removed if the change is refused. */
+  /**
+   * Changes the record for a new secret. Writes the secret's pointer first, and removes it if the change is
+   * rejected.
+   */
   async #changeUnder<Result>(teamId: string, token: string, change: Mutation<Result>): Promise<Result> {
-    // Whatever dies between the two leaves a pointer to nothing.
+    // A process that dies between the two writes leaves a pointer to nothing.
     await writeIdEntry(this.#storage, keyPointerKey(token), teamId);
     try {
       return await this.#records.change(teamId, change);
@@ -143,7 +146,10 @@ export class KeyService {
     });
   }
 
-  /** It is refused from now on. An older secret of a key is revoked alone. */
+  /**
+   * Deletes a key, so that requests with it are rejected. Given the hash of an older secret, revokes only that
+   * secret.
+   */
   async delete(given: string, id: string): Promise<{ deleted_keys: string[] }> {
     const teamId = checkTeamId(given);
     const token = tokenOf(id);
@@ -178,7 +184,7 @@ export class KeyService {
     return { keys, total_count: keys.length };
   }
 
-  /** The keys of one page of all teams. */
+  /** Returns the keys of one page of all teams. */
   async listAll(options?: { cursor?: string; limit?: number }): Promise<KeyPage> {
     const viewsOf = ({ team_id, keys }: TeamRecord) =>
       keys.map(([token, key]) => keyView(team_id ?? '', token, key));
@@ -186,7 +192,7 @@ export class KeyService {
     return { keys: views.flat(), ...rest };
   }
 
-  /** The team that has this key, or `undefined` if nobody has. */
+  /** Returns the team of a key, or `undefined` if no team has it. */
   async findTeam(id: string): Promise<{ team_id: string } | undefined> {
     const token = tokenOf(id);
     const teamId = await readIdEntry(this.#storage, keyPointerKey(token));

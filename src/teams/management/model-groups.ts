@@ -2,7 +2,7 @@ import { allSharedNames } from '../../schemas/names.ts';
 import type { PoolRecord, TeamRecord } from '../records/team-record.ts';
 
 /**
- * A public name as `GET /model_group/info` shows it; what is not known is `null`.
+ * A public name as `GET /model_group/info` returns it. Unknown values are `null`.
  *
  * @example
  * ```ts
@@ -14,20 +14,20 @@ export interface ModelGroup {
   /** The public name. */
   model_group: string;
   providers: string[];
-  /** The `model_info.mode` that its deployments agree on. */
+  /** The `model_info.mode` that all deployments of the name share. */
   mode: string | null;
-  /** Of a shared name it is the operator's, and `null`. */
+  /** `null` for a shared name, because its description belongs to the operator. */
   description: string | null;
-  /** The highest of its deployments. Of a shared name it is the operator's, and `null`. */
+  /** The highest value of the deployments. `null` for a shared name, because its costs belong to the operator. */
   input_cost_per_token: number | null;
   output_cost_per_token: number | null;
-  /** The limits of its deployments together. Of a shared name they are the operator's, and `null`. */
+  /** The sum of the deployments' limits. `null` for a shared name, because its limits belong to the operator. */
   rpm: number | null;
   tpm: number | null;
 }
 
 /**
- * The public names that a caller may use.
+ * Public names that a caller may use.
  *
  * @example
  * ```ts
@@ -41,9 +41,10 @@ export interface ModelGroupList {
 }
 
 /**
- * The names that may be used with the records of one team (`undefined`: it has none) and of the shared deployments.
+ * Returns the names of one team's record (`undefined`: it has none) and of the shared deployments that it may
+ * use.
  *
- * @param everyShared whether all shared names may be used, and their limits and costs seen: by the operator
+ * @param everyShared whether to return all shared names with their limits and costs, for the operator
  */
 export function modelGroups(
   team: TeamRecord | undefined,

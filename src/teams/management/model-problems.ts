@@ -8,9 +8,9 @@ import { parse, refusalOf } from '../../schemas/parse.ts';
 import { splitSecrets } from '../records/sealed-secrets.ts';
 
 /**
- * Parses the body of a new model. The error tells what is wrong with its address as well.
+ * Parses the body of a new model. Reports problems of its address in the same error.
  *
- * @param teamId of the model's team, or `null` for a shared model; absent if it is not known yet
+ * @param teamId team of the model, or `null` for a shared model; absent if it is not known yet
  */
 export function parseModel<Schema extends z.ZodType = typeof modelBody>(
   given: unknown,
@@ -22,7 +22,7 @@ export function parseModel<Schema extends z.ZodType = typeof modelBody>(
   ]);
 }
 
-/** Parses the body of a change. What is stored already decides whether its address is complete. */
+/** Parses the body of a change. Checks no address for completeness, because the stored fields complete it. */
 export function parseModelPatch<Schema extends z.ZodType = typeof modelPatch>(
   given: unknown,
   schema: Schema = modelPatch as z.ZodType as Schema,
@@ -33,16 +33,16 @@ export function parseModelPatch<Schema extends z.ZodType = typeof modelPatch>(
   });
 }
 
-/** Returns what is wrong with the team that a body names. */
+/** Returns the problems of the team that a body names. */
 export function ownerProblems(teamId: string | null | undefined, body: unknown): RouterError[] {
   const { model_info } = (body ?? {}) as { model_info?: { team_id?: unknown } | null };
   const given = model_info?.team_id;
   if (teamId === undefined || typeof given !== 'string' || given === teamId) return [];
-  const message = 'model_info.team_id: must be the team that the model is added to';
+  const message = 'model_info.team_id: must be the team of the model';
   return [new RouterError('invalid_request', message, { param: 'model_info.team_id' })];
 }
 
-/** Returns all that is wrong with the params of a new model, beyond what their schema says. */
+/** Returns the problems of a new model's params that their schema does not report. */
 export function paramProblems(params: ModelParams, checkBase: (base: string) => void): RouterError[] {
   const problems = targetProblems(params);
   if (problems.length > 0) return problems;
@@ -53,7 +53,10 @@ export function paramProblems(params: ModelParams, checkBase: (base: string) => 
   ].filter((problem) => problem !== undefined);
 }
 
-/** Returns what is wrong with each field that decides an address; without a `model`, of the others alone. */
+/**
+ * Returns the problems of each field that determines an address. Without a `model`, checks the other fields
+ * only.
+ */
 export function targetProblems(params: Partial<TargetParams>): RouterError[] {
   const { model, api_base: base } = params;
   const problems = [
@@ -61,11 +64,11 @@ export function targetProblems(params: Partial<TargetParams>): RouterError[] {
     base === undefined ? undefined : refusalOf(() => readApiBase(base)),
     model === undefined ? undefined : refusalOf(() => resolveTarget({ ...params, model })),
   ].filter((problem) => problem !== undefined);
-  // The last one is one of the others, unless they are none.
+  // The last problem repeats one of the others if there are others.
   return problems.filter(({ param }, at) => problems.findIndex((each) => each.param === param) === at);
 }
 
-/** The fields that decide an address, as far as their schema takes them. */
+/** Returns the valid fields that determine an address. */
 function paramsIn(value: unknown, isRefused: (param: string) => boolean): Partial<TargetParams> {
   const { litellm_params: params } = (value ?? {}) as { litellm_params?: unknown };
   if (typeof params !== 'object' || params === null) return {};
@@ -74,7 +77,7 @@ function paramsIn(value: unknown, isRefused: (param: string) => boolean): Partia
     const given = (params as TargetParams)[field];
     return given !== undefined && given !== null && !isRefused(`litellm_params.${field}`);
   });
-  // Whether an address is complete is not known if a part of it is refused.
+  // If a field is invalid, completeness of the address is unknown.
   const whole = fields.every((field) => !isRefused(`litellm_params.${field}`));
   return Object.fromEntries(
     taken

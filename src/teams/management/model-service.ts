@@ -32,13 +32,13 @@ import { checkTeamId, teamNotFound } from './team-service.ts';
 import { type ModelList, type ModelView, modelList, modelView } from './views.ts';
 
 export interface ModelServiceOptions {
-  /** Whether the first model of an unknown team makes its record, or is refused. */
+  /** Whether the first model of an unknown team creates its record, or is rejected. */
   teams: 'implicit' | 'explicit';
-  /** Throws `api_base_not_allowed` for an address that calls may not go to. */
+  /** Throws `api_base_not_allowed` for an address that calls may not reach. */
   checkBase: (base: string, shared: boolean) => void;
 }
 
-/** A deployment's record, under the public name that it has or shall have. */
+/** A deployment's record with its current or future public name. */
 export interface PreparedDeployment {
   name: string;
   deployment: DeploymentRecord;
@@ -46,7 +46,10 @@ export interface PreparedDeployment {
 
 const maxIdLength = 256;
 
-/** The life of the deployments in a team's record; `teamId: null` is the record of the shared ones. */
+/**
+ * Creates, changes, lists and deletes the deployments in a team's record. `teamId: null` is the record of the
+ * shared deployments.
+ */
 export class ModelService {
   readonly #records: RecordStore;
   readonly #storage: Storage;
@@ -66,7 +69,8 @@ export class ModelService {
     const { actor, unique } = readModelOptions(options);
     const { name, deployment, imported } = this.#prepare(teamId, given, actor);
     if (imported) await this.#claim(deployment.id, actor);
-    // First the hint, then the record: whatever dies between leaves a hint to nothing, never a lost model.
+    // Writes the pointer before the record. A process that dies between the two writes leaves a pointer to
+    // nothing, and loses no model.
     await writeIdEntry(this.#storage, modelPointerKey(deployment.id), teamId);
     try {
       return await this.#records.change(teamId, (existing) => {
@@ -81,7 +85,7 @@ export class ModelService {
     }
   }
 
-  /** Everything that `add` does before it writes: checks the body and the address, seals the secrets. */
+  /** Runs each step of `add` before the write: checks the body and the address, and seals the secrets. */
   #prepare(
     teamId: string | null,
     given: ModelBody,
@@ -97,7 +101,10 @@ export class ModelService {
     return { name, deployment, imported: info?.id !== undefined };
   }
 
-  /** What a test call goes to: a stored deployment, or one that is not to be stored; `undefined` if its address is not allowed. */
+  /**
+   * Returns the target of a test call: a stored deployment, or one that is not stored. Returns `undefined` if
+   * its address is not allowed.
+   */
   async prepareTest(
     teamId: string | null,
     given: ModelBody | { id: string },
@@ -127,7 +134,7 @@ export class ModelService {
     const body = parseModelPatch(patch);
     throwAll(ownerProblems(teamId, body));
     if (body.model_info?.id !== undefined && body.model_info.id !== id) {
-      throw new RouterError('invalid_request', 'model_info.id: must be the id of the model that is changed', {
+      throw new RouterError('invalid_request', 'model_info.id: must be the id of the changed model', {
         param: 'model_info.id',
       });
     }
@@ -160,7 +167,7 @@ export class ModelService {
     return this.#view(record, id);
   }
 
-  /** A team that has no record yet has no models; with `teams: 'explicit'` it is unknown. */
+  /** Returns a team's models. A team without a record has no models; with `teams: 'explicit'` it is unknown. */
   async list(teamId: string | null): Promise<ModelList> {
     if (teamId !== null) checkTeamId(teamId);
     const record = await this.#records.read(teamId);
@@ -171,7 +178,9 @@ export class ModelService {
     return modelList(record, (deployment) => !unreadable.has(deployment));
   }
 
-  /** The public names that a caller may use; `teamId: null` is the operator, who has the shared ones. */
+  /**
+   * Returns the public names that a caller may use. `teamId: null` is the operator, who sees the shared names.
+   */
   async listGroups({
     teamId,
     models,
@@ -189,7 +198,7 @@ export class ModelService {
     return modelGroups(team, shared, { everyShared: teamId === null, mayUse });
   }
 
-  /** Reads the shared models. Their damaged record does not hide a team's own models. */
+  /** Reads the shared models. If their record is damaged, a team's own models are still listed. */
   async #readShared(teamId: string | null): Promise<TeamRecord | undefined> {
     try {
       return await this.#records.read(null);
@@ -199,9 +208,9 @@ export class ModelService {
     }
   }
 
-  /** The team (`null`: shared) that has this deployment, or `undefined` if nobody has. */
+  /** Returns the team (`null`: shared) of a deployment, or `undefined` if no team has it. */
   async findTeam(id: string): Promise<{ team_id: string | null } | undefined> {
-    // What is no text of ours has no key either.
+    // Other ids cannot be encoded in a storage key.
     if (!isText(id) || id.length > maxIdLength) return undefined;
     const teamId = await readIdEntry(this.#storage, modelPointerKey(id));
     if (teamId === undefined) return undefined;
@@ -209,7 +218,7 @@ export class ModelService {
     return record !== undefined && findDeployment(record, id) !== undefined ? { team_id: teamId } : undefined;
   }
 
-  /** An id that is brought along must be nobody's; a pointer that a removed model left behind gives way. */
+  /** Checks that no deployment has an id that the operator chose. Removes a pointer that a deleted model left. */
   async #claim(id: string, actor: Actor | undefined): Promise<void> {
     if (actor?.operator !== true) {
       const message = 'model_info.id: may be set by an operator only';
@@ -234,7 +243,7 @@ export class ModelService {
   }
 }
 
-/** Whether a body means to bring a whole model, and not to name a stored one. */
+/** Returns whether a body describes a whole model, and does not name a stored one. */
 export function isWhole(given: unknown): given is ModelBody {
   const { litellm_params, model_name } = (given ?? {}) as { [Field in keyof ModelBody]?: unknown };
   return (litellm_params ?? model_name ?? null) !== null;
@@ -244,7 +253,10 @@ function mayTouch(actor: Actor | undefined, name: string): boolean {
   return allows(actor?.models, name);
 }
 
-/** A deployment that the actor may not touch is as unknown to it as one that is not there. */
+/**
+ * Finds a deployment that the actor may change. For any other deployment the error is the same as for an
+ * unknown one.
+ */
 function touchable(record: TeamRecord | undefined, id: string, actor: Actor | undefined) {
   const found = record === undefined ? undefined : findDeployment(record, id);
   if (record === undefined || found === undefined || !mayTouch(actor, found.name)) throw modelNotFound(id);
@@ -252,11 +264,11 @@ function touchable(record: TeamRecord | undefined, id: string, actor: Actor | un
 }
 
 function notAllowed(name: string): RouterError {
-  const message = `model_name: ${JSON.stringify(name)} is not among the names that this key may use`;
+  const message = `model_name: ${JSON.stringify(name)} must be a name that this key may use`;
   return new RouterError('permission_denied', message, { param: 'model_name' });
 }
 
-/** Whether the write surely did not happen. */
+/** Returns whether the write certainly did not happen. */
 function isCertain(error: unknown): boolean {
   return RouterError.isInstance(error) && error.code !== 'storage_unavailable';
 }

@@ -30,11 +30,11 @@ import { type ListedTeam, listedTeam, type TeamInfo, type TeamView, teamInfo, te
  * ```
  */
 export interface ListTeamsOptions {
-  /** From the page before; absent for the first page. */
+  /** Cursor of the previous page; absent for the first page. */
   cursor?: string;
   /** From 1 to 1 000, default 100. */
   limit?: number;
-  /** Whether each team comes with its keys, default false. */
+  /** Whether to include each team's keys. Default false. */
   keys?: boolean;
 }
 
@@ -49,7 +49,7 @@ export interface ListTeamsOptions {
  */
 export interface TeamPage {
   teams: ListedTeam[];
-  /** The teams of this page whose records cannot be read; absent if there are none. */
+  /** Teams of this page whose records cannot be read. Absent if every record can be read. */
   unreadable?: UnreadableTeam[];
   /** Absent on the last page. */
   cursor?: string;
@@ -59,9 +59,9 @@ const listOptions = pageOptions.extend({ keys: z.boolean().optional() });
 
 const plainId = /^[\w.@-]{1,256}$/;
 
-/** A team's id as given by the application: refused when empty, never taken for "shared". */
+/** Validates a team's id. Rejects an empty id, which never means "shared". */
 export function checkTeamId(teamId: string): string {
-  // Nearly every one, and on every call: the schema would say the same.
+  // The fast path skips the schema for plain ids, with the same result.
   if (typeof teamId === 'string' && plainId.test(teamId)) return teamId;
   const result = teamIdSchema.safeParse(teamId);
   if (result.success) return result.data;
@@ -70,12 +70,12 @@ export function checkTeamId(teamId: string): string {
 }
 
 export function teamNotFound(teamId: string): RouterError {
-  return new RouterError('team_not_found', `There is no team ${JSON.stringify(teamId)}.`, {
+  return new RouterError('team_not_found', `Team ${JSON.stringify(teamId)} not found.`, {
     param: 'team_id',
   });
 }
 
-/** The life of a team's record, without its models. */
+/** Creates, changes, lists and deletes teams' records, except for their models. */
 export class TeamService {
   readonly #records: RecordStore;
   readonly #storage: Storage;
@@ -92,7 +92,7 @@ export class TeamService {
     const shared = await this.#sharedFor(body);
     return this.#records.change(teamId, (existing) => {
       if (existing !== undefined) {
-        throw new RouterError('already_exists', `There is a team ${JSON.stringify(teamId)} already.`, {
+        throw new RouterError('already_exists', `Team ${JSON.stringify(teamId)} already exists.`, {
           param: 'team_id',
         });
       }
@@ -105,7 +105,7 @@ export class TeamService {
     const teamId = checkTeamId(given);
     const body = parse(teamPatch, patch);
     if (body.team_id !== undefined && body.team_id !== teamId) {
-      throw new RouterError('invalid_request', 'team_id: must be the id of the team that is changed', {
+      throw new RouterError('invalid_request', 'team_id: must be the id of the changed team', {
         param: 'team_id',
       });
     }
@@ -127,7 +127,9 @@ export class TeamService {
     });
   }
 
-  /** Adds to the allow-list of shared names, and takes away from it, without a look at what else is on it. */
+  /**
+   * Adds names to the allow-list of shared models, and removes names from it. Leaves the other names unchanged.
+   */
   async changeAllowed(
     given: string,
     change: { add?: readonly string[]; remove?: readonly string[] },
@@ -145,7 +147,7 @@ export class TeamService {
     });
   }
 
-  /** Its models, keys and aliases go with it, and so does a record that cannot be read. */
+  /** Deletes a team with its models, keys and aliases. Also deletes a record that cannot be read. */
   async delete(given: string): Promise<{ deleted_teams: string[] }> {
     const teamId = checkTeamId(given);
     const gone = await this.#records
@@ -172,7 +174,10 @@ export class TeamService {
     return { teams: views, ...rest };
   }
 
-  /** Returns the stored text of a record (`null`: of the shared models), readable or not. Its secrets are sealed. */
+  /**
+   * Returns the stored text of a record (`null`: of the shared models), even if it cannot be read. Its secrets
+   * are sealed.
+   */
   async export<Id extends string | null>(given: Id): Promise<{ team_id: Id; record: string }> {
     if (given !== null) checkTeamId(given);
     const stored = await this.#storage.get(recordKey(given));
@@ -206,7 +211,7 @@ type Changes = {
   [Field in 'team_alias' | 'models' | 'metadata' | 'blocked' | 'settings']?: TeamPatch[Field];
 };
 
-/** Throws before it changes anything. */
+/** Applies changes to a record. Throws before it changes anything. */
 function apply(record: TeamRecord, changes: Changes, shared: Shared): TeamRecord {
   const next = { ...record };
   if (changes.team_alias !== undefined) next.team_alias = changes.team_alias;

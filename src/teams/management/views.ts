@@ -11,7 +11,7 @@ import { modelNotFound } from './edit-model.ts';
 import { type SettingsView, viewSettings } from './edit-settings.ts';
 
 /**
- * `litellm_params` as they are shown: secrets masked, as `sk-...cb07`.
+ * `litellm_params` with masked secrets, such as `sk-...cb07`.
  *
  * @example
  * ```ts
@@ -22,7 +22,7 @@ import { type SettingsView, viewSettings } from './edit-settings.ts';
 export type ModelParamsView = ModelParams;
 
 /**
- * `model_info` as it is shown.
+ * `model_info` of a stored model.
  *
  * @example
  * ```ts
@@ -32,21 +32,21 @@ export type ModelParamsView = ModelParams;
  */
 export interface ModelDetails extends Omit<NonNullable<ModelInfo>, 'id' | 'team_id'>, ModelStamps {
   id: string;
-  /** `null`: a shared model. */
+  /** `null` for a shared model. */
   team_id: string | null;
-  /** The public name, which the team calls. */
+  /** Public name, which the team calls. */
   team_public_model_name: string;
   /** As in `litellm_params`. */
   input_cost_per_token?: number;
   output_cost_per_token?: number;
-  /** Every model is stored, and so can be changed by these endpoints: LiteLLM's word for that. */
+  /** LiteLLM's field for a model that is stored, so that these endpoints can change it. Every model is stored. */
   db_model: true;
-  /** The stored secret does not open. Enter it again. */
+  /** The stored credential cannot be decrypted. Enter it again. */
   needs_reentry?: true;
 }
 
 /**
- * Who wrote a model, and when; times in ISO 8601.
+ * Authors and times of a model's changes; times in ISO 8601.
  *
  * @example
  * ```ts
@@ -62,7 +62,7 @@ export interface ModelStamps {
 }
 
 /**
- * One deployment as `addModel`, `updateModel` and `getModel` show it.
+ * One deployment as `addModel`, `updateModel` and `getModel` return it.
  *
  * @example
  * ```ts
@@ -72,14 +72,14 @@ export interface ModelStamps {
  */
 export interface ModelView extends ModelStamps {
   model_id: string;
-  /** The internal name, as LiteLLM's endpoints have it. The public one is `model_info.team_public_model_name`. */
+  /** Internal name, as LiteLLM's endpoints return it. The public name is `model_info.team_public_model_name`. */
   model_name: string;
   litellm_params: ModelParamsView;
   model_info: ModelDetails;
 }
 
 /**
- * One deployment as `listModels` and `GET /model/info` show it.
+ * One deployment as `listModels` and `GET /model/info` return it.
  *
  * @example
  * ```ts
@@ -88,7 +88,7 @@ export interface ModelView extends ModelStamps {
  * ```
  */
 export interface ModelInfoView extends ModelStamps {
-  /** The public name, as LiteLLM's endpoint has it. */
+  /** Public name, as LiteLLM's endpoint returns it. */
   model_name: string;
   litellm_params: ModelParamsView;
   model_info: ModelDetails;
@@ -119,11 +119,11 @@ export interface ModelList {
 export interface TeamView {
   team_id: string;
   team_alias: string | null;
-  /** The shared names that the team may use. */
+  /** Shared names that the team may use. */
   models: string[];
   metadata: Record<string, unknown>;
   blocked: boolean;
-  /** How its calls are tried; times in seconds. */
+  /** Retries, timeouts and fallbacks of the team's calls; times in seconds. */
   settings: SettingsView;
   litellm_model_table: { model_aliases: Record<string, string>; created_by: string; updated_by: string };
   created_at: string;
@@ -141,12 +141,12 @@ export interface TeamView {
  */
 export interface ListedTeam extends TeamView {
   keys_count: number;
-  /** Only where they are asked for. */
+  /** Present only if the keys were requested. */
   keys?: KeyView[];
 }
 
 /**
- * `GET /team/info`.
+ * Result of `GET /team/info`.
  *
  * @example
  * ```ts
@@ -161,7 +161,7 @@ export interface TeamInfo {
   team_memberships: [];
 }
 
-/** Whether a deployment's secrets open: `needs_reentry` marks the ones that do not. */
+/** Returns whether a deployment's secrets can be decrypted. Views mark the others `needs_reentry`. */
 export type Readable = (deployment: DeploymentRecord) => boolean;
 
 export function modelView(record: TeamRecord, id: string, readable: Readable): ModelView {
@@ -198,7 +198,7 @@ export function teamView(record: TeamRecord): TeamView {
     blocked: record.blocked,
     settings: viewSettings(record.settings),
     litellm_model_table: {
-      // Entries, so that a public name such as `__proto__` is an own key like any other.
+      // Uses entries because `__proto__` is a valid public name.
       model_aliases: Object.fromEntries(record.pools.map(([name, pool]) => [name, pool.internal_name])),
       created_by: record.created_by,
       updated_by: record.updated_by,
@@ -222,7 +222,7 @@ function keyViews({ team_id, keys }: TeamRecord): KeyView[] {
   return keys.map(([token, key]) => keyView(team_id ?? '', token, key));
 }
 
-/** What LiteLLM's clients read of a model's costs they read here. */
+/** Returns a model's costs in the fields from which LiteLLM's clients read them. */
 function costsOf({
   params,
 }: DeploymentRecord): Pick<ModelDetails, 'input_cost_per_token' | 'output_cost_per_token'> {

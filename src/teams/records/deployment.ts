@@ -5,17 +5,17 @@ import type { KeyRing } from '../../secrets/keyring.ts';
 import { type Secrets, secretValues, unsealAll } from './sealed-secrets.ts';
 import type { DeploymentRecord } from './team-record.ts';
 
-/** A stored deployment, ready to be called: its secrets are opened once, on the first call, and never shown. */
+/** A stored deployment, ready for calls. Decrypts its secrets once, on the first call, and never shows them. */
 export class Deployment {
   readonly id: string;
-  /** `null`: a shared one, of the operator. */
+  /** `null` for a shared deployment of the operator. */
   readonly teamId: string | null;
   readonly publicName: string;
   readonly target: ProviderTarget;
   readonly params: ModelParams;
-  /** What may be shown of its secrets: [field, mask]. */
+  /** Shown parts of its secrets: [field, mask]. */
   readonly masks: readonly (readonly [string, string])[];
-  /** Changes whenever the client secret is stored anew; itself sealed. */
+  /** Sealed client secret. It changes whenever the client secret is stored again. */
   readonly secretVersion: string;
   readonly mode: string | undefined;
   /** Milliseconds since 1970. */
@@ -38,16 +38,20 @@ export class Deployment {
     this.#open = () => unsealAll(ring, destination, record.sealed);
   }
 
-  /** @throws RouterError `credential_unreadable` */
+  /**
+   * Returns the decrypted secrets.
+   *
+   * @throws RouterError `credential_unreadable`
+   */
   secrets(): Secrets {
     this.#secrets ??= this.#open();
     return this.#secrets;
   }
 
   /**
-   * Replaces its secrets in what its provider says.
+   * Returns a redactor that replaces the deployment's secrets in provider responses.
    *
-   * @param tokens what was sent in the place of a stored secret, if it was
+   * @param tokens tokens that were sent in place of a stored secret
    * @throws RouterError `credential_unreadable`
    */
   redactor(tokens: readonly string[] = []): Redactor {

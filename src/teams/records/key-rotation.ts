@@ -11,7 +11,7 @@ import { Slices } from './slices.ts';
 import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from './team-record.ts';
 
 /**
- * How far `rotateEncryption` is, and what it has found.
+ * Progress and findings of `rotateEncryption`.
  *
  * @example
  * ```ts
@@ -19,13 +19,16 @@ import { type DeploymentRecord, sharedKey, type TeamRecord, teamPrefix } from '.
  * ```
  */
 export interface RotationProgress {
-  /** Records (a team's, and that of the shared deployments) that it has been through. */
+  /** Number of processed records, including the record of the shared deployments. */
   records: number;
-  /** Secrets that it has sealed anew, under the primary key. */
+  /** Number of secrets sealed again, under the primary key. */
   resealed: number;
-  /** Secrets that do not open, and stay as they are: lists mark their deployments `needs_reentry`. */
+  /**
+   * Number of secrets that cannot be decrypted. They stay unchanged, and lists mark their deployments
+   * `needs_reentry`.
+   */
   unreadable: number;
-  /** Records that cannot be read, and stay as they are. */
+  /** Number of records that cannot be read. They stay unchanged. */
   failed: number;
 }
 
@@ -39,9 +42,9 @@ export interface RotationProgress {
  * ```
  */
 export interface RotationOptions {
-  /** Ends it between two writes; what is written stays, and the next rotation goes on from there. */
+  /** Stops the rotation between two writes. Finished writes remain, and the next rotation continues from them. */
   signal?: AbortSignal;
-  /** Is told after each record. */
+  /** Called after each record. */
   onProgress?: (progress: RotationProgress) => void;
 }
 
@@ -58,16 +61,19 @@ const onProgress = z.custom<(progress: RotationProgress) => void>(
 );
 const rotationOptions = z.strictObject({ signal, onProgress: onProgress.optional() });
 
-/** Secrets sealed again in one write. */
+/** Number of secrets sealed again in one write. */
 const secretsPerWrite = 256;
-/** More than the fullest record needs; a writer that still seals under an older key must not keep us for ever. */
+/**
+ * Maximum writes for one record. The fullest record needs fewer. The bound ends a race with a writer that still
+ * seals under an older key.
+ */
 const maxWrites = 200;
 const pageSize = 100;
 
-/** What no key's id can be: stands for secrets and records whose key cannot be told. */
+/** Counts secrets and records with an unknown key. Never a valid key id. */
 const unknownKey = '?';
 
-/** Moves all that is stored under the primary key, record by record, while others read and write. */
+/** Seals everything again under the primary key, record by record, while other processes read and write. */
 export class Rotation {
   readonly #records: RecordStore;
   readonly #storage: Storage;
@@ -75,7 +81,7 @@ export class Rotation {
 
   readonly #check: () => void;
 
-  /** @param check is called before each step; what it throws ends the rotation there */
+  /** @param check runs before each step; an error of it ends the rotation */
   constructor(records: RecordStore, storage: Storage, ring: KeyRing, check: () => void = () => {}) {
     this.#check = check;
     this.#records = records;
@@ -95,13 +101,13 @@ export class Rotation {
       }
       progress.records += 1;
       onProgress?.({ ...progress });
-      // A storage in memory would not let anybody else run meanwhile.
+      // Yields to the event loop, because a storage in memory never does.
       await nextTick(null);
     }
     return progress;
   }
 
-  /** How many stored secrets each key has sealed; `?` counts what cannot be told. */
+  /** Counts the stored secrets of each key; `?` counts secrets with an unknown key. */
   async usage(options?: { signal?: AbortSignal }): Promise<Record<string, number>> {
     const { signal } = parseOptions(usageOptions, options);
     const counts = new Map<string, number>();
@@ -123,7 +129,7 @@ export class Rotation {
     progress: RotationProgress,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    /** Not opened again before the next write. */
+    /** Secrets that are not tried again before the next write. */
     const unreadable = new Set<string>();
     for (let write = 0; write < maxWrites; write++) {
       this.#goOn(signal);
@@ -139,8 +145,8 @@ export class Rotation {
   }
 
   /**
-   * Seals up to `secretsPerWrite` secrets of a record that another key has sealed, in slices, because one that does not open costs as much
-   * as one that does. Adds those that do not open to `unreadable`.
+   * Seals up to `secretsPerWrite` secrets of a record that another key has sealed. Works in slices, because a
+   * failed decryption costs as much as a successful one. Adds secrets that cannot be decrypted to `unreadable`.
    */
   async #renew(
     record: TeamRecord,
@@ -168,18 +174,22 @@ export class Rotation {
     return renewed;
   }
 
-  /** @throws what ends the rotation between two steps */
+  /**
+   * Throws if the rotation has to end between two steps.
+   *
+   * @throws the reason of the signal, and errors of `check`
+   */
   #goOn(signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     this.#check();
   }
 
-  /** The keys of all records, by pages: one that is there throughout comes once. */
+  /** Yields the keys of all records, page by page. A key that exists throughout is yielded once. */
   async *#keys(signal: AbortSignal | undefined): AsyncGenerator<string> {
     this.#goOn(signal);
     yield sharedKey;
     let cursor: string | undefined;
-    // A walk may repeat itself, and a count must not.
+    // A storage may list a key twice, but the count must include it once.
     const seen = new Set<string>();
     do {
       const page = await this.#storage.list(teamPrefix, {
@@ -200,12 +210,12 @@ export class Rotation {
 
 const none: ReadonlyMap<string, string> = new Map();
 
-/** A token in its place: it opens in no other. */
+/** Returns the place of a token. A token can be decrypted only in its place. */
 function nameOf({ id }: DeploymentRecord, field: string, token: string): string {
   return JSON.stringify([id, field, token]);
 }
 
-/** Replaces the tokens that are still where they were, in place. Returns how many. */
+/** Replaces, in place, the tokens that have not changed meanwhile. Returns their number. */
 function replaceTokens(record: TeamRecord, renewed: ReadonlyMap<string, string>): number {
   let count = 0;
   for (const [, pool] of record.pools) {

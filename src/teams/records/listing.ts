@@ -18,10 +18,10 @@ import { corruptRecord, recordKey, sharedKey, type TeamRecord, teamPrefix } from
 export interface UnreadableTeam {
   /** `null` for the record of the shared models. */
   team_id: string | null;
-  /** The key in the storage. */
+  /** Storage key of the record. */
   key: string;
   unreadable: true;
-  /** Why, such as a newer format. */
+  /** Reason, such as a newer format. */
   reason: string;
 }
 
@@ -33,7 +33,7 @@ export interface RecordPage<View> {
   cursor?: string;
 }
 
-/** What is asked of a listing of all teams. */
+/** Options of a list of all teams. */
 export const pageOptions = z.strictObject({
   cursor: z.string().optional(),
   limit: z
@@ -47,12 +47,10 @@ export const pageOptions = z.strictObject({
 
 type PageOptions = z.output<typeof pageOptions>;
 
-/** Records that are read at a time: each may have two megabytes. */
+/** Number of records that are read concurrently. Each may have 2 MB. */
 const atATime = 20;
 
-/**
- * One page of all teams' records, in no promised order, each turned into what is wanted of it.
- */
+/** Returns one page of all teams' records, each converted by `view`. The order is unspecified. */
 export async function listRecords<View>(
   storage: Storage,
   { cursor, limit = 100 }: PageOptions,
@@ -96,7 +94,7 @@ export async function listRecords<View>(
 /**
  * Returns why the record at a storage key cannot be read; `undefined` if it can.
  *
- * @throws RouterError `invalid_request` if the key is not the one of a record
+ * @throws RouterError `invalid_request` if the key is not a record's key
  */
 export async function unreadableReason(key: string, text: string): Promise<string | undefined> {
   if (key !== sharedKey && !key.startsWith(teamPrefix))
@@ -109,7 +107,11 @@ export async function unreadableReason(key: string, text: string): Promise<strin
   }
 }
 
-/** @throws RouterError `corrupt_record`, also if the router reads no team at this key */
+/**
+ * Reads a record at its storage key.
+ *
+ * @throws RouterError `corrupt_record`, also if no team has this key
+ */
 async function readAt(key: string, teamId: string | null, text: string): Promise<TeamRecord> {
   if (teamId !== null && (recordKey(teamId) !== key || !teamIdSchema.safeParse(teamId).success))
     throw corruptRecord('The key of the record is not the one of a team.');
@@ -121,7 +123,7 @@ function reasonOf(error: unknown): string {
   return error.hint ?? error.message;
 }
 
-/** A key that was encoded by something else is shown as it is. */
+/** Returns the team's id in a storage key. Returns a malformed key unchanged. */
 function teamIdIn(key: string): string {
   const encoded = key.slice(teamPrefix.length);
   try {

@@ -1,11 +1,11 @@
 import { nextTick } from '../../tick-batch.ts';
 import { decode, type TeamRecord } from './team-record.ts';
 
-/** Characters above which a record is read in a turn of the event loop of its own. */
+/** Records above this number of characters are read in a separate turn of the event loop. */
 const longRecord = 65_536;
 
 /**
- * Reads a stored record, a long one in a turn of its own.
+ * Reads a stored record. Reads a long record in a separate turn of the event loop.
  *
  * @throws RouterError `corrupt_record`
  */

@@ -9,8 +9,8 @@ import type { DeploymentRecord, TeamRecord } from './team-record.ts';
 const maxRemembered = 50_000;
 
 /**
- * Tells whether a deployment's secrets open, for `needs_reentry`. Each stored form is opened once per process, in slices
- * if there are many; a list that was read before opens nothing.
+ * Finds out whether a deployment's secrets can be decrypted, for `needs_reentry`. Decrypts each stored form
+ * once per process, in slices if there are many. A repeated list decrypts nothing.
  */
 export class Readability {
   readonly #ring: KeyRing;
@@ -20,7 +20,7 @@ export class Readability {
     this.#ring = ring;
   }
 
-  /** Judges every deployment of a record, and returns those whose secrets do not all open. */
+  /** Returns the deployments of a record with a secret that cannot be decrypted. */
   async unreadableOf(record: TeamRecord): Promise<Set<DeploymentRecord>> {
     const unreadable = new Set<DeploymentRecord>();
     const slices = new Slices(record.team_id);
@@ -34,7 +34,7 @@ export class Readability {
     return unreadable;
   }
 
-  /** Returns whether every secret of the deployment opens. */
+  /** Returns whether every secret of the deployment can be decrypted. */
   of(teamId: string | null, deployment: DeploymentRecord): boolean {
     const { sealed } = deployment;
     if (sealed.length === 0) return true;
@@ -55,7 +55,7 @@ export class Readability {
   }
 }
 
-/** Covers all that a secret is bound to, so that an edited row is judged again. */
+/** Returns a key of all fields that a secret is bound to, so that an edited row is checked again. */
 function formOf(teamId: string | null, { id, target, params, sealed }: DeploymentRecord): string {
   const { organization, project, tenant_id, client_id } = params;
   const bound = [teamId, id, target.provider, target.base, organization, project, tenant_id, client_id];

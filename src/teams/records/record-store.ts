@@ -7,8 +7,8 @@ import { readRecord } from './read-record.ts';
 import { encode, limits, recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
 
 /**
- * One change of a team's record: from what is stored (`undefined`: nothing) to what shall be (`undefined`: gone).
- * It may change the given record in place, but throws before it changes anything. On a conflict it runs again.
+ * One change of a team's record, from the stored record to the new one (`undefined`: no record). It may change
+ * the record in place, but throws before it changes anything. It runs again on a conflict.
  */
 export type Mutation<Result> = (record: TeamRecord | undefined) => {
   record: TeamRecord | undefined;
@@ -23,50 +23,56 @@ interface QueuedMutation {
 
 type Settlement = () => void;
 
-/** A write that failed without an answer: it may have happened, or may yet. */
+/** A write that failed without an answer. It may have been applied, or may be applied later. */
 interface IndeterminateWrite {
   writeId: string;
-  /** Of a delete, when the record that it would have deleted was created. */
+  /** For a delete, `created_at` of the record to delete. */
   deletes: string | undefined;
   settlements: Settlement[];
 }
 
 const maxAttempts = 100;
 const maxPending = 10_000;
-/** Changes that go out in one put. */
+/** Maximum changes in one put. */
 const maxBatch = 100;
-/** Failed puts of one write after which the storage is said to refuse it. It can be read between them. */
+/**
+ * Maximum failed puts of one write, with successful reads between them. Then the storage is considered to
+ * reject the write.
+ */
 const maxRefusals = 3;
 const maxWriters = 32;
 
-/** A record as this process has written it. */
+/** A record as this process wrote it. */
 export interface WrittenRecord {
   text: string;
   version: Version;
-  /** The version that it replaced; `null` if there was no record. */
+  /** Version that the write replaced; `null` if no record existed. */
   replaced: Version | null;
-  /** When the replaced version was requested from the storage, by `now`. */
+  /** Time, by `now`, when the replaced version was requested from the storage. */
   startedAt: number;
 }
 
 export interface RecordStoreOptions {
-  /** Milliseconds that a change may wait for answers of the storage. */
+  /** Milliseconds that a change may wait for the storage. */
   timeoutMs: number;
   /** Returns milliseconds of a monotonic clock. */
   now: () => number;
-  /** Is called before a write is acknowledged. `written` is absent if the record was deleted, or its version is unknown. */
+  /**
+   * Called before a write is acknowledged. `written` is absent if the record was deleted, or its version is
+   * unknown.
+   */
   onWrite: (teamId: string | null, written?: WrittenRecord) => void;
 }
 
 /**
- * Every write to a team's record. The changes of one team queue in this process and go out together, many in
- * one conditional put: what is acknowledged is stored, and what fails changes nothing.
+ * Writes teams' records. Queues the changes of one team in this process, and writes many in one conditional
+ * put. An acknowledged change is stored; a failed change changes nothing.
  */
 export class RecordStore {
   readonly #storage: Storage;
   readonly #options: RecordStoreOptions;
   readonly #queues = new Map<string | null, QueuedMutation[]>();
-  /** Marks this process's writes in the records. */
+  /** Identifies this process's writes in the records. */
   readonly #writer = randomBytes(8).toString('base64url');
   #writes = 0;
 
@@ -75,13 +81,17 @@ export class RecordStore {
     this.#options = options;
   }
 
-  /** Reads a team's record past every cache. */
+  /** Reads a team's record, bypassing all caches. */
   async read(teamId: string | null): Promise<TeamRecord | undefined> {
     const stored = await this.#storage.get(recordKey(teamId));
     return stored === undefined || stored === 'unchanged' ? undefined : readRecord(stored.value, teamId);
   }
 
-  /** @throws RouterError what the change throws; `conflict`, `storage_unavailable`, `corrupt_record`. */
+  /**
+   * Applies a change to a team's record.
+   *
+   * @throws RouterError `conflict`, `storage_unavailable`, `corrupt_record`; and errors of the change
+   */
   change<Result>(teamId: string | null, apply: Mutation<Result>): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       const pending: QueuedMutation = { apply, resolve: resolve as (result: unknown) => void, reject };
@@ -90,7 +100,7 @@ export class RecordStore {
         this.#queues.set(teamId, [pending]);
         void this.#drain(teamId);
       } else if (queue.length >= maxPending) {
-        reject(new RouterError('conflict', 'Too many changes of this team are waiting; try again later.'));
+        reject(new RouterError('conflict', 'Too many changes of this team are queued. Retry later.'));
       } else {
         queue.push(pending);
       }
@@ -100,8 +110,9 @@ export class RecordStore {
   /**
    * Deletes a record that cannot be read, and returns its text.
    *
-   * @param key the key in the storage
-   * @throws RouterError `conflict` if it can be read, or was written meanwhile; `invalid_request` if it is not the key of a record
+   * @param key storage key of the record
+   * @throws RouterError `conflict` if it can be read, or was written meanwhile; `invalid_request` if it is not
+   * a record's key
    */
   async discard(key: string): Promise<string | undefined> {
     const stored = await this.#storage.get(key);
@@ -111,12 +122,12 @@ export class RecordStore {
     const deleted = await this.#storage.delete(key, stored.version);
     const teamId = teamOfRecord(key);
     if (teamId !== undefined) this.#options.onWrite(teamId);
-    if (!deleted) throw new RouterError('conflict', 'The record was changed meanwhile. Delete it again.');
+    if (!deleted) throw new RouterError('conflict', 'The record was changed meanwhile. Retry.');
     return stored.value;
   }
 
   async #drain(teamId: string | null): Promise<void> {
-    // One turn of the event loop lets the changes of one burst go out in one put.
+    // Waits one microtask, so that the changes of one burst share a put.
     await Promise.resolve();
     for (;;) {
       const queue = this.#queues.get(teamId) ?? [];
@@ -136,12 +147,12 @@ export class RecordStore {
       for (const settle of await this.#write(teamId, batch)) settle();
     } catch (error) {
       if (error instanceof RecordTooLarge && batch.length > 1) {
-        // One after the other, so that only those are refused that do not fit.
+        // Settles them one by one, so that only changes that do not fit are rejected.
         for (const pending of batch) await this.#settle(teamId, [pending], queue);
         return;
       }
       for (const { reject } of batch) reject(error);
-      // What came meanwhile would wait for the same storage as long again.
+      // Changes that were queued meanwhile would wait for the same storage as long again.
       if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error);
     }
   }
@@ -175,17 +186,20 @@ export class RecordStore {
           this.#options.onWrite(teamId, isDeleted ? undefined : { text, version, replaced, startedAt });
           return settlements;
         }
-        // It answers: others came first, and the time begins anew.
+        // The storage answers but others wrote first, so the time limit starts again.
         signal = AbortSignal.timeout(this.#options.timeoutMs);
       } catch (error) {
         if (signal.aborted || ++refusals >= maxRefusals) throw error;
         uncertain.push({ writeId: mark, deletes: record === undefined ? deletes : undefined, settlements });
       }
     }
-    throw new RouterError('conflict', 'The team was changed by others again and again; try again later.');
+    throw new RouterError('conflict', 'Too many concurrent changes to this team. Retry.');
   }
 
-  /** One mark for each process that writes: whatever others write meanwhile, its last one stays in the record. */
+  /**
+   * Adds a write id to a record, one for each writing process. The last write id of this process remains when
+   * other processes write.
+   */
   #mark(record: TeamRecord | undefined): string {
     const mark = `${this.#writer}.${++this.#writes}`;
     if (record === undefined) return mark;
@@ -194,7 +208,10 @@ export class RecordStore {
     return mark;
   }
 
-  /** Returns the new version, `null` for a record that is gone, or `undefined` if another version was found. */
+  /**
+   * Writes a record. Returns the new version, `null` for a deleted record, or `undefined` on a version
+   * mismatch.
+   */
   async #put(
     key: string,
     text: string | undefined,
@@ -217,7 +234,7 @@ class RecordTooLarge extends RouterError {
 }
 
 /**
- * Encodes a record. One that is above the limit already may only shrink.
+ * Encodes a record. A record above the limit may only shrink.
  *
  * @throws RecordTooLarge
  */
@@ -228,10 +245,10 @@ function encodeWithin(record: TeamRecord, before: string | undefined): string {
   return text;
 }
 
-/** Whether the record that is there now shows that the write happened. */
+/** Returns whether the current record proves that the write was applied. */
 function wasApplied({ writeId: mark, deletes }: IndeterminateWrite, record: TeamRecord | undefined): boolean {
   if (deletes === undefined) return record?.writes.includes(mark) ?? false;
-  // A team that was made anew since then must not be deleted a second time.
+  // A team that was created again since then must not be deleted a second time.
   return record?.created_at !== deletes;
 }
 

@@ -6,14 +6,14 @@ import { type SealContext, seal, unseal } from '../../secrets/envelope.ts';
 import type { KeyRing } from '../../secrets/keyring.ts';
 import type { DeploymentRecord } from './team-record.ts';
 
-/** The fields of `litellm_params` that are stored sealed; beside them, every value of `extra_headers`. */
+/** Fields of `litellm_params` that are stored sealed. The values of `extra_headers` are sealed too. */
 export const secretFields = ['api_key', 'azure_ad_token', 'client_secret'] as const;
 
 export type SecretField = (typeof secretFields)[number];
 
 const headerField = 'extra_headers.';
 
-/** What a deployment sends along, opened. */
+/** Decrypted secrets of a deployment. */
 export interface Secrets {
   api_key?: string;
   azure_ad_token?: string;
@@ -21,7 +21,7 @@ export interface Secrets {
   headers: [name: string, value: string][];
 }
 
-/** What an opened secret is bound to: sealed for one destination, it opens for no other. */
+/** Fields that a secret is bound to. A secret sealed for one destination cannot be unsealed for another. */
 export interface SecretBinding {
   teamId: string | null;
   deploymentId: string;
@@ -29,15 +29,15 @@ export interface SecretBinding {
   params: Pick<ModelParams, 'organization' | 'project' | 'tenant_id' | 'client_id'>;
 }
 
-/** Headers whose values applications show on purpose: an answer that holds one tells no secret. */
+/** Headers whose values are not secret. A response that contains one reveals nothing. */
 const publicHeader =
   /^(accept(-.*)?|user-agent|(http-)?referer|origin|x-title|(openai|anthropic)-(beta|version)|traceparent)$/;
 
 /**
- * What must not be shown of them. Short values are replaced in errors only: in what a model writes they would stand by
- * chance, `production` for instance.
+ * Returns the values to redact. Short values are redacted in errors only, because text of a model may contain
+ * them by chance, such as `production`.
  *
- * @param shared of a shared deployment: no team is shown any part of the operator's secrets
+ * @param shared whether the deployment is shared; then no team sees any part of the operator's secrets
  */
 export function secretValues({ headers, ...fields }: Secrets, shared: boolean): Secret[] {
   const shown = (value: string) => (shared ? '...' : mask(value));
@@ -65,7 +65,7 @@ export function contextOf(destination: SecretBinding, field: string): SealContex
   };
 }
 
-/** Takes the secrets out of `given`: the rest may be stored as it is. */
+/** Removes the secrets from `given`. The rest may be stored unencrypted. */
 export function splitSecrets(given: ModelParams): { params: ModelParams; secrets: Map<string, string> } {
   const { api_key, azure_ad_token, client_secret, extra_headers, ...params } = given;
   const secrets = new Map<string, string>();
@@ -90,7 +90,11 @@ export function sealAll(
   };
 }
 
-/** @throws RouterError `credential_unreadable` if any of them does not open for this destination. */
+/**
+ * Unseals all secrets of a deployment.
+ *
+ * @throws RouterError `credential_unreadable` if a secret cannot be unsealed for this destination
+ */
 export function unsealAll(
   ring: KeyRing,
   destination: SecretBinding,
@@ -105,7 +109,9 @@ export function unsealAll(
   return secrets;
 }
 
-/** Seals one secret of a deployment again, under the primary key. Returns `undefined` if it does not open. */
+/**
+ * Seals one secret of a deployment again, under the primary key. Returns `undefined` if it cannot be unsealed.
+ */
 export function reseal(
   ring: KeyRing,
   teamId: string | null,

@@ -10,7 +10,7 @@ import { readRecord } from './read-record.ts';
 import type { WrittenRecord } from './record-store.ts';
 import { recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
 
-/** A team's record compiled for calls. */
+/** A team's record, compiled for calls. */
 export interface TeamSnapshot {
   readonly teamId: string | null;
   readonly blocked: boolean;
@@ -18,11 +18,11 @@ export interface TeamSnapshot {
   readonly pools: ReadonlyMap<string, readonly Deployment[]>;
   readonly deployments: ReadonlyMap<string, Deployment>;
   readonly settings: TeamSettings;
-  /** By the SHA-256 of the key, in hex. */
+  /** Keys by their SHA-256, in hex. */
   readonly keys: ReadonlyMap<string, CompiledKey>;
 }
 
-/** How a team's calls are tried, by LiteLLM's names; times in seconds. */
+/** Retries, timeouts and fallbacks of a team's calls, by LiteLLM's names; times in seconds. */
 export interface TeamSettings {
   readonly fallbacks: ReadonlyMap<string, readonly string[]>;
   readonly num_retries?: number | undefined;
@@ -34,37 +34,43 @@ export interface TeamSettings {
 export interface SnapshotOptions {
   /** Milliseconds after which a snapshot is read again before it is used. */
   maxStalenessMs: number;
-  /** Milliseconds for which a snapshot serves while the storage cannot be reached. */
+  /** Milliseconds for which a stale snapshot is served while the storage is unreachable. */
   serveStaleMs: number;
-  /** How many teams are kept in memory. */
+  /** Maximum teams in memory. */
   maxTeams: number;
   now: () => number;
 }
 
 interface CachedSnapshot {
-  /** `undefined`: there is no such team, or `written` is not compiled yet. */
+  /** `undefined` if the team does not exist, or if `written` is not compiled yet. */
   snapshot: TeamSnapshot | undefined;
-  /** The record's text, as this process has written it. */
+  /** Text of the record as this process wrote it. */
   written?: string;
   version: Version | undefined;
-  /** When the read that it comes from began. */
+  /** Time when its read began. */
   readAt: number;
-  /** When it was added to the cache. */
+  /** Time when it was added to the cache. */
   keptAt: number;
-  /** Somebody changed it: to be read again before it is used, though it may serve if the storage is out of reach. */
+  /**
+   * Whether the record was changed since. It is read again before use, but may be served while the storage is
+   * unreachable.
+   */
   expired: boolean;
 }
 
-// Long enough for a storage that answers again, short enough for a call.
+// Long enough for a recovered storage, short enough for a call.
 const outageWaitMs = 100;
-/** Milliseconds from the call that finds a snapshot old until it is read again: to read it at once would hold that call up. */
+/**
+ * Milliseconds between a call that finds an old snapshot and the refresh. The delay keeps the refresh out of
+ * that call's latency.
+ */
 const refreshDelayMs = 25;
 
-/** Where the shared deployments' record stands among the teams': no id of a team, whatever it is, can be this. */
+/** Key of the shared deployments in the cache. A symbol, because every string may be a team's id. */
 const sharedId = Symbol('shared');
 type SnapshotId = string | typeof sharedId;
 
-/** Compiled team snapshots in memory, by the team's id: single flight, LRU, bounded age. */
+/** Caches compiled team snapshots by the team's id: single flight, LRU, bounded age. */
 export class SnapshotCache {
   readonly #storage: Storage;
   readonly #ring: KeyRing;
@@ -72,7 +78,7 @@ export class SnapshotCache {
   readonly #known: LRUCache<SnapshotId, CachedSnapshot>;
   readonly #unknown: LRUCache<SnapshotId, CachedSnapshot>;
   readonly #loading = new Map<SnapshotId, Promise<CachedSnapshot>>();
-  /** Those that are about to be refreshed. */
+  /** Ids with a scheduled refresh. */
   readonly #due = new Set<SnapshotId>();
   #outOfReach = false;
 
@@ -81,13 +87,13 @@ export class SnapshotCache {
     this.#ring = ring;
     this.#options = options;
     this.#known = createLruCache(options.maxTeams);
-    // Unknown teams have a cache of their own, small: they must not push out teams that exist.
+    // A separate small cache, so that unknown teams do not evict existing teams.
     this.#unknown = createLruCache(1000);
   }
 
   /**
-   * The team's snapshot, at once if one in memory is young enough; `undefined` if there is no such team.
-   * From half its age on it is refreshed behind the caller's back.
+   * Returns the team's snapshot, synchronously if a fresh one is cached; `undefined` if the team does not
+   * exist. Refreshes a snapshot in the background after half of its maximum age.
    */
   get(teamId: string | null): TeamSnapshot | undefined | Promise<TeamSnapshot | undefined> {
     const id = teamId ?? sharedId;
@@ -110,7 +116,7 @@ export class SnapshotCache {
     setTimeout(refresh, refreshDelayMs).unref();
   }
 
-  /** Forgets a team whose record this process has written, because it is not known what is stored now. */
+  /** Removes a team that this process wrote, because the stored state is unknown. */
   invalidate(teamId: string | null): void {
     const id = teamId ?? sharedId;
     this.#known.delete(id);
@@ -119,8 +125,8 @@ export class SnapshotCache {
   }
 
   /**
-   * Keeps the record that this process has written, so that it is served if the storage fails before it is read again.
-   * Forgets the team if a snapshot was read meanwhile that may be newer.
+   * Keeps the record that this process wrote, so that it can be served if the storage fails before the next
+   * read. Removes the team if a snapshot that may be newer was read meanwhile.
    */
   keepWritten(teamId: string | null, { text, version, replaced, startedAt }: WrittenRecord): void {
     const id = teamId ?? sharedId;
@@ -129,7 +135,7 @@ export class SnapshotCache {
       this.#expire(id);
       return;
     }
-    // A "no such team" that was read after the write began may be a deletion that followed the write.
+    // A "no such team" that was read after the write began may be a deletion after the write.
     const isReplaced = entry?.version !== undefined && entry.version === replaced;
     const isOlder = entry === undefined || entry.keptAt < startedAt || isReplaced;
     this.invalidate(teamId);
@@ -138,12 +144,12 @@ export class SnapshotCache {
     this.#known.set(id, { ...kept, expired: true });
   }
 
-  /** Has a team's record read again before its snapshot is used. */
+  /** Marks a team's snapshot stale, so that its record is read again before use. */
   markStale(teamId: string | null): void {
     this.#expire(teamId ?? sharedId);
   }
 
-  /** Takes note of what others changed. */
+  /** Invalidates what another process has changed. */
   onStorageEvent(event: StorageEvent): void {
     if ('key' in event) {
       const teamId = teamOfRecord(event.key);
@@ -161,7 +167,7 @@ export class SnapshotCache {
     this.#loading.delete(id);
   }
 
-  /** What is known, without its counting as use. */
+  /** Returns a cached entry without marking it as used. */
   #peek(id: SnapshotId): CachedSnapshot | undefined {
     return this.#known.peek(id) ?? this.#unknown.peek(id);
   }
@@ -169,7 +175,7 @@ export class SnapshotCache {
   async #fresh(teamId: string | null, entry: CachedSnapshot | undefined): Promise<TeamSnapshot | undefined> {
     const load = this.#load(teamId, entry);
     try {
-      // Only the first calls of an outage wait for the deadline to learn of it.
+      // Only the first calls of an outage wait until the deadline.
       const impatient = this.#outOfReach && this.#mayServe(teamId, entry);
       return (await (impatient ? boundedWait(outageWaitMs, undefined, () => load) : load)).snapshot;
     } catch (error) {
@@ -178,14 +184,15 @@ export class SnapshotCache {
     }
   }
 
-  /** Whether the last read failed: what was made since the one before is not known. */
+  /** Whether the last read failed. Changes since the read before it are unknown. */
   get storageUnreachable(): boolean {
     return this.#outOfReach;
   }
 
-  /** Whether an entry is young enough to serve while the storage cannot be reached. */
+  /** Returns whether an entry may be served while the storage is unreachable. */
   #mayServe(teamId: string | null, entry: CachedSnapshot | undefined): boolean {
-    // That there are no shared deployments must not keep a team from its own; an unknown team may be a new one.
+    // A cached "no shared deployments" may be served stale. A cached "unknown team" may not, because the team
+    // may have been created since.
     if (entry === undefined) return false;
     if (entry.snapshot === undefined && entry.written === undefined && teamId !== null) return false;
     const limit = Math.max(this.#options.serveStaleMs, this.#options.maxStalenessMs);
@@ -197,7 +204,8 @@ export class SnapshotCache {
     const running = this.#loading.get(id);
     if (running !== undefined) return running;
     const load = this.#read(teamId, entry).then((fresh) => {
-      // A write or an event meanwhile took this load out of the map: what it read may be too old to keep.
+      // A write or an event meanwhile removed this load from the map, because its result may be too old to
+      // keep.
       if (this.#loading.get(id) === load) this.#keep(id, fresh);
       return fresh;
     });

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { RouterError } from '../../errors.ts';
 
-/** Raised when a change to the stored form cannot be read by older code. */
+/** Version of the stored form. A change that older code cannot read increases it. */
 const format = 1;
 
 /**
- * The limits of one team's document. Its bytes bound how long one read of it may block the event loop: a document of
- * 2 MiB took 20 to 40 ms to parse and check on the machine of bench:hostile.
+ * Limits of one team's document. The byte limit bounds how long one read blocks the event loop: a document of 2
+ * MiB took 20 to 40 ms to parse and check on the machine of bench:hostile.
  */
 export const limits = {
   deployments: 1000,
@@ -27,13 +27,13 @@ const target = z.looseObject({
 
 const deployment = z.looseObject({
   id: z.string(),
-  /** `litellm_params` as given, without the secrets. */
+  /** `litellm_params` as received, without the secrets. */
   params: z.looseObject({ model: z.string() }),
-  /** Resolved when written, so that a later change of the provider table moves no key. */
+  /** Resolved when written, so that a later change of the provider table redirects no key. */
   target,
-  /** [field, token]; the values of `extra_headers` under `extra_headers.<name>`. */
+  /** [field, token]; values of `extra_headers` under `extra_headers.<name>`. */
   sealed: z.array(z.tuple([z.string(), z.string()])),
-  /** [field, what may be shown of it]. */
+  /** [field, shown part of its value]. */
   masks: z.array(z.tuple([z.string(), z.string()])),
   info: z.looseObject({}),
   created_at: z.string(),
@@ -45,17 +45,17 @@ const deployment = z.looseObject({
 const pool = z.looseObject({ internal_name: z.string(), deployments: z.array(deployment) });
 
 const key = z.looseObject({
-  /** What may be shown of it: `sk-...wxyz`. */
+  /** Shown part of the key: `sk-...wxyz`. */
   key_name: z.string(),
   key_alias: z.string().nullable(),
   key_type: z.enum(['default', 'llm_api', 'management', 'read_only']),
-  /** The public names that it may call; `null` for all of the team's. */
+  /** Public names that the key may call; `null` for all of the team's. */
   models: z.array(z.string()).nullable(),
   metadata: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
-  /** When it ends, in ISO 8601; `null` for never. */
+  /** Time when the key expires, in ISO 8601; `null`: never. */
   expires: z.string().nullable(),
   blocked: z.boolean(),
-  /** The secrets that it had before and that are still valid: [SHA-256 in hex, when it ends in ISO 8601]. */
+  /** Older secrets that are still valid: [SHA-256 in hex, expiry in ISO 8601]. */
   previous: z.array(z.tuple([z.string(), z.string()])).optional(),
   created_at: z.string(),
   created_by: z.string(),
@@ -64,7 +64,7 @@ const key = z.looseObject({
 });
 
 const settings = z.looseObject({
-  /** [public name, the names to go on to when it fails]. */
+  /** [public name, names to try when it fails]. */
   fallbacks: z.array(z.tuple([z.string(), z.array(z.string())])).optional(),
   num_retries: z.number().optional(),
   timeout: z.number().optional(),
@@ -74,19 +74,19 @@ const settings = z.looseObject({
 
 const teamRecord = z.looseObject({
   format: z.number(),
-  /** `null` is the document of the shared deployments. */
+  /** `null` for the document of the shared deployments. */
   team_id: z.string().nullable(),
   team_alias: z.string().nullable(),
   blocked: z.boolean(),
   metadata: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
-  /** The shared names that the team may use. */
+  /** Shared names that the team may use. */
   models: z.array(z.string()),
-  /** Absent in a record that was written before there were any. */
+  /** Absent in a record of a version without settings. */
   settings: settings.default({}),
   pools: z.array(z.tuple([z.string(), pool])),
-  /** [SHA-256 of the key in hex, what it may do]: the key itself is stored nowhere. */
+  /** [SHA-256 of the key in hex, permissions of the key]. The key itself is stored nowhere. */
   keys: z.array(z.tuple([z.string(), key])),
-  /** The marks of the last writes: how a writer that lost the answer learns whether its write happened. */
+  /** Ids of the last writes. A writer that lost the answer learns from them whether its write was applied. */
   writes: z.array(z.string()),
   created_at: z.string(),
   created_by: z.string(),
@@ -94,7 +94,7 @@ const teamRecord = z.looseObject({
   updated_by: z.string(),
 });
 
-/** The one stored document of a team. Unknown fields are kept when it is written back. */
+/** The one stored document of a team. Unknown fields are kept on a write. */
 export type TeamRecord = z.output<typeof teamRecord>;
 export type SettingsRecord = z.output<typeof settings>;
 export type PoolRecord = z.output<typeof pool>;
@@ -104,12 +104,15 @@ export type DeploymentRecord = z.output<typeof deployment>;
 export const sharedKey = 'shared';
 export const teamPrefix = 'team/';
 
-/** The storage key of a team's document (`null`: of the shared deployments); injective, and never outside its prefix. */
+/**
+ * Returns the storage key of a team's document (`null`: of the shared deployments). Injective, and always below
+ * its prefix.
+ */
 export function recordKey(teamId: string | null): string {
   return teamId === null ? sharedKey : teamPrefix + encodeURIComponent(teamId);
 }
 
-/** Whose record lies under a storage key; `undefined` if it is the key of something else. */
+/** Returns the team of a record's storage key; `undefined` for any other key. */
 export function teamOfRecord(key: string): string | null | undefined {
   if (key === sharedKey) return null;
   if (!key.startsWith(teamPrefix)) return undefined;
@@ -120,12 +123,12 @@ export function teamOfRecord(key: string): string | null | undefined {
   }
 }
 
-/** The storage key of the pointer from a deployment's id to its team. */
+/** Returns the storage key of the pointer from a deployment's id to its team. */
 export function modelPointerKey(deploymentId: string): string {
   return `model/${encodeURIComponent(deploymentId)}`;
 }
 
-/** The storage key of the pointer from a team key's hash to its team. */
+/** Returns the storage key of the pointer from a team key's hash to its team. */
 export function keyPointerKey(token: string): string {
   return `key/${token}`;
 }
@@ -153,7 +156,12 @@ export function encode(record: TeamRecord): string {
   return JSON.stringify(record);
 }
 
-/** @throws RouterError `corrupt_record` if the text is no record, is another team's, or comes from a newer format. */
+/**
+ * Decodes a stored record.
+ *
+ * @throws RouterError `corrupt_record` if the text is not a record, belongs to another team, or has a newer
+ * format
+ */
 export function decode(text: string, teamId: string | null): TeamRecord {
   let value: unknown;
   try {
@@ -165,17 +173,17 @@ export function decode(text: string, teamId: string | null): TeamRecord {
   if (typeof stored === 'number' && stored > format)
     throw corruptRecord(`The record has format ${stored}; this version reads up to ${format}.`);
   const result = teamRecord.safeParse(value);
-  if (!result.success) throw corruptRecord('The record does not have the form of one.');
-  if (result.data.team_id !== teamId) throw corruptRecord('The record lies under the key of another team.');
+  if (!result.success) throw corruptRecord('The record is malformed.');
+  if (result.data.team_id !== teamId) throw corruptRecord('The record belongs to another team.');
   return result.data;
 }
 
 export function corruptRecord(hint: string): RouterError {
-  const message = 'What is stored cannot be read. Ask the operator of this service.';
+  const message = 'The stored record cannot be read. Ask the operator of this service.';
   return new RouterError('corrupt_record', message, { hint });
 }
 
-/** A deployment of the record, with the public name and the pool it stands in. */
+/** Finds a deployment of the record, with its public name and its pool. */
 export function findDeployment(
   record: TeamRecord,
   id: string,
