@@ -42,11 +42,11 @@ export const logMessages = {
   'authentication failed': ['warn'],
   'address not allowed': ['warn'],
   'authenticate threw': ['warn'],
-  'authenticate gave an invalid answer': ['warn'],
+  'authenticate returned an invalid result': ['warn'],
   'onCall threw': ['warn'],
   'call succeeded after retry': ['error', 'info'],
   'storage recovered': ['info'],
-  'storage takes writes again': ['info'],
+  'storage writes recovered': ['info'],
 } as const satisfies Record<string, readonly LogLevel[]>;
 
 export type LogMessage = keyof typeof logMessages;

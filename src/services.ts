@@ -60,7 +60,7 @@ export interface RouterServices {
 
 const storageWords = {
   read: { failed: 'storage failed', recovered: 'storage recovered' },
-  write: { failed: 'storage write failed', recovered: 'storage takes writes again' },
+  write: { failed: 'storage write failed', recovered: 'storage writes recovered' },
 } as const;
 
 /** @throws RouterError `invalid_request` that names the option at fault */

@@ -106,7 +106,7 @@ describe('a gateway', () => {
   });
   afterAll(() => router.close({ drainTimeoutMs: 0 }));
   const make = (options?: unknown) => () => createGateway(router, options as GatewayOptions);
-  const key = 'masterKey: is required, because a gateway needs a master key or an authenticate of your own.';
+  const key = 'masterKey: is required, because a gateway needs a master key or authenticate.';
 
   it.each<[string, unknown, string]>([
     ['nothing', undefined, key],

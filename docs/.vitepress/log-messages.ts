@@ -10,8 +10,7 @@ const meanings: Record<LogMessage, string> = {
   'request could not be handled':
     'Gateway: a bug (`requestId`, `error`), or an error outside of a call that only the operator can fix (`hint`).',
   'storage failed': 'Once, until the storage answers again.',
-  'storage write failed':
-    'Once, until the storage takes writes again. The storage may be readable meanwhile.',
+  'storage write failed': 'Once, until the storage writes recovered. The storage may be readable meanwhile.',
   'call failed':
     'The fields of a [receipt](../guides/receipts-and-logging.md#receipts), and `hint`. `error`: only the operator can fix it. `code`, or the `reason` of an attempt, is `internal_error`, `corrupt_record` or `credential_unreadable`, or the line has a `hint`. `warn`: the provider, the storage or a limit. `debug`: the request is at fault, such as an unknown model, a wrong field or a 400 of the provider.',
   'deployment cooling down':
@@ -29,13 +28,13 @@ const meanings: Record<LogMessage, string> = {
     'Gateway: `code` says why. At most ten lines a minute together with the next one; `suppressed` counts the others.',
   'address not allowed': "Gateway: a team's `api_base` that the egress policy rejects.",
   'authenticate threw': 'Gateway: the request is answered with 401.',
-  'authenticate gave an invalid answer':
+  'authenticate returned an invalid result':
     'Gateway: `field` of its result is invalid. The request is answered with 401.',
   'onCall threw': 'The call is not affected.',
   'call succeeded after retry':
     'The fields of a receipt. The call succeeded after a retry. `error` if an attempt failed for a reason that only the operator can fix.',
   'storage recovered': 'Calls and changes work again.',
-  'storage takes writes again': 'Changes work again.',
+  'storage writes recovered': 'Changes work again.',
 };
 
 /** These messages have the fields of a receipt, which has a page. */

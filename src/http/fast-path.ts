@@ -7,7 +7,7 @@ import { callRoutes } from './routes/calls.ts';
 import { noQuery, type ServeCall } from './serve-call.ts';
 
 export interface FastPathOptions {
-  /** The base path of the gateway. */
+  /** Base path of the gateway. */
   basePath: string | undefined;
   bodyLimit: number;
   authenticateKey: (headers: HeaderReader) => Principal | Promise<Principal>;

@@ -29,7 +29,8 @@ import { standardSource } from './standard-source.ts';
 import { StaticRouteCache } from './static-route-cache.ts';
 
 /**
- * A Hono application: its `fetch` serves every web-standard runtime, and `app.route` mounts it in another one.
+ * A Hono application. Its `fetch` serves every web-standard runtime, and `app.route` mounts it in another
+ * application.
  *
  * @example
  * ```ts
@@ -39,20 +40,21 @@ import { StaticRouteCache } from './static-route-cache.ts';
  */
 export type Gateway = Hono<{ Bindings: NodeBindings }>;
 
-/** The paths of management without parameters. */
+/** Management paths without parameters. */
 const fixedPaths = new Set(managementRoutes.flatMap(({ paths }) => paths));
 
 type GatewayContext = Context<{ Bindings: NodeBindings }>;
 
-/** Handles a request. Its path is without what the gateway is mounted under. */
+/** Handles a request. `path` excludes the mount path of the gateway. */
 type Handler = (context: GatewayContext, path: string) => Response | Promise<Response>;
 type Work = (context: GatewayContext, path: string) => Answer | Promise<Answer>;
 
 /**
- * The documented endpoints over a router: authenticate, parse, one method of the router, answer.
+ * Creates the HTTP gateway of a router. It authenticates and parses each request, calls one method of the
+ * router, and responds.
  *
- * @throws RouterError `invalid_request` that names the option at fault; without a master key of 32 characters or more
- * or an `authenticate` too
+ * @throws RouterError `invalid_request` that names the invalid option, or if neither a master key of 32
+ * characters or more nor `authenticate` is set
  *
  * @example
  * ```ts
@@ -85,7 +87,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const responder = new Responder(log);
   const serveCall = createServeCall(router, responder, { bodyLimit, stalls });
   app.notFound(({ req, env }) => responder.respond(env ?? {}, () => failure(noRoute(req.method, req.path))));
-  // Hono's own handler would print an error that escapes the handlers below.
+  // Hono's default handler would print an error that escapes the handlers below.
   app.onError((error, { env }) =>
     responder.respond(env ?? {}, () => {
       throw error;
@@ -99,7 +101,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const route = (pattern: string, handle: Handler) => async (context: GatewayContext) => {
     const { incoming, outgoing, direct } = context.env ?? {};
     if (direct !== true && incoming !== undefined && outgoing !== undefined) {
-      // A Hono application on Node. `nodeListener` has done this for its own requests.
+      // For a Hono application on Node. `nodeListener` has done this for its own requests.
       const turn = followConnection(incoming, outgoing);
       if (turn !== undefined) await turn;
       if (outgoing.destroyed) return new Response();
@@ -120,7 +122,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   };
   const authenticated = (context: GatewayContext): Principal | Promise<Principal> => {
     const env = context.env ?? {};
-    // CORS may be the application's, who has written to its own answer.
+    // An application's CORS middleware may have set its headers on the application's response.
     const sent = (name: string) => context.res.headers.get(name) ?? env.outgoing?.getHeader(name);
     const { raw } = context.req;
     return session?.(raw, env, sent) ?? authenticateKey(headersOf(raw, env));
@@ -131,7 +133,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   const call =
     (method: string, permission: Permission): Handler =>
     (context, path) => {
-      // Hono takes it to the same handler: the provider would be asked, and its answer thrown away.
+      // Hono would route it to the same handler, call the provider and discard the response.
       if (context.req.method === 'HEAD' && permission === 'calls')
         return answered(() => unknownRoute('HEAD', path, allowed))(context, path);
       return serveCall({
@@ -150,7 +152,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     for (const path of route.paths) {
       const handle: Work = async (context, sent) => {
         const given = withoutSlash(sent);
-        // `/model/{id}` matches `/model/delete` as well, which is another route.
+        // `/model/{id}` also matches `/model/delete`, which is another route.
         if (path !== given && fixedPaths.has(given)) return unknownRoute(route.method, given, allowed);
         const principal = await admit(context, route.permission);
         return managed(route, principal, context.req, context.env ?? {});
@@ -172,7 +174,7 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
       answered(() => jsonAnswer(200, document)),
     );
   }
-  // Serves the other paths of Azure's clients, and model names with an unencoded slash.
+  // Serves the other paths of Azure clients, and model names with an unencoded slash.
   const other: Handler = (context, path) => {
     const { method } = context.req;
     const match = matchEndpoint(method === 'HEAD' ? 'GET' : method, path);
@@ -185,23 +187,23 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     })(context, path);
   };
   gateway.all('*', route('/*', other));
-  // With `authenticate` or CORS the application has a say in a request, so every call goes through Hono.
+  // With `authenticate` or CORS the application takes part in a request, so every call goes through Hono.
   if (session === undefined && options.cors === undefined)
     attachFastPath(app.fetch, createFastPath(serveCall, { basePath, bodyLimit, authenticateKey }));
   return app;
 }
 
-/** The path as it was sent, percent-encoded, without what the gateway is mounted under. */
+/** Returns the path as sent, percent-encoded, without the mount path of the gateway. */
 function pathUnder(context: GatewayContext, pattern: string): string {
   const { url } = context.req.raw;
   const start = url.indexOf('/', url.indexOf('://') + 3);
   const length = url.slice(start).search(/[?#]/);
   const path = length === -1 ? url.slice(start) : url.slice(start, start + length);
-  // Nearly every call; how it was written counts, and not what Hono has decoded.
+  // Compares the path as sent, because Hono decodes it.
   if (path === pattern) return path;
   const matched = routePath(context);
   if (matched === pattern) return path;
-  // In segments: how many characters a prefix has is the caller's to choose.
+  // Counts segments, because the caller chooses how the characters of a prefix are encoded.
   const under = matched.split('/').length - pattern.split('/').length;
   return under === 0
     ? path
@@ -219,13 +221,13 @@ function noRoute(method: string, path: string): RouterError {
   const topic = absentRoute(path);
   const hint =
     topic === undefined ? '' : ` LiteLLM's route for ${topic} is not served here. See ${movingOver}.`;
-  return new RouterError('not_found', `There is no ${quoted(method, path)}.${hint}`);
+  return new RouterError('not_found', `Route ${quoted(method, path)} not found.${hint}`);
 }
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
   const allow = allowed(path).join(', ');
   if (allow === '') throw noRoute(method, path);
-  const message = `There is no ${quoted(method, path)}. This path takes ${allow}.`;
+  const message = `Route ${quoted(method, path)} not found. This path takes ${allow}.`;
   const answered = failure(new RouterError('method_not_allowed', message));
   return { ...answered, headers: { ...answered.headers, allow } };
 }

@@ -14,24 +14,24 @@ import type { Authenticate } from './auth/authenticate.ts';
  * ```
  */
 export interface GatewayOptions {
-  /** The operator's key: 32 characters or more, of those that a header carries; no space. */
+  /** Key of the operator: 32 or more visible ASCII characters, no space. */
   masterKey?: string | undefined;
-  /** Who calls, in place of team keys. */
+  /** Authenticates requests in place of team keys. */
   authenticate?: Authenticate | undefined;
-  /** A path that everything stands under, such as `/llm`, where nobody takes it off before. */
+  /** Prefix of all paths, such as `/llm`, if no mount removes it. */
   basePath?: string | undefined;
   /**
-   * Bytes that the body of a call may have. Default 268 435 456 (256 MiB). The router's `maxJsonBytes` bounds what is no form.
-   * A management body may have 1 MiB.
+   * Maximum bytes of a call's body. Default 268 435 456 (256 MiB). The router's `maxJsonBytes` limits bodies
+   * other than forms. A management body may have 1 MiB.
    */
   bodyLimit?: number | undefined;
-  /** Milliseconds for which the body of a request may stop. Then the request is answered 408. Default 60 000. */
+  /** Milliseconds for which a request body may stall. Then the response is 408. Default 60 000. */
   bodyIdleMs?: number | undefined;
-  /** Which foreign pages may call: the options of Hono's CORS middleware. Default: none. */
+  /** Cross-site pages that may call: the options of Hono's CORS middleware. Default: none. */
   cors?: Parameters<typeof cors>[0];
-  /** Whether `GET /openapi.json` describes the gateway. Default: no. */
+  /** Whether `GET /openapi.json` describes the gateway. Default false. */
   openapi?: boolean | undefined;
-  /** Is told of what the gateway itself fails at, as the router's `logger` is of calls. Default: nobody is. */
+  /** Receives errors of the gateway itself, like the router's `logger` for calls. Default: no logger. */
   logger?: Logger | undefined;
 }
 
@@ -40,7 +40,7 @@ const gatewayOptions = z
     masterKey: z
       .string()
       .min(32, 'must have 32 characters or more')
-      .regex(/^[\x21-\x7e]*$/, 'must be visible ASCII without spaces, or no header could carry it')
+      .regex(/^[\x21-\x7e]*$/, 'must be visible ASCII without spaces, because a header contains it')
       .regex(/^(?!["'`]).*(?<!["'`])$/, 'must be the key alone. Remove the quotation marks around it.')
       .optional(),
     authenticate: z
@@ -60,12 +60,16 @@ const gatewayOptions = z
   })
   .refine(({ masterKey, authenticate }) => masterKey !== undefined || authenticate !== undefined, {
     path: ['masterKey'],
-    message: 'is required, because a gateway needs a master key or an authenticate of your own',
-    // Also where other options are wrong: all is told in one error.
+    message: 'is required, because a gateway needs a master key or authenticate',
+    // Runs even if other options are invalid, so that one error lists all problems.
     when: () => true,
   });
 
-/** Checks the options and fills in the defaults. @throws RouterError `invalid_request` that names the option at fault */
+/**
+ * Checks the options and applies the defaults.
+ *
+ * @throws RouterError `invalid_request` that names the invalid option
+ */
 export function readGatewayOptions(given: GatewayOptions) {
   return parseOptions(gatewayOptions, given);
 }

@@ -13,7 +13,10 @@ import type { Responder } from './messages/responder.ts';
 import { abortOnClose, releaseOnClose } from './messages/response-close.ts';
 import type { StallWatch } from './messages/stall-watch.ts';
 
-/** One OpenAI call as the gateway received it: from Node's request on the fast path, or from a standard request by Hono. */
+/**
+ * One OpenAI call as the gateway received it: from Node's request on the fast path, or from a standard request
+ * through Hono.
+ */
 export interface CallSource {
   method: string;
   /** Percent-encoded as it was sent, without the base path of the gateway. */
@@ -25,26 +28,30 @@ export interface CallSource {
   /** Aborts the call if `bindings` has no response whose client could disconnect. */
   signal?: AbortSignal;
   authenticate(): Principal | Promise<Principal>;
-  /** @throws RouterError `invalid_request` if other code has read the body and kept nothing of it */
+  /**
+   * Checks that no other code has consumed the body.
+   *
+   * @throws RouterError `invalid_request` if it kept nothing
+   */
   checkNotTaken(): void;
   readBody(reading: BodyReading): CallBody | Promise<Uint8Array | undefined>;
   /** Returns the headers that middleware has set on the response. */
   extraHeaders?(): Record<string, string> | undefined;
 }
 
-/** What bounds the reading of bodies. */
+/** Limits for reading bodies. */
 export interface BodyBounds {
-  /** Bytes that the body of a call may have. */
+  /** Maximum bytes of a call's body. */
   bodyLimit: number;
   stalls: StallWatch;
 }
 
 export type ServeCall = (source: CallSource) => Promise<Response>;
 
-/** The query of most calls. */
+/** Shared empty query, which most calls have. */
 export const noQuery: URLSearchParams = new URLSearchParams();
 
-/** Creates the function that serves every OpenAI call: it authenticates, dispatches, and writes the answer. */
+/** Creates the function that serves every OpenAI call. It authenticates, dispatches, and writes the response. */
 export function createServeCall(
   router: TeamModelRouter,
   responder: Responder,

@@ -8,7 +8,7 @@ type StandardPart = Pick<
   'query' | 'headers' | 'bindings' | 'signal' | 'checkNotTaken' | 'readBody'
 >;
 
-/** Returns what a call is read from in a standard request. */
+/** Returns the source of a call in a standard request. */
 export function standardSource(request: Request, bindings: NodeBindings): StandardPart {
   const headers = headersOf(request, bindings);
   const { url } = request;

@@ -2,8 +2,8 @@ import type { Result, Router } from 'hono/router';
 import { TrieRouter } from 'hono/router/trie-router';
 
 /**
- * Hono's router for any pattern, that looks up a path without parameters once: a call spends more on the search among
- * all routes than on its key. What is remembered are routes, and so as many as there are.
+ * Caches the route of each path without parameters in front of Hono's router, because a search among all routes
+ * costs a call more than the check of its key. The cache is bounded by the number of routes.
  */
 export class StaticRouteCache<Handler> implements Router<Handler> {
   readonly name = 'RememberingRouter';

@@ -103,7 +103,7 @@ describe.each(managed.map(lineOf))('%s', (line) => {
 
   it('refuses what is no UTF-8', async () => {
     const answer = await asMaster(line, Buffer.from('{"team_id":"\xe9"}', 'latin1'));
-    expect(answer.text).toContain('The body is not JSON.');
+    expect(answer.text).toContain('Malformed JSON body.');
   });
 
   it.each(['[]', '"text"', 'null', '7', 'true'])('refuses JSON of another shape: %s', async (body) => {

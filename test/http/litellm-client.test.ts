@@ -277,7 +277,7 @@ describe('What LiteLLM has and this gateway has not', () => {
     const { status, json } = await ask({ line, ...(line.startsWith('GET') ? {} : { body: {} }) });
     expect(status).toBe(404);
     expect(message(json)).toMatch(
-      /^There is no (GET|POST|PATCH|DELETE) \S+\. LiteLLM's route for .+ is not served here\. /,
+      /^Route (GET|POST|PATCH|DELETE) \S+ not found\. LiteLLM's route for .+ is not served here\. /,
     );
     expect(message(json)).toContain(page);
   });

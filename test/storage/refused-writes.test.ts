@@ -154,7 +154,7 @@ describe.skipIf(!hasRedis())('a Redis that refuses writes', () => {
         await command('CONFIG', 'SET', name, taking);
         await router.checkStorage({ writes: true });
         await new Promise(setImmediate);
-        expect(logged).toEqual(['storage write failed', 'storage takes writes again']);
+        expect(logged).toEqual(['storage write failed', 'storage writes recovered']);
         await router.close();
       } finally {
         vi.useRealTimers();

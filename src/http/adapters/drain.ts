@@ -2,16 +2,16 @@ import type { Server, ServerResponse } from 'node:http';
 import { RouterError } from '../../errors.ts';
 import { endResponse } from '../messages/bindings.ts';
 
-/** Milliseconds that answers which are ended at the deadline have to reach their clients. */
+/** Milliseconds in which responses that end at the deadline may reach their clients. */
 const lastBytesMs = 1_000;
 
-/** The requests of a server that have not been answered to the end. */
+/** Counts the requests of a server whose responses are not complete. */
 export class OpenRequests {
   readonly #open = new Set<ServerResponse>();
   #waiting: (() => void)[] = [];
   #ended = false;
 
-  /** Whether the time for open requests is over. */
+  /** Whether the deadline for open requests has passed. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -21,13 +21,13 @@ export class OpenRequests {
     outgoing.on('close', () => this.#closed(outgoing));
   }
 
-  /** Ends the calls of all open requests with `draining`. */
+  /** Aborts the calls of all open requests with `draining`. */
   end(): void {
     this.#ended = true;
     for (const outgoing of [...this.#open]) endResponse(outgoing);
   }
 
-  /** Resolves when no request is open, or after `timeoutMs`. Returns whether none is open. */
+  /** Waits until no request is open, at most `timeoutMs`. Returns whether all requests have ended. */
   async none(timeoutMs: number): Promise<boolean> {
     if (this.#open.size === 0) return true;
     let timer: NodeJS.Timeout | undefined;
@@ -47,8 +47,9 @@ export class OpenRequests {
 }
 
 /**
- * Waits until no request is open, `timeoutMs` at most, ends the calls of those that are, and closes the server. Until the deadline
- * new requests are taken, because their clients do not know yet that the server is ending.
+ * Shuts a server down gracefully. Waits until no request is open, at most `timeoutMs`, aborts the calls that
+ * are still open, and closes the server. Accepts new requests until the deadline, because their clients do not
+ * know yet that the server is shutting down.
  */
 export async function drain(server: Server, requests: OpenRequests, timeoutMs: number): Promise<void> {
   const idle = await requests.none(timeoutMs);
@@ -61,7 +62,7 @@ export async function drain(server: Server, requests: OpenRequests, timeoutMs: n
   await closed;
 }
 
-/** The error of a request that a server refuses, or ends, because it is ending. */
+/** Returns the error of a request that a server rejects or aborts because it is shutting down. */
 export function serverEnding(): RouterError {
-  return new RouterError('draining', 'The server is ending.');
+  return new RouterError('draining', 'The server is shutting down. Retry.');
 }

@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type GatewayLike, nodeListener } from './node.ts';
 
 /**
- * The gateway as a handler of Express, before or behind its body parsers. `express.json()` keeps no body as it
- * came: have it keep `rawBody` (`verify: (request, _, buffer) => { request.rawBody = buffer }`), or what it parsed is
- * written again, with numbers rounded and duplicate keys gone.
+ * Mounts the gateway in Express, before or after its body parsers. `express.json()` discards the bytes of a
+ * body. Keep them as `rawBody` (`verify: (request, _, buffer) => { request.rawBody = buffer }`). Otherwise the
+ * gateway writes the parsed body again, with rounded numbers and without duplicate keys.
  *
  * @example
  * ```ts
@@ -16,6 +16,6 @@ export function expressGateway(
   gateway: GatewayLike,
 ): (request: IncomingMessage, response: ServerResponse, next?: unknown) => Promise<void> {
   const listener = nodeListener(gateway);
-  // Express has taken the mount's path off the URL already.
+  // Express has already removed the mount's path from the URL.
   return (request, response) => listener(request, response);
 }

@@ -3,7 +3,7 @@ import { RouterError } from '../../errors.ts';
 import { type GatewayLike, nodeListener } from './node.ts';
 
 /**
- * What is used of a Fastify instance.
+ * The members of a Fastify instance that the plugin uses.
  *
  * @example
  * ```ts
@@ -52,7 +52,7 @@ export interface FastifyReplyLike {
 }
 
 /**
- * The gateway as a plugin of Fastify. Its own body parsers see nothing of the gateway's requests.
+ * Creates a Fastify plugin of the gateway. Fastify's body parsers do not run for the gateway's requests.
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export function fastifyGateway(gateway: GatewayLike): (instance: FastifyLike) =>
     const depth = instance.prefix.split('/').filter(Boolean).length;
     const handler = (request: FastifyRequestLike, reply: FastifyReplyLike) => {
       reply.hijack();
-      // What the application's hooks have set is Fastify's to send otherwise.
+      // The gateway bypasses Fastify's reply, so headers that hooks have set are copied here.
       for (const [name, value] of Object.entries(reply.getHeaders())) {
         if (value !== undefined) reply.raw.setHeader(name, value);
       }
@@ -74,26 +74,27 @@ export function fastifyGateway(gateway: GatewayLike): (instance: FastifyLike) =>
       const { url } = raw;
       raw.url = withoutPrefix(url ?? '/', depth);
       void listener(raw, reply.raw, { fastify: request });
-      // The gateway has read it: whoever looks at the request from here on, such as a log, sees what was sent.
+      // Restores the URL after the gateway has read it, so that later readers, such as a log, see the URL that
+      // was sent.
       if (url !== undefined) raw.url = url;
     };
     instance.removeAllContentTypeParsers();
     instance.addContentTypeParser('*', async () => {});
     instance.setErrorHandler((error, _request, reply) => {
       if (!isContentTypeError(error)) throw error;
-      const refusal = new RouterError('invalid_request', 'content-type: cannot be read', {
+      const refusal = new RouterError('invalid_request', 'content-type: malformed.', {
         param: 'content-type',
       });
       return reply.code(refusal.status).send(refusal.toJSON());
     });
-    // The gateway has limits of its own.
+    // The gateway has its own limits.
     const options = { bodyLimit: Number.MAX_SAFE_INTEGER };
     instance.all('/', options, handler);
     instance.all('/*', options, handler);
   };
 }
 
-/** Fastify leaves its prefix in the URL, as many segments as it has: some may be parameters. */
+/** Removes the prefix that Fastify keeps in the URL. Counts segments, because some may be parameters. */
 function withoutPrefix(url: string, depth: number): string {
   const queryStart = url.indexOf('?');
   const path = queryStart === -1 ? url : url.slice(0, queryStart);
@@ -101,7 +102,7 @@ function withoutPrefix(url: string, depth: number): string {
   return `/${rest.join('/')}${url.slice(path.length)}`;
 }
 
-/** Fastify's own refusal of a content type, before any hook that comes after the body. */
+/** Returns whether Fastify rejected a content type, before its hooks after the body. */
 function isContentTypeError(error: unknown): boolean {
   return (error as { code?: unknown } | null)?.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE';
 }

@@ -12,7 +12,7 @@ import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
 
 /**
- * What the mounts use of a gateway: the `fetch` of `createGateway`.
+ * The part of a gateway that the mounts use: the `fetch` of `createGateway`.
  *
  * @example
  * ```ts
@@ -25,7 +25,7 @@ export interface GatewayLike {
 }
 
 /**
- * A request listener of `node:http`, as Express and Node's server take it.
+ * A request listener of `node:http`, for Express and Node's server.
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export type NodeListener = (
 ) => Promise<void>;
 
 /**
- * The gateway as a listener of `node:http`.
+ * Creates a `node:http` listener of the gateway.
  *
  * @example
  * ```ts
@@ -48,7 +48,7 @@ export type NodeListener = (
  * ```
  */
 export function nodeListener(gateway: GatewayLike): NodeListener {
-  checkArgument('gateway', gateway, ['fetch'], 'what createGateway returns');
+  checkArgument('gateway', gateway, ['fetch'], 'the result of createGateway');
   const listener = getRequestListener((request, { incoming, outgoing }) => {
     const more = (incoming as WithBindings)[moreKey];
     const { fastify, draining } = more ?? none;
@@ -69,7 +69,7 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
     const { url } = incoming;
     return turn.then(() => {
       if (outgoing.destroyed) return;
-      // A mount gives the request its own URL back once the listener has been called.
+      // A mount restores the request's URL after it has called the listener.
       const { url: mounted } = incoming;
       if (url !== undefined) incoming.url = url;
       const handled = handle(incoming, outgoing, more);
@@ -81,17 +81,17 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
 
 const none: Pick<NodeBindings, 'fastify' | 'draining'> = {};
 
-/** What a mount adds travels on Node's request. */
+/** Key of the bindings that a mount attaches to Node's request. */
 const moreKey = Symbol('team-model-router.bindings');
 type WithBindings = { [moreKey]?: Pick<NodeBindings, 'fastify' | 'draining'> | undefined };
 
-/** The application's own Request and Response stay what they are. */
+/** Creates the listener. The application's global Request and Response stay unchanged. */
 // A request without a host, or with an empty one, is legal in HTTP/1.0.
 const listening = { overrideGlobalObjects: false, errorHandler: malformedRequest, hostname: 'localhost' };
 
-/** A request line or a host that no URL can be made of. */
+/** Returns the response to a request line or a host that is not a valid URL. */
 function malformedRequest(): Response {
-  const error = new RouterError('invalid_request', 'The request cannot be read.');
+  const error = new RouterError('invalid_request', 'Malformed request line or host.');
   const { status, headers, body } = errorAnswer(error);
   return reply({ status, headers, body }, {}) as Response;
 }
@@ -106,22 +106,22 @@ function malformedRequest(): Response {
  * ```
  */
 export interface ServeOptions {
-  /** Default 4000; 0 for any that is free. */
+  /** Default 4000; 0 for any free port. */
   port?: number | undefined;
   /** Default `127.0.0.1`. */
   hostname?: string | undefined;
-  /** Milliseconds that open calls may take to end once `close` is called. Default 25 000. */
+  /** Milliseconds that open calls may take after `close` is called. Default 25 000. */
   drainTimeoutMs?: number | undefined;
   /**
-   * Milliseconds for which a connection may be idle between two requests. It has to be longer than the idle time of a balancer in
-   * front, which would else send a request into a connection that is closing. Default 80 000.
+   * Milliseconds for which a connection may be idle between two requests. It must exceed the idle time of a
+   * load balancer in front, which would otherwise send a request into a closing connection. Default 80 000.
    */
   keepAliveTimeoutMs?: number | undefined;
-  /** Milliseconds within which the headers of a request have to arrive. Default 90 000. */
+  /** Milliseconds in which the headers of a request have to arrive. Default 90 000. */
   headersTimeoutMs?: number | undefined;
   /**
-   * Milliseconds within which a whole request has to arrive; 0: no limit, because a body whose bytes stop is refused by the
-   * gateway's `bodyIdleMs`. Default 0.
+   * Milliseconds in which a whole request has to arrive; 0: no limit, because the gateway's `bodyIdleMs` ends a
+   * stalled body. Default 0.
    */
   requestTimeoutMs?: number | undefined;
 }
@@ -141,7 +141,7 @@ function readServeOptions(given: ServeOptions) {
 }
 
 /**
- * A gateway that listens on its port.
+ * A gateway that listens on a port.
  *
  * @example
  * ```ts
@@ -156,16 +156,16 @@ export interface GatewayServer {
   /** `http://host:port`, without a trailing slash. */
   url: string;
   /**
-   * Turns readiness to 503 and waits for open calls and streams. Those that are open at the deadline end with `draining`, a stream by an
-   * error event. Then the port is closed.
+   * Shuts down gracefully. Sets readiness to 503 and waits for open calls and streams. Calls that are open at
+   * the deadline end with `draining`, streams with an error event. Then closes the port.
    */
   close(): Promise<void>;
 }
 
 /**
- * Serves a gateway on a port of its own.
+ * Serves a gateway on a port.
  *
- * @throws what `listen` gives, such as `EADDRINUSE`; RouterError `invalid_request` that names the option at fault
+ * @throws errors of `listen`, such as `EADDRINUSE`; RouterError `invalid_request` that names the invalid option
  *
  * @example
  * ```ts
@@ -191,7 +191,7 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
       keepAliveTimeout: timeouts.keepAliveTimeoutMs,
       headersTimeout: timeouts.headersTimeoutMs,
       requestTimeout: timeouts.requestTimeoutMs,
-      // It would be refused in Node's own words.
+      // Node would reject the request without the gateway's error body.
       requireHostHeader: false,
     },
     handle,

@@ -1,20 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests of one connection that are worked on at a time: the one whose answer is written, and those behind it. */
+/**
+ * Maximum requests of one connection that are processed concurrently, including the one whose response is
+ * written.
+ */
 const maxAtOnce = 32;
 /** Milliseconds until a connection with deferred requests is read again, doubled after each further request. */
 const firstPauseMs = 250;
 const longestPauseMs = 2 ** 30;
 
-/** The requests of a connection whose answers wait for those before them. */
+/** The pipelined requests of a connection. Each response waits for the responses before it. */
 interface Line {
   answers: Set<ServerResponse>;
-  /** Begin the requests that are not worked on yet. */
+  /** Start the requests that are not processed yet. */
   deferred: (() => void)[];
-  /** How many of `answers` are worked on. */
+  /** Number of `answers` that are processed. */
   begun: number;
-  /** Reads the connection again, because only a read tells that its client has left. */
+  /** Timer that reads the connection again, because only a read detects a client disconnect. */
   timer?: NodeJS.Timeout;
   pauseMs: number;
   /** Whether the connection is read until the next request, although some are deferred. */
@@ -24,12 +27,12 @@ interface Line {
 const lines = new WeakMap<Socket, Line>();
 
 /**
- * Has an answer that waits behind another one, since its client did not wait, hear of its connection's end: Node tells only
- * the one that is being written, and the others' calls would go on for nobody. Beyond a number of them a request waits
- * before it is worked on, and no more are read from its connection, except for one read after each pause. The pauses
- * double, so a client that sends on fills no memory, and a client that leaves is noticed.
+ * Notifies each pipelined response of a client disconnect. Node notifies only the response that is being
+ * written, so the calls of the others would continue. Above `maxAtOnce` a request waits before it is processed,
+ * and its connection is not read except for one read after each pause. The pauses double, so a client that
+ * sends more fills no memory, and a client disconnect is detected.
  *
- * @returns what the request has to wait for, if it has to
+ * @returns a promise if the request has to wait
  */
 export function followConnection(
   { socket }: IncomingMessage,
@@ -66,7 +69,7 @@ export function followConnection(
 }
 
 function pauseReading(socket: Socket, line: Line): void {
-  // Several requests of one read are one.
+  // Several requests of one read count once.
   if (!line.watching && line.deferred.length > 0) return;
   line.watching = false;
   socket.pause();
@@ -95,7 +98,7 @@ function newLine(socket: Socket): Line {
     watching: false,
   };
   lines.set(socket, line);
-  // Node resumes it for the body of each request.
+  // Node resumes the socket for the body of each request.
   socket.on('resume', () => {
     if (line.deferred.length > 0 && !line.watching) socket.pause();
   });
@@ -105,7 +108,7 @@ function newLine(socket: Socket): Line {
       outgoing.destroy();
       outgoing.emit('close');
     }
-    // They see that their answers are destroyed.
+    // The started requests find their responses destroyed.
     for (const begin of line.deferred.splice(0)) begin();
   });
   return line;

@@ -10,14 +10,14 @@ import type { Principal } from '../../teams/principal.ts';
 import type { NodeBindings } from '../messages/bindings.ts';
 import { type HeaderReader, headersOf } from '../messages/request-headers.ts';
 import { refuseCrossSite } from './cross-site.ts';
-import { markTold } from './refusal-log.ts';
+import { markLogged } from './refusal-log.ts';
 
 type Result = Principal | undefined | null;
 
 /**
- * Authenticates a request by the application's own session or token. `undefined` and `null` refuse the request.
+ * Authenticates a request by the application's own session or token. `undefined` and `null` reject the request.
  *
- * @param context `incoming` is Node's request (so `incoming.session` is there), `fastify` Fastify's
+ * @param context `incoming` is Node's request, such as for `incoming.session`; `fastify` is Fastify's
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export type Authenticate = (
 const teamPrincipal = z.strictObject({
   master: z.literal(false).optional(),
   teamId,
-  // No default: every end user would be a model manager otherwise.
+  // No default, because it would make every end user a model manager.
   keyType,
   models: callerModels.optional(),
   userId: z.string().min(1).max(256).nullish(),
@@ -44,7 +44,7 @@ const masterPrincipal = z.strictObject({
   userId: z.string().min(1).max(256).nullish(),
 });
 
-/** Finds out whom a request speaks for: by the master key, or by a team key. */
+/** Creates a function that authenticates a request by the master key or by a team key. */
 export function createKeyAuthenticator(
   router: TeamModelRouter,
   masterKey: string | undefined,
@@ -57,7 +57,10 @@ export function createKeyAuthenticator(
   };
 }
 
-/** By the master key, or by the application's own function. `answered` is what a header of the answer is so far. */
+/**
+ * Creates a function that authenticates a request by the master key or by the application's function.
+ * `answered` reads the response headers that are set so far.
+ */
 export function createSessionAuthenticator(
   authenticate: Authenticate,
   masterKey: string | undefined,
@@ -76,7 +79,7 @@ export function createSessionAuthenticator(
   };
 }
 
-/** How long it takes tells nothing but the length. */
+/** Creates a comparison with the master key. Its time reveals only the length of the key. */
 function comparison(masterKey: string | undefined): (key: string) => boolean {
   const master = masterKey === undefined ? undefined : Buffer.from(masterKey);
   return (key) => {
@@ -85,7 +88,10 @@ function comparison(masterKey: string | undefined): (key: string) => boolean {
   };
 }
 
-/** The application decides who calls, by a session or by a token: an API key is not what is missing. */
+/**
+ * Returns the error of a request without a valid session or token. Does not ask for an API key, because the
+ * application decides who calls.
+ */
 function notAuthenticated(): RouterError {
   return new RouterError(
     'invalid_api_key',
@@ -93,7 +99,7 @@ function notAuthenticated(): RouterError {
   );
 }
 
-/** Whatever it answers that is not exactly one team or the operator is nobody. */
+/** Calls the application's function. Rejects any result other than exactly one team or the operator. */
 async function ask(
   authenticate: Authenticate,
   request: Request,
@@ -106,7 +112,7 @@ async function ask(
   } catch (error) {
     log.write('warn', { error: describeError(error) }, 'authenticate threw');
     const refusal = notAuthenticated();
-    markTold(refusal);
+    markLogged(refusal);
     throw refusal;
   }
   const master = masterPrincipal.safeParse(answer);
@@ -115,13 +121,13 @@ async function ask(
   if (team.success) return asPrincipal(team.data);
   if (answer === undefined || answer === null) throw notAuthenticated();
   const [issue] = team.error.issues;
-  log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate gave an invalid answer');
+  log.write('warn', { field: issue?.path.join('.') ?? '' }, 'authenticate returned an invalid result');
   const refusal = notAuthenticated();
-  markTold(refusal);
+  markLogged(refusal);
   throw refusal;
 }
 
-/** No `models` mean all of the team's. */
+/** Converts the application's result. Absent `models` mean all of the team's models. */
 function asPrincipal({ models, userId, ...fields }: Answered): Principal {
   const names = storedNames(models);
   return {
@@ -136,7 +142,7 @@ interface Answered {
   userId?: string | null | undefined;
 }
 
-/** The headers that may carry a key, in the order in which they are read. */
+/** The headers that may contain a key, in the order in which they are read. */
 const keyHeaders = [
   'authorization',
   // Clients of Azure, of Anthropic, of LiteLLM, of Google, and of Azure API Management.

@@ -1,10 +1,11 @@
 import { RouterError } from '../../errors.ts';
 
 /**
- * Refuses what a page of another site had a browser send: the session's cookie goes along, and a form, or a call without a
- * body, is not asked for beforehand. Where CORS lets that page read the answer, it was meant to ask.
+ * Rejects a request that a browser sent for a page of another site. The browser adds the session's cookie, and
+ * sends a form or a call without a body without a preflight. If CORS allows the page to read the response, the
+ * request is allowed.
  *
- * @param answered what a header of the answer is so far, by whoever stands before
+ * @param answered reads the response headers that other handlers have set so far
  * @see https://www.w3.org/TR/fetch-metadata/
  * @throws RouterError `permission_denied`
  */
@@ -14,5 +15,5 @@ export function refuseCrossSite({ headers }: Request, answered: (header: string)
   const invited = origin === '*' || (typeof origin === 'string' && origin === headers.get('origin'));
   const withCookies = !headers.has('cookie') || answered('access-control-allow-credentials') === 'true';
   if (invited && withCookies) return;
-  throw new RouterError('permission_denied', 'A page of another site may not ask for this.');
+  throw new RouterError('permission_denied', 'Cross-site requests are not allowed.');
 }

@@ -3,12 +3,12 @@ import type { KeyType } from '../../schemas/body-types.ts';
 import type { Principal } from '../../teams/principal.ts';
 
 /**
- * What a route asks for. `open`: nothing; `names`: to see which model names there are; `calls`: to make them;
- * `models`: to add, change, remove and test them; `info`: to read models, team and key; `master`: the master key.
+ * Permission that a route requires. `open`: none; `names`: list model names; `calls`: call models; `models`:
+ * add, change, remove and test models; `info`: read models, team and key; `master`: the master key.
  */
 export type Permission = 'open' | 'names' | 'calls' | 'models' | 'info' | 'master';
 
-/** What each type of team key may do; the master key may everything. */
+/** Permissions of each type of team key. The master key has all permissions. */
 const granted: Record<KeyType, readonly Permission[]> = {
   default: ['names', 'calls', 'models', 'info'],
   llm_api: ['names', 'calls'],
@@ -21,7 +21,11 @@ export function mayManage(principal: Principal): boolean {
   return principal.master === true || granted[principal.keyType].includes('models');
 }
 
-/** Returns the principal if it has the permission. @throws RouterError `permission_denied` */
+/**
+ * Returns the principal if it has the permission.
+ *
+ * @throws RouterError `permission_denied`
+ */
 export function permitted(principal: Principal, permission: Permission): Principal {
   if (permission === 'open' || principal.master || granted[principal.keyType].includes(permission))
     return principal;

@@ -5,7 +5,7 @@ import { teamNotFound } from '../../teams/management/team-service.ts';
 import type { Principal, TeamPrincipal } from '../../teams/principal.ts';
 import { mayManage } from './permissions.ts';
 
-/** Returns the caller that the principal's calls are dispatched for. */
+/** Returns the caller on whose behalf the principal's calls are dispatched. */
 export function toCaller(principal: Principal): Caller {
   if (principal.master) return { teamId: null };
   const { teamId, models } = principal;
@@ -13,7 +13,10 @@ export function toCaller(principal: Principal): Caller {
   return mayManage(principal) ? caller : { ...caller, mayManage: false };
 }
 
-/** Returns the actor of the principal's changes, for `created_by` and `updated_by`, with the models that it may touch. */
+/**
+ * Returns the actor of the principal's changes, for `created_by` and `updated_by`, with the models that it may
+ * change.
+ */
 export function toActor(principal: Principal): Actor {
   const { userId } = principal;
   return {
@@ -24,9 +27,9 @@ export function toActor(principal: Principal): Actor {
 }
 
 /**
- * Returns the team of a team's principal. A team id in the request must be that team's.
+ * Returns the team of a team's principal. A team id in the request must be the id of that team.
  *
- * @throws RouterError `team_not_found` for another team's id, the same as for an unknown one
+ * @throws RouterError `team_not_found` for any other id, whether or not that team exists
  */
 export function teamOf(principal: TeamPrincipal, requested?: string): string {
   if (requested !== undefined && requested !== principal.teamId) throw teamNotFound(requested);
@@ -34,12 +37,12 @@ export function teamOf(principal: TeamPrincipal, requested?: string): string {
 }
 
 /**
- * Returns the team that a request is about.
+ * Returns the team that a request names.
  *
- * @throws RouterError `invalid_request` if the operator names none, `team_not_found` as `teamOf`
+ * @throws RouterError `invalid_request` if the operator names no team; `team_not_found` like `teamOf`
  */
 export function namedTeam(principal: Principal, requested: string | undefined): string {
   if (!principal.master) return teamOf(principal, requested);
   if (requested !== undefined) return requested;
-  throw new RouterError('invalid_request', 'team_id: is needed with the master key', { param: 'team_id' });
+  throw new RouterError('invalid_request', 'team_id: is required with the master key', { param: 'team_id' });
 }

@@ -14,17 +14,17 @@ const messages: Readonly<
   api_base_not_allowed: 'address not allowed',
 };
 
-/** Errors that the log has been told of. */
-const told = new WeakSet<object>();
+/** Errors that are already logged. */
+const logged = new WeakSet<object>();
 
-/** Keeps an error out of the log of refusals, because another line tells of it. */
-export function markTold(error: object): void {
-  told.add(error);
+/** Keeps an error out of the log of rejected requests, because another line reports it. */
+export function markLogged(error: object): void {
+  logged.add(error);
 }
 
 /**
- * Logs requests that were refused for their credential, or with a hint for the operator: at most ten lines a minute, however
- * many come.
+ * Logs requests that were rejected for their credential, or with a hint for the operator. Writes at most ten
+ * lines a minute.
  */
 export class RefusalLog {
   readonly #log: Log;
@@ -33,15 +33,15 @@ export class RefusalLog {
   #lines = 0;
   #suppressed = 0;
 
-  /** @param now milliseconds, monotonic */
+  /** @param now returns milliseconds of a monotonic clock */
   constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log;
     this.#now = now;
   }
 
-  /** Writes a line if `error` is such a refusal. */
+  /** Writes a line if `error` is such a rejection. */
   note(error: unknown, { incoming }: NodeBindings = {}): void {
-    if (!RouterError.isInstance(error) || told.has(error)) return;
+    if (!RouterError.isInstance(error) || logged.has(error)) return;
     const { code, param, hint } = error;
     const message = messages[code];
     if (message === undefined && hint === undefined) return;

@@ -1,4 +1,4 @@
-/** What a management request is about. */
+/** Kind of object in a management request. */
 export type ObjectKind = 'model' | 'team' | 'key';
 
 type Fields = Record<string, unknown>;
@@ -7,19 +7,19 @@ const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/
 
 const stamps = 'created_at created_by updated_at updated_by';
 
-/** Fields of the answers that no request can change. */
+/** Fields of responses that requests cannot change. */
 const answered: Readonly<Record<ObjectKind, ReadonlySet<string>>> = {
   model: words(stamps),
   team: words(`${stamps} litellm_model_table keys keys_count team_memberships data`),
   key: words(`${stamps} key_name token_id previous`),
 };
 
-/** The same in `model_info`. `tier` is LiteLLM's, which its Terraform provider sends with every model. */
+/** Such fields of `model_info`. LiteLLM's Terraform provider sends `tier` with every model. */
 const answeredInfo = words(`${stamps} db_model team_public_model_name needs_reentry tier`);
-/** Shown in `model_info` as well, and changed in `litellm_params`. */
+/** Also returned in `model_info`; changed in `litellm_params`. */
 const shownCosts = ['input_cost_per_token', 'output_cost_per_token'];
 
-/** Returns the kind of the objects that a path is about. */
+/** Returns the kind of the objects of a path. */
 export function objectKind(path: string): ObjectKind | undefined {
   const [, first] = path.split('/');
   if (path === '/health/test_connection') return 'model';
@@ -27,10 +27,10 @@ export function objectKind(path: string): ObjectKind | undefined {
 }
 
 /**
- * Returns a body without the fields that the gateway itself answers, so that an object can be read, changed and written
- * back as it came.
+ * Returns a body without the fields that only responses have, so that clients can read an object, change it and
+ * write it back.
  *
- * @param known the fields that the request takes
+ * @param known fields that the request takes
  */
 export function withoutAnswered(kind: ObjectKind, body: unknown, known: object): unknown {
   if (!isObject(body)) return body;
@@ -43,7 +43,10 @@ export function withoutAnswered(kind: ObjectKind, body: unknown, known: object):
   return { ...kept, model_info: without(info, (name) => answeredInfo.has(name) || isShownCost(name)) };
 }
 
-/** Returns whether a field is a `model_id` with the id of `model_info`. A `model_id` alone would change nothing, so it is refused. */
+/**
+ * Returns whether a field is a `model_id` equal to the id of `model_info`. A `model_id` without it would change
+ * nothing, so it is rejected.
+ */
 function repeatsId({ model_id: id, model_info: info }: Fields, name: string): boolean {
   return name === 'model_id' && isObject(info) && info.id === id;
 }

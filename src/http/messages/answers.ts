@@ -6,7 +6,7 @@ export function jsonAnswer(status: number, value: unknown): Answer {
   return { status, headers: { 'content-type': 'application/json' }, body };
 }
 
-/** The one error shape. What nobody foresaw says nothing of itself. */
+/** Converts an error to the one error response shape. An unexpected error reveals no details. */
 export function failure(error: unknown): Answer {
   const known = asRouterError(error);
   const answer = errorAnswer(known);

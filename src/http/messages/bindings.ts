@@ -1,24 +1,24 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** What the mounts hand to the gateway beside the standard request; all of it is absent on other runtimes. */
+/** Values that the mounts pass to the gateway with the standard request. All are absent on other runtimes. */
 export interface NodeBindings {
-  /** Node's own request: what an application keeps on it, such as a session, is there. */
+  /** Node's own request, with properties that the application attached to it, such as a session. */
   incoming?: IncomingMessage | undefined;
   outgoing?: ServerResponse | undefined;
-  /** Whether the answer may be written to `outgoing` at once: there is nobody between who would change it. */
+  /** Whether the response may be written directly to `outgoing`, because no middleware can change it. */
   direct?: boolean | undefined;
-  /** Fastify's request, if it came through Fastify. */
+  /** Fastify's request, if the request came through Fastify. */
   fastify?: unknown;
-  /** Whether the server is about to end, and takes no new work. */
+  /** Returns whether the server is shutting down and accepts no new work. */
   draining?: (() => boolean) | undefined;
 }
 
-/** Emitted on each response that is still open when its server's time for open requests is over. */
+/** Event that is emitted on each open response at the end of its server's graceful shutdown. */
 export const drainedEvent: unique symbol = Symbol.for('team-model-router.drained');
 
 type Drainable = ServerResponse & { [drainedEvent]?: true };
 
-/** Ends the call of an open response, also one that begins only now. */
+/** Aborts the call of an open response, even if the call starts later. */
 export function endResponse(outgoing: ServerResponse): void {
   (outgoing as Drainable)[drainedEvent] = true;
   outgoing.emit(drainedEvent);
@@ -28,14 +28,17 @@ export function hasEnded(outgoing: ServerResponse): boolean {
   return (outgoing as Drainable)[drainedEvent] === true;
 }
 
-/** Answers one of Node's requests, or leaves it as it is: `undefined`. */
+/** Answers one of Node's requests, or returns `undefined` and leaves it unchanged. */
 export type FastPath = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> | undefined;
 
-/** On the gateway's own `fetch`: whoever puts another one in its place is asked, and nobody passes him by. */
+/**
+ * Key of the fast path on the gateway's own `fetch`. If an application wraps `fetch`, the fast path is disabled
+ * so that the wrapper always runs.
+ */
 const key = Symbol.for('team-model-router.shortcut');
 
 interface Mark {
-  /** Whose it is: a proxy or a copy has its properties too. */
+  /** The `fetch` that the fast path belongs to, because a proxy or a copy has the same properties. */
   fetch: object;
   shortcut: FastPath;
 }

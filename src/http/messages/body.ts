@@ -19,18 +19,18 @@ import {
 import type { HeaderReader } from './request-headers.ts';
 import type { StallWatch } from './stall-watch.ts';
 
-/** What body parsers of an application leave behind on Node's request. */
+/** Properties that an application's body parsers set on Node's request. */
 type ParsedMessage = IncomingMessage & { rawBody?: unknown; body?: unknown };
 
 export type CallBody = Uint8Array | AsyncIterable<Uint8Array> | undefined;
 
 /**
- * The body of a request, as it came, up to a limit; `undefined` if there is none. A body that a parser has
- * taken already is the `rawBody` that it kept, else what it made of it, written again: there duplicate keys and the
- * spelling of numbers are lost.
+ * Reads the body of a request as sent, up to a limit; `undefined` if there is no body. If a body parser has
+ * consumed it, returns its `rawBody`, or else its parsed body written again, without duplicate keys and with
+ * rounded numbers.
  *
- * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if somebody has read the
- * body and kept nothing of it, if it breaks off, or if it stops
+ * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if other code
+ * consumed the body and kept nothing, if the body breaks off, or if it stalls
  */
 export function readBytes(
   request: Request,
@@ -40,12 +40,12 @@ export function readBytes(
 ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   checkLength(headers, reading.limit);
-  // Whoever stands between may have put another body in the place of Node's.
+  // Middleware may have replaced Node's body.
   if (incoming === undefined || direct !== true) return collect(webBody(request), headers, reading);
   return readIncoming(incoming, reading);
 }
 
-/** The same of Node's own request. */
+/** Reads the body of Node's own request like `readBytes`. */
 export function readIncoming(
   incoming: IncomingMessage,
   reading: BodyReading,
@@ -57,10 +57,10 @@ export function readIncoming(
 }
 
 /**
- * The body of a call: a form as it comes, so that an upload need not lie in memory; anything else as `readBytes`. A
- * promise only if it has to be waited for.
+ * Reads the body of a call: streams a form, so that an upload is not held in memory, and reads any other body
+ * like `readBytes`. Returns a promise only if the body has to be awaited.
  *
- * @throws RouterError as `readBytes`; the stream throws `request_too_large` where it passes the limit
+ * @throws RouterError like `readBytes`; the stream throws `request_too_large` at the limit
  */
 export function readCallBody(
   request: Request,
@@ -76,7 +76,7 @@ export function readCallBody(
 }
 
 /**
- * Refuses what does not say that it is JSON or a form, before it is read if it announces its bytes.
+ * Rejects a body whose type is neither JSON nor a form, before it is read, if its length is announced.
  *
  * @throws RouterError `invalid_request`
  */
@@ -84,13 +84,13 @@ export function checkUnread(headers: HeaderReader): void {
   if (Number(headers.get('content-length') ?? 0) > 0) checkCallType(headers);
 }
 
-/** The same for the body of a management request, which is JSON. */
+/** Rejects a management body whose type is not JSON, like `checkUnread`. */
 export function checkJsonUnread(headers: HeaderReader): void {
   checkEncoding(headers);
   if (Number(headers.get('content-length') ?? 0) > 0) checkContentType(headers.get('content-type'), json);
 }
 
-/** The same for the body of a call that was read. */
+/** Rejects a call's body that was read and whose type is neither JSON nor a form. */
 export function checkCallBody<Body extends CallBody>(body: Body, headers: HeaderReader): Body | undefined {
   if (body === undefined || (body instanceof Uint8Array && body.byteLength === 0)) return undefined;
   checkCallType(headers);
@@ -101,7 +101,10 @@ function checkCallType(headers: HeaderReader): void {
   checkContentType(headers.get('content-type'), jsonOrForm);
 }
 
-/** Nothing if somebody has read it before. Whoever stops reading leaves the connection open, for the answer. */
+/**
+ * Streams a body. Yields nothing if other code has consumed it. If the reader stops early, the connection stays
+ * open for the response.
+ */
 function streamOf(
   request: Request,
   { incoming, direct }: NodeBindings,
@@ -113,7 +116,11 @@ function streamOf(
   return incoming.iterator({ destroyOnReturn: false });
 }
 
-/** @throws RouterError `invalid_request` if somebody has read it before */
+/**
+ * Returns the body of a standard request.
+ *
+ * @throws RouterError `invalid_request` if other code has consumed it
+ */
 function webBody(request: Request): AsyncIterable<Uint8Array> | undefined {
   if (request.bodyUsed || request.body?.locked) throw takenBefore();
   return (request.body as AsyncIterable<Uint8Array> | null) ?? undefined;
@@ -138,13 +145,13 @@ async function* bounded(
       yield next.value;
     }
   } finally {
-    // Not waited for: behind a read that has stopped it would never settle.
+    // Not awaited, because it would never settle behind a stalled read.
     Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 
 function written({ body, headers }: ParsedMessage): Uint8Array {
-  // Of a form nobody keeps all, files least of all.
+  // A parsed form is incomplete, because parsers do not keep its files.
   const whole = !isForm(headers['content-type'] ?? null);
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return Buffer.from(body);
@@ -152,14 +159,18 @@ function written({ body, headers }: ParsedMessage): Uint8Array {
   throw takenBefore();
 }
 
-/** @throws RouterError `invalid_request` if somebody has read the body and kept nothing of it */
+/**
+ * Checks that no other code has consumed the body and kept nothing.
+ *
+ * @throws RouterError `invalid_request`
+ */
 export function checkNotTaken(request: Request, { incoming, direct }: NodeBindings): void {
   if (incoming === undefined || direct !== true) {
     if (request.bodyUsed) throw takenBefore();
   } else checkIncomingNotTaken(incoming);
 }
 
-/** The same of Node's own request. */
+/** Checks the same for Node's own request. */
 export function checkIncomingNotTaken(incoming: IncomingMessage): void {
   if (!incoming.readableDidRead) return;
   const { rawBody, body } = incoming as ParsedMessage;
@@ -199,7 +210,12 @@ async function collect(
   return buffer.whole();
 }
 
-/** @throws RouterError `invalid_request` for a body that is no JSON, does not say that it is, or has a key twice */
+/**
+ * Parses a JSON body.
+ *
+ * @throws RouterError `invalid_request` for a body that is not JSON, is not declared as JSON, or has a
+ * duplicate key
+ */
 export function parseJson(bytes: Uint8Array | undefined, contentType: string | null): unknown {
   checkContentType(contentType, json);
   try {
@@ -210,7 +226,7 @@ export function parseJson(bytes: Uint8Array | undefined, contentType: string | n
     return value;
   } catch (error) {
     if (RouterError.isInstance(error)) throw error;
-    throw new RouterError('invalid_request', 'The body is not JSON.');
+    throw new RouterError('invalid_request', 'Malformed JSON body.');
   }
 }
 
@@ -218,14 +234,15 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 const json = ['application/json'];
 const jsonOrForm = ['application/json', 'multipart/form-data'];
 
-// What a plain form of a foreign page can send is none of these but multipart.
+// Checks the content type. Of the allowed types, a form of a cross-site page can send only multipart without a
+// preflight.
 function checkContentType(contentType: string | null, types: readonly string[]): void {
   if (types.includes(mediaTypeOf(contentType) ?? '')) return;
   const message = `content-type: must be ${types.join(' or ')}`;
   throw new RouterError('invalid_request', message, { param: 'content-type' });
 }
 
-/** A malformed header is refused later, as any other type is. */
+/** Returns whether a content type is a form's. A malformed header is rejected later, like any other type. */
 function isForm(contentType: string | null): boolean {
   return mediaTypeOf(contentType) === 'multipart/form-data';
 }

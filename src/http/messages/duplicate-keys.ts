@@ -1,21 +1,24 @@
 import { RouterError } from '../../errors.ts';
 
 const maxPathLength = 256;
-/** Matches a string with the colon of a key behind it, or what opens, separates or closes. Numbers and literals match nothing. */
+/**
+ * Matches a string with the colon after a key, or a token that opens, separates or closes. Numbers and literals
+ * do not match.
+ */
 const token = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}[\],]/g;
 
 /** An object or a list that has not ended. */
 interface Holder {
-  /** The path of the holder itself. */
+  /** Path of the holder itself. */
   path: string;
-  /** The keys so far; `undefined` for a list. */
+  /** Keys so far; `undefined` for a list. */
   keys: Set<string> | undefined;
-  /** The last key, or the index of the item. */
+  /** Last key, or index of the item. */
   at: string | number;
 }
 
 /**
- * Rejects a JSON text with an object that has a key twice. Parsers differ about which of the values counts.
+ * Rejects a JSON text with a duplicate key in an object, because parsers differ in which value they use.
  *
  * @param text valid JSON
  * @throws RouterError `invalid_request` that names the key by its path

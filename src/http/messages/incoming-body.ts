@@ -5,43 +5,43 @@ import type { MemoryReservation } from '../../memory-budget.ts';
 import { TickBatch } from '../../tick-batch.ts';
 import type { StallWatch } from './stall-watch.ts';
 
-/** What bounds the reading of a body. */
+/** Limits for reading a body. */
 export interface BodyReading {
-  /** Bytes that the body may have. */
+  /** Maximum bytes of the body. */
   limit: number;
-  /** What the bytes that are held are counted in. */
+  /** Memory reservation for the held bytes. */
   reservation: MemoryReservation;
-  /** Ends the reading of a body whose bytes stop. */
+  /** Ends the reading of a stalled body. */
   stalls: StallWatch;
 }
 
-/** The client stopped sending in the middle of its body. */
+/** Error of a client that stopped sending in the middle of its body. */
 export class RequestTimeout extends RouterError {
   override readonly status: number = 408;
 
   constructor() {
-    super('invalid_request', 'The body of the request stopped. Send the whole body without a pause.');
+    super('invalid_request', 'The request body stalled. Send the whole body without a pause.');
   }
 }
 
 export function bodyTooLong(limit: number): RouterError {
-  return new RouterError('request_too_large', `The body may have ${limit} bytes at most.`);
+  return new RouterError('request_too_large', `The body exceeds ${limit} bytes. Send a smaller body.`);
 }
 
 export function bodyBrokeOff(): RouterError {
-  return new RouterError('invalid_request', 'The body of the request broke off.');
+  return new RouterError('invalid_request', 'The request body broke off. Send the whole body.');
 }
 
-/** What has the client that waits for `100 Continue` send its body. */
+/** Key of the function that asks a client which waits for `100 Continue` to send its body. */
 const continueKey = Symbol('team-model-router.continue');
 type Waiting = { [continueKey]?: (() => void) | undefined };
 
-/** Has `go` called when the body of a request is about to be read. */
+/** Registers `go`, which is called when the body of a request is about to be read. */
 export function beforeReading(incoming: IncomingMessage, go: () => void): void {
   (incoming as Waiting)[continueKey] = go;
 }
 
-/** Tells the client that its body is read from here on, if it waits for that. */
+/** Notifies a client that waits for `100 Continue` that its body is being read. */
 export function askForBody(incoming: IncomingMessage): void {
   const go = (incoming as Waiting)[continueKey];
   if (go === undefined) return;
@@ -49,13 +49,14 @@ export function askForBody(incoming: IncomingMessage): void {
   go();
 }
 
-/** Those whose bodies came in together. */
+/** Requests whose bodies arrived in the same tick. */
 const requests = new TickBatch();
 
 /**
- * Reads the body of Node's request whole. By events, because an async iteration of the same takes four times as long.
+ * Reads the whole body of Node's request. Uses events, because an async iteration takes four times as long.
  *
- * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if it breaks off or stops
+ * @throws RouterError `request_too_large`, `rate_limit_exceeded`, `overloaded`; `invalid_request` if the body
+ * breaks off or stalls
  */
 export function receive(incoming: IncomingMessage, reading: BodyReading): Promise<Uint8Array> {
   const { limit, reservation, stalls } = reading;
@@ -70,7 +71,7 @@ export function receive(incoming: IncomingMessage, reading: BodyReading): Promis
     const watched = stalls.watch(() => refuse(new RequestTimeout()));
     const onData = (given: Buffer | string) => {
       watched.touch();
-      // Text, if somebody before had it decoded.
+      // A string if other code has set an encoding.
       const chunk =
         typeof given === 'string' ? Buffer.from(given, incoming.readableEncoding ?? 'utf8') : given;
       if (buffer.size + chunk.length > limit) {
@@ -94,17 +95,17 @@ export function receive(incoming: IncomingMessage, reading: BodyReading): Promis
       watched.stop();
       if (!whole) reject(bodyBrokeOff());
     };
-    // No event tells of what has ended already.
+    // A request that has already ended emits no event.
     if (incoming.destroyed) onClose();
     else {
       askForBody(incoming);
-      // Somebody before may have paused it.
+      // Other code may have paused the request.
       incoming.on('data', onData).on('end', onEnd).on('close', onClose).resume();
     }
   });
 }
 
-/** The bytes that the request announces, if it does. */
+/** Returns the announced length of the body, if any. */
 function lengthOf({ headers }: IncomingMessage): number | undefined {
   const length = headers['content-length'];
   return length === undefined ? undefined : Number(length);

@@ -4,9 +4,9 @@ import { createLruCache } from '../../lru-cache.ts';
 const maxTeams = 10_000;
 
 /**
- * Lets each team (`null`: the operator) through `most` times in `windowMs`.
+ * Limits each team (`null`: the operator) to `most` requests per `windowMs`.
  *
- * @throws RouterError `rate_limit_exceeded`, with the seconds until the next try
+ * @throws RouterError `rate_limit_exceeded`, with the seconds until the next attempt
  */
 export function limiter(
   most: number,
@@ -26,12 +26,12 @@ export function limiter(
   };
 }
 
-/** Says in `retry-after` when to come back. */
+/** Sets `retry-after` to the seconds until the next attempt. */
 export class TooManyRequests extends RouterError {
   readonly retryAfterSeconds: number;
 
   constructor(retryAfterSeconds: number) {
-    super('rate_limit_exceeded', `Too many requests; try again in ${retryAfterSeconds} s.`);
+    super('rate_limit_exceeded', `Too many requests. Retry in ${retryAfterSeconds} s.`);
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }

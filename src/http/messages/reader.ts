@@ -1,16 +1,19 @@
 import type { ServerResponse } from 'node:http';
 
-/** Milliseconds for which a reader may take nothing of an answer that waits for it. */
+/** Milliseconds for which a client may read nothing of a response before it is cut off. */
 const maxStallMs = 120_000;
-/** Milliseconds that a client has to take the last bytes before its connection is reset, which may drop them. */
+/** Milliseconds that a client has to read the last bytes. Then its connection is reset, which may drop them. */
 const lastBytesMs = 250;
 
-/** Whether an answer is written or its client has left: no 'close' follows. */
+/** Returns whether a response is complete or its client has disconnected, so that no 'close' event follows. */
 export function isOver({ closed, destroyed }: ServerResponse): boolean {
   return closed || destroyed;
 }
 
-/** Waits until the reader has taken what was written, or has left; one that takes nothing for too long is cut off. */
+/**
+ * Waits until the client has read the written bytes, or has disconnected. Cuts off a client that reads nothing
+ * for too long.
+ */
 export function drained(outgoing: ServerResponse): Promise<void> {
   if (isOver(outgoing)) return Promise.resolve();
   return new Promise((resolve) => {
@@ -24,7 +27,7 @@ export function drained(outgoing: ServerResponse): Promise<void> {
   });
 }
 
-/** Cuts off a reader that does not take the end of an answer, unless the answer closes in time. */
+/** Cuts off a client that does not read the end of a response, unless the response closes in time. */
 export function cutOffStalled(outgoing: ServerResponse): void {
   if (isOver(outgoing)) return;
   outgoing.once(
@@ -33,12 +36,12 @@ export function cutOffStalled(outgoing: ServerResponse): void {
   );
 }
 
-/** Destroys an answer when its time is over. Returns what calls that off. */
+/** Destroys a response after a time limit. Returns a function that cancels the timer. */
 function cutOffLater(outgoing: ServerResponse, cut: () => void): () => void {
   let timer: NodeJS.Timeout;
   const arm = () => {
     timer = setTimeout(() => {
-      // Behind another answer on the same connection: its reader could not take anything of it yet.
+      // A pipelined response without a socket: its client cannot read any of it yet.
       if (outgoing.socket === null && !outgoing.destroyed) return arm();
       outgoing.destroy();
       cut();
@@ -49,8 +52,8 @@ function cutOffLater(outgoing: ServerResponse, cut: () => void): () => void {
 }
 
 /**
- * Breaks an answer off such that its client notices: what was written is flushed first, and the final chunk is not sent.
- * Where the end of the connection is the end of the answer, as in HTTP/1.0, the connection is reset.
+ * Breaks a response off so that its client detects it: flushes the written bytes and omits the final chunk. If
+ * the end of the connection marks the end of the response, as in HTTP/1.0, resets the connection.
  */
 export async function breakOff(outgoing: ServerResponse): Promise<void> {
   if (!outgoing.destroyed) await flushed(outgoing);
@@ -64,18 +67,18 @@ export async function breakOff(outgoing: ServerResponse): Promise<void> {
   try {
     socket.resetAndDestroy();
   } catch {
-    // Over TLS there is no reset; without its closing alert the end is noticed there.
+    // TLS has no reset. The client detects the end, because the closing alert is missing.
     outgoing.destroy();
   }
 }
 
-/** Node keeps the headers of `writeHead` as text alone. */
+/** Returns whether the response announces its length. Node keeps the headers of `writeHead` only as text. */
 function announcesLength(outgoing: ServerResponse): boolean {
   const { _header: head } = outgoing as { _header?: unknown };
   return typeof head === 'string' && /\r\ncontent-length:/i.test(head);
 }
 
-/** Resolves when the kernel has what was written, or the reader has left. */
+/** Waits until the kernel has the written bytes, or the client has disconnected. */
 function flushed(outgoing: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const settle = () => {
@@ -84,7 +87,7 @@ function flushed(outgoing: ServerResponse): Promise<void> {
       resolve();
     };
     const stop = cutOffLater(outgoing, settle);
-    // An empty write comes behind all others, those that Node holds back until the end of this turn too.
+    // An empty write follows all others, including writes that Node holds back until the end of this tick.
     const onSocket = () => setImmediate(() => outgoing.socket?.write('', settle) ?? settle());
     outgoing.on('close', settle);
     if (outgoing.socket === null) outgoing.on('socket', onSocket);
@@ -93,9 +96,9 @@ function flushed(outgoing: ServerResponse): Promise<void> {
 }
 
 /**
- * Wraps a body that is written by the runtime or by an application. Ends it if its reader takes nothing for too long,
- * also if the reader never begins. Before an error it waits for a turn of the event loop, because a writer that destroys
- * its connection immediately would drop the last bytes.
+ * Wraps a body that the runtime or an application writes. Ends the body if its reader reads nothing for too
+ * long, even if the reader never starts. Waits one turn of the event loop before an error, because a writer
+ * that destroys its connection immediately would drop the last bytes.
  */
 export function heldByReader(
   body: AsyncIterable<Uint8Array>,
@@ -110,10 +113,10 @@ export function heldByReader(
   let timer: NodeJS.Timeout | undefined;
   const arm = () => {
     timer = setTimeout(() => {
-      // Behind another answer on the same connection, where its reader cannot take it yet.
+      // A pipelined response without a socket, which its client cannot read yet.
       if (outgoing?.socket === null && !outgoing.destroyed) return arm();
       outgoing?.destroy();
-      // Its rejection has no reader either.
+      // No reader handles its rejection.
       leave().catch(() => {});
     }, maxStallMs).unref();
   };

@@ -6,30 +6,34 @@ import type { NodeBindings } from './bindings.ts';
 import { breakOff, cutOffStalled, drained, heldByReader, isOver } from './reader.ts';
 
 /**
- * Bytes that are written at a time: an answer that is larger is written as its reader takes it, so that a reader that
- * takes some of it can be told from one that takes nothing.
+ * Bytes per write. A larger response is written in parts as its client reads, so that a slow client differs
+ * from one that reads nothing.
  */
 const maxWriteBytes = 65_536;
 
-/** Tells @hono/node-server that the answer is on its way already. One for all: to make one costs 3 us. */
+/**
+ * Notifies @hono/node-server that the response is already sent. One shared response, because creating one costs
+ * 3 us.
+ */
 const sentHeader = 'x-hono-already-sent';
 const alreadySent = new Response(null, { headers: { [sentHeader]: 'true' } });
-// If `serve` of @hono/node-server has replaced the global Response, its own is written again until its body was read once.
+// If `serve` of @hono/node-server has replaced the global Response, it writes the response again until its body
+// was read once.
 void alreadySent.body;
 
 /**
- * Returns the response that tells @hono/node-server that the answer was sent, if the given one is a copy of it. Hono copies
- * the response to HEAD, and a copy may be written again.
+ * Returns the shared "already sent" response if the given response is a copy of it. Hono copies the response to
+ * HEAD, and a copy may be written again.
  */
 export function withoutCopy(response: Response): Response {
   return response.headers.has(sentHeader) ? alreadySent : response;
 }
 
 /**
- * Hands an answer over: to Node's own response where it may be, small ones whole and streams as they come, which
- * costs half of what a web stream does; else as a standard `Response`.
+ * Sends a response. Writes to Node's own response if allowed, which costs half of what a web stream does.
+ * Otherwise returns a standard `Response`.
  *
- * @param extra headers that middleware has set, such as CORS, if there may be any
+ * @param extra headers that middleware has set, such as CORS
  */
 export function reply(
   answer: Answer,
@@ -38,26 +42,26 @@ export function reply(
 ): Response | Promise<Response> {
   const { status, body } = answer;
   const headers = extra === undefined ? answer.headers : { ...extra, ...answer.headers };
-  // nginx would collect the events before it hands them on.
+  // nginx would buffer the events otherwise.
   if (headers['content-type']?.startsWith('text/event-stream')) headers['x-accel-buffering'] = 'no';
-  // A hostile provider answers on the application's own origin.
+  // The response of a hostile provider is served on the application's origin.
   headers['x-content-type-options'] = 'nosniff';
   headers['content-security-policy'] = 'sandbox';
   identify(headers);
-  // The length of a 205 has to be told, because it may have a body by its framing: RFC 9110, section 15.3.6.
+  // A 205 needs an explicit length, because its framing allows a body: RFC 9110, section 15.3.6.
   if (status === 205) headers['content-length'] = '0';
   if (direct !== true || outgoing === undefined)
     return toResponse(webAnswer(status, headers, body, outgoing));
-  // The rest of a body that stopped would be read as the next request.
+  // The rest of a stalled body would be parsed as the next request.
   if (status === 408 && !outgoing.req.complete) headers.connection = 'close';
-  // Its client has left: what was written now would lie in memory, and nothing would tell its end.
+  // Its client has disconnected: written bytes would stay in memory, and no event would report the end.
   if (isOver(outgoing)) {
     discard(answer);
     return alreadySent;
   }
   if (outgoing.req.method === 'HEAD') return headOf(status, headers, answer, outgoing);
   if (body !== null && !(body instanceof Uint8Array)) return stream(status, headers, body, outgoing);
-  // Somebody else may have answered in the meantime, such as a time-out of the application's.
+  // Other code may have responded meanwhile, such as the application's timeout handler.
   if (outgoing.headersSent) return alreadySent;
   if (body !== null) {
     headers['content-length'] = String(body.byteLength);
@@ -69,7 +73,10 @@ export function reply(
   return alreadySent;
 }
 
-/** The answer to HEAD has no body, and tells no length that could be taken for one. */
+/**
+ * Returns the headers. A response to HEAD has no body and no length that could be mistaken for the body's
+ * length.
+ */
 function headOf(
   status: number,
   { 'content-length': _, ...headers }: Record<string, string>,
@@ -85,15 +92,15 @@ function headOf(
 }
 
 /**
- * Writes the headers. Behind another answer on the same connection Node keeps them until the body is written, and puts them
- * before a `100 Continue` that waits there, so they are handed over now.
+ * Writes the headers. Behind another pipelined response Node would keep the headers until the body is written,
+ * and would send a waiting `100 Continue` after them. So they are flushed now.
  */
 function begin(outgoing: ServerResponse, status: number, headers: Record<string, string>): void {
   outgoing.writeHead(status, headers);
   if (outgoing.socket === null) outgoing.flushHeaders();
 }
 
-/** An answer of the gateway's own has an id as well: the one that a client's error shows, and that the log has. */
+/** Adds a request id to a response of the gateway itself. The client's error and the log contain the same id. */
 export function identify(headers: Record<string, string>): string {
   const id = headers['x-request-id'] ?? headers['x-litellm-call-id'];
   if (id !== undefined) return id;
@@ -103,7 +110,7 @@ export function identify(headers: Record<string, string>): string {
   return minted;
 }
 
-/** An answer that somebody else writes, whose reader is watched as far as that is possible. */
+/** Returns a response that the runtime or the application writes. Watches its reader as far as possible. */
 function webAnswer(
   status: number,
   headers: Record<string, string>,
@@ -134,15 +141,19 @@ async function stream(
       await pipe(body, outgoing);
     }
   } finally {
-    // Whatever came between: the provider's call ends with it.
+    // Ends the provider's call if the body cannot be written.
     await body[Symbol.asyncIterator]().return?.();
   }
   return alreadySent;
 }
 
-/** At the reader's pace; when the reader leaves, so does the provider's call. What breaks off must not look complete. */
+/**
+ * Writes a body at the client's reading speed. Ends the provider's call if the client disconnects. A body that
+ * breaks off must not look complete.
+ */
 async function pipe(body: AsyncIterable<Uint8Array>, outgoing: ServerResponse): Promise<void> {
-  // Together with the first bytes, which nearly always are here already: apart, it is one more system call.
+  // Sent together with the first bytes, which usually are here already, because separate headers cost another
+  // system call.
   const head = setImmediate(() => outgoing.flushHeaders());
   try {
     for await (const chunk of body) {

@@ -2,17 +2,21 @@ import type { IncomingMessage } from 'node:http';
 import type { Call } from '../../calls/call.ts';
 import type { NodeBindings } from './bindings.ts';
 
-/** What is read of a request's headers, by names in lower case. */
+/** Reads a request's headers, by names in lower case. */
 export type HeaderReader = Call['headers'];
 
-/** Node's own, where nobody stands between: a standard request's are made of them. */
+/**
+ * Returns Node's own headers if no middleware could have changed them, because building a standard request's
+ * headers costs more.
+ */
 export function headersOf(request: Request, { incoming, direct }: NodeBindings): HeaderReader {
   return direct === true && incoming !== undefined ? new NodeHeaders(incoming) : request.headers;
 }
 
 /**
- * As a standard request reads them: what stands twice is joined, also where Node would keep the first one only. Looked
- * for where they came in: Node's own object of them costs more than all that is asked of it.
+ * Reads headers with the semantics of a standard request: joins repeated headers, even where Node would keep
+ * only the first. Searches `rawHeaders`, because building Node's header object costs more than the few reads of
+ * a call.
  */
 export class NodeHeaders implements HeaderReader {
   readonly #raw: readonly string[];

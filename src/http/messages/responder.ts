@@ -7,7 +7,10 @@ import type { NodeBindings } from './bindings.ts';
 import { identify, reply } from './reply.ts';
 import { isClientDisconnect } from './response-close.ts';
 
-/** Runs the work of requests and writes their answers. An error becomes an error answer of the gateway, and is logged. */
+/**
+ * Runs the work of requests and writes their responses. Converts an error to an error response of the gateway,
+ * and logs it.
+ */
 export class Responder {
   readonly #log: Log;
   readonly #refusals: RefusalLog;
@@ -17,7 +20,7 @@ export class Responder {
     this.#refusals = new RefusalLog(log);
   }
 
-  /** @param extraHeaders returns the headers that middleware has set by the end of the work, such as CORS */
+  /** @param extraHeaders returns the headers that middleware has set when the work ends, such as CORS */
   async respond(
     bindings: NodeBindings,
     work: () => Answer | Promise<Answer>,

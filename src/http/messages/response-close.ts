@@ -5,15 +5,17 @@ import { serverEnding } from '../adapters/drain.ts';
 import { drainedEvent, hasEnded } from './bindings.ts';
 import { isOver } from './reader.ts';
 
-/** Aborts if the client disconnects before it has its answer, or if the server's time for open requests is over. */
+/**
+ * Aborts if the client disconnects before its response is complete, or if the server's graceful shutdown ends.
+ */
 export function abortOnClose(outgoing: ServerResponse): CallSignal {
   const signal = new LightSignal();
   if (hasEnded(outgoing)) signal.abort(serverEnding());
   else outgoing.on(drainedEvent, () => signal.abort(serverEnding()));
   const closed = () => {
-    // The application may have answered in the meantime, while the provider is still waited for.
+    // The application may have responded meanwhile, while the provider's response is pending.
     if (!outgoing.writableFinished || signal.watched)
-      signal.abort(new DOMException('The client left.', 'AbortError'));
+      signal.abort(new DOMException('The client disconnected.', 'AbortError'));
   };
   // The client may have disconnected while its key was verified.
   if (isOver(outgoing)) closed();
@@ -21,12 +23,15 @@ export function abortOnClose(outgoing: ServerResponse): CallSignal {
   return signal;
 }
 
-/** Returns whether `error` is the reason of `abortOnClose` for a client disconnect, which is no fault of the gateway. */
+/**
+ * Returns whether `error` is the reason of `abortOnClose` for a client disconnect, which is not an error of the
+ * gateway.
+ */
 export function isClientDisconnect(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'AbortError';
 }
 
-/** Releases the reservation when the answer is written or its client has disconnected. */
+/** Releases the reservation when the response is written or its client has disconnected. */
 export function releaseOnClose(reservation: MemoryReservation, outgoing: ServerResponse): void {
   if (isOver(outgoing)) reservation.release();
   else outgoing.on('close', () => reservation.release());

@@ -19,19 +19,19 @@ const malformed: Refusal = {
   code: 'invalid_request',
   message: 'The request is malformed.',
 };
-/** What Node's parser and timers refuse, by the code of its error. */
+/** Rejections of Node's parser and timers, by the code of their error. */
 const refusals: Record<string, Refusal> = {
   HPE_HEADER_OVERFLOW: {
     status: 431,
     reason: 'Request Header Fields Too Large',
     code: 'request_too_large',
-    message: 'The headers of the request are too large.',
+    message: 'The request headers exceed the size limit. Send smaller headers.',
   },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: {
     status: 413,
     reason: 'Payload Too Large',
     code: 'request_too_large',
-    message: 'The chunk extensions of the body are too large.',
+    message: 'The chunk extensions of the body exceed the size limit. Omit them.',
   },
   ERR_HTTP_REQUEST_TIMEOUT: {
     status: 408,
@@ -44,12 +44,12 @@ const refusals: Record<string, Refusal> = {
 type Handler = (incoming: IncomingMessage, outgoing: ServerResponse) => void;
 
 /**
- * Has a server answer in the one error shape what Node refuses by itself, and ask a client that waits for
- * `100 Continue` for its body only when the body is read.
+ * Makes a server use the one error shape for Node's own rejections. Asks a client that waits for `100 Continue`
+ * for its body only when the body is read.
  */
 export function answerServerErrors(server: Server, handle: Handler): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // What comes behind bytes that were refused is refused with them.
+    // Bytes after rejected bytes are rejected with them.
     if (refused.has(socket)) return;
     refused.add(socket);
     refuseInTurn(socket, refusals[error.code ?? ''] ?? malformed);
@@ -61,13 +61,16 @@ export function answerServerErrors(server: Server, handle: Handler): void {
     handle(incoming, outgoing);
   });
   server.on('checkExpectation', (_incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const message = 'expect: is unknown. Send 100-continue or leave it out.';
+    const message = 'expect: is unknown. Send 100-continue or omit the header.';
     const error = new RouterError('invalid_request', message, { param: 'expect' });
     void reply({ ...errorAnswer(error), status: 417 }, { outgoing, direct: true });
   });
 }
 
-/** A request without the host that HTTP/1.1 asks for; HTTP/1.0 does not, and an empty one is legal. */
+/**
+ * Returns whether a request lacks the host that HTTP/1.1 requires. HTTP/1.0 does not require it, and an empty
+ * host is legal.
+ */
 export function lacksHost({ httpVersionMajor, httpVersionMinor, headers }: IncomingMessage): boolean {
   return headers.host === undefined && httpVersionMajor === 1 && httpVersionMinor > 0;
 }
@@ -78,22 +81,22 @@ export function hostMissing(): Answer {
   return answer;
 }
 
-/** Connections of which nothing more is read. */
+/** Connections that are not read any more. */
 const refused = new WeakSet<Duplex>();
 
 /**
- * Refuses what is no request once the requests before it are answered: a client that sends ahead would take an earlier
- * refusal for the answer to one of them, which may be another client's behind the same intermediary.
+ * Rejects invalid bytes after the responses to earlier requests. A client that pipelines would otherwise take
+ * the rejection for the response to one of them, which may be another client's behind the same intermediary.
  */
 function refuseInTurn(socket: Duplex, refusal: Refusal): void {
   const { _httpMessage: current } = socket as { _httpMessage?: ServerResponse | null };
   if (current == null) refuse(socket, refusal);
-  // The refused bytes are in the body of the request that is answered now.
+  // The rejected bytes belong to the body of the request that is answered now.
   else if (!current.req.complete) current.headersSent ? socket.destroy() : refuse(socket, refusal);
   else current.once('close', () => refuseInTurn(socket, refusal));
 }
 
-/** There is no request to answer, so the answer is written as it stands. */
+/** Writes a raw response, because there is no parsed request to respond to. */
 function refuse(socket: Duplex, { status, reason, code, message }: Refusal): void {
   if (!socket.writable) {
     socket.destroy();

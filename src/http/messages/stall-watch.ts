@@ -1,23 +1,23 @@
-/** How often the watch looks within the idle time. */
+/** Number of checks per idle time. */
 const looks = 4;
 
 /**
- * Calls back when something makes no progress for a time. One timer serves all that is watched, because a timer for every
- * request body would be set and cleared by every call.
+ * Calls back when something makes no progress for a time. One timer serves all watched bodies, because every
+ * call would otherwise set and clear a timer.
  */
 export class StallWatch {
-  /** Counts the looks. */
+  /** Number of checks so far. */
   tick = 0;
   readonly #idleMs: number;
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param idleMs milliseconds without progress; the call back comes within a quarter of that */
+  /** @param idleMs milliseconds without progress; the callback follows within a quarter of that */
   constructor(idleMs: number) {
     this.#idleMs = idleMs;
   }
 
-  /** Watches from now on, until `stop` is called. */
+  /** Watches until `stop` is called. */
   watch(stalled: () => void): Watched {
     const watched = new Watched(this, stalled);
     this.#watched.add(watched);
@@ -29,7 +29,11 @@ export class StallWatch {
     this.#watched.delete(watched);
   }
 
-  /** What `promise` settles to. @throws what `error` makes if it does not settle in time */
+  /**
+   * Returns the result of `promise`.
+   *
+   * @throws the result of `error` if the promise does not settle in time
+   */
   async within<Value>(promise: Promise<Value>, error: () => unknown): Promise<Value> {
     let watched: Watched | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -65,7 +69,7 @@ class Watched {
     this.tick = watch.tick;
   }
 
-  /** Tells that there was progress. */
+  /** Records progress. */
   touch(): void {
     this.tick = this.#watch.tick;
   }

@@ -2,8 +2,8 @@ import { type Endpoint, endpoints, matchEndpoint } from '../../calls/endpoints/m
 import type { Permission } from '../auth/permissions.ts';
 
 /**
- * Where an OpenAI call answers: with and without `/v1`, and in Azure's form what carries a model. The other paths of
- * Azure's clients have no routes of their own; `matchEndpoint` reads them.
+ * Paths of an OpenAI call: with and without `/v1`, and Azure's form for calls with a model. `matchEndpoint`
+ * parses the other paths of Azure clients, which have no routes here.
  */
 export interface CallRoute {
   method: string;
@@ -27,7 +27,7 @@ export function permissionOf({ local }: Endpoint): Permission {
   return local ? 'names' : 'calls';
 }
 
-/** Returns the methods of the calls at a path, whichever of their forms it has. */
+/** Returns the methods of the calls at a path, in any of its forms. */
 export function callMethods(path: string): string[] {
   const match = matchEndpoint('', path);
   const allow = match !== undefined && 'allow' in match ? match.allow : [];

@@ -4,7 +4,7 @@ import type { TeamModelRouter } from '../../router.ts';
 import { serverEnding } from '../adapters/drain.ts';
 import { jsonAnswer } from '../messages/answers.ts';
 
-/** Milliseconds for which an answer of the storage holds: anybody may ask, and must not wear it out. */
+/** Milliseconds for which a storage check is cached, so that public requests cannot overload the storage. */
 const cachedMs = 1000;
 
 export const livenessPaths = ['/health/liveliness', '/health/liveness'] as const;
@@ -17,8 +17,8 @@ export function liveness(): Answer {
 type State = 'connected' | 'refuses_writes' | 'unavailable' | 'draining';
 
 /**
- * Returns whether requests should be sent here: not while the storage is out of reach or refuses writes, nor while the server or
- * the router is ending.
+ * Returns whether this process should receive requests. It should not while the storage is unreachable or
+ * rejects writes, nor while the server or the router is shutting down.
  */
 export function readiness(router: TeamModelRouter): (draining: boolean) => Promise<Answer> {
   let checked: { at: number; state: Promise<State> } | undefined;
@@ -36,8 +36,8 @@ export function readiness(router: TeamModelRouter): (draining: boolean) => Promi
 }
 
 const messages = {
-  unavailable: 'The storage could not be reached.',
-  refuses_writes: 'The storage can be read and refuses writes.',
+  unavailable: 'The storage is unreachable.',
+  refuses_writes: 'The storage rejects writes.',
 } as const;
 
 async function stateOf(router: TeamModelRouter): Promise<State> {

@@ -15,7 +15,7 @@ const listing = paging.extend({
   key_alias: text.optional(),
   key_hash: text.optional(),
   return_full_object: z.stringbool().optional(),
-  /** Every key is a team's. */
+  /** Accepted and ignored, because every key belongs to a team. */
   include_team_keys: z.stringbool().optional(),
 });
 
@@ -25,7 +25,7 @@ export const keyListRoutes: readonly Route[] = [
     paths: ['/key/list'],
     permission: 'master',
     summary:
-      "One page of a team's keys, or of all teams': hashes, or with return_full_object=true all of each",
+      'Lists one page of the keys of a team, or of all teams: hashes, or with return_full_object=true whole keys',
     query: listing,
     async run({ router, query: { team_id, key_alias, key_hash, return_full_object: full, ...page } }) {
       const hash = key_hash !== undefined && isKey(key_hash) ? hashKey(key_hash) : key_hash;
@@ -43,7 +43,10 @@ export const keyListRoutes: readonly Route[] = [
   }),
 ];
 
-/** The keys of one team, or of all; `unreadable` are the teams whose records, and so whose keys, cannot be read. */
+/**
+ * Reads the keys of one team, or of all. `unreadable` lists the teams whose records, and so whose keys, cannot
+ * be read.
+ */
 async function readKeys(
   router: TeamModelRouter,
   teamId: string | undefined,
@@ -67,7 +70,8 @@ async function readKeys(
 /**
  * Finds keys by their aliases.
  *
- * @throws RouterError `key_not_found` for an alias that no key has, `invalid_request` for one that several have
+ * @throws RouterError `key_not_found` for an alias that no key has, `invalid_request` for an alias that several
+ * keys have
  */
 export async function findByAliases(router: TeamModelRouter, aliases: readonly string[]): Promise<KeyView[]> {
   const wanted = new Set(aliases);

@@ -14,13 +14,16 @@ const named = { key: text.optional(), token: text.optional() };
 const one = z.strictObject(named);
 const several = z.array(text).max(100).optional();
 
-/** `/key/...`: keys are made and changed by the operator; a team's key reads what there is to know of its own team's. */
+/**
+ * Routes of `/key/...`. Only the operator creates and changes keys. A team's key reads the keys of its own
+ * team.
+ */
 export const keyRoutes: readonly Route[] = [
   route({
     method: 'POST',
     paths: ['/key/generate'],
     permission: 'master',
-    summary: "Makes a team's API key, and shows it once",
+    summary: "Creates a team's API key, and returns it once",
     body: keyBody.extend({ team_id: teamId }),
     run: ({ router, principal, body }) => router.createKey(body.team_id, body, toActor(principal)),
   }),
@@ -28,18 +31,18 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/update'],
     permission: 'master',
-    summary: 'Changes what is sent; null clears',
+    summary: 'Changes the fields that are sent; null clears a field',
     body: keyPatch.extend({ ...named, team_id: teamId.optional(), expires: z.iso.datetime().nullish() }),
     async run({ router, principal, body: { key, token, team_id: given, expires, ...patch } }) {
       const id = idOf({ key, token });
       const team = await teamWith(router, id);
       if (expires !== undefined && expires !== (await router.getKey(team, id)).expires) {
-        const message = 'expires: must be the end of the key as it is. Send duration to change it.';
+        const message = 'expires: must be the stored value. Send duration to change it.';
         throw new RouterError('invalid_request', message, { param: 'expires' });
       }
       if (given !== undefined && given !== team) {
         const message =
-          'team_id: must be the team of the key, which cannot be changed. Make a key for the other team.';
+          'team_id: must be the team of the key, which cannot be changed. Create a key for the other team.';
         throw new RouterError('invalid_request', message, { param: 'team_id' });
       }
       return shown(await router.updateKey(team, id, patch, toActor(principal)));
@@ -49,7 +52,7 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/regenerate'],
     permission: 'master',
-    summary: 'Gives a key a new secret, and shows it once; the old one stays valid for grace_period',
+    summary: 'Creates a new secret of a key, and returns it once; the old one stays valid for grace_period',
     body: keyRegeneration.extend(named),
     async run({ router, principal, body: { key, token, ...fields } }) {
       const id = idOf({ key, token });
@@ -60,7 +63,7 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/{key}/regenerate'],
     permission: 'master',
-    summary: 'As /key/regenerate, for the key or hash in the path',
+    summary: 'Like /key/regenerate, for the key or hash in the path',
     body: keyRegeneration,
     isBodyOptional: true,
     async run({ router, principal, body, params: { key: id = '' } }) {
@@ -71,7 +74,7 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/block'],
     permission: 'master',
-    summary: 'Refuses the key until it is unblocked',
+    summary: 'Blocks a key until it is unblocked',
     body: one,
     async run({ router, principal, body }) {
       const team = await teamWith(router, idOf(body));
@@ -82,7 +85,7 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/unblock'],
     permission: 'master',
-    summary: 'Ends a block',
+    summary: 'Unblocks a key',
     body: one,
     async run({ router, principal, body }) {
       const team = await teamWith(router, idOf(body));
@@ -93,16 +96,18 @@ export const keyRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/key/delete'],
     permission: 'master',
-    summary: 'Revokes keys, by themselves, their hashes or their aliases',
+    summary: 'Revokes keys, by key, hash or alias',
     body: z.strictObject({ keys: several, key_aliases: several }),
     async run({ router, body }) {
       const keys = body.keys ?? [];
       const aliases = body.key_aliases ?? [];
       if (keys.length + aliases.length === 0) {
-        throw new RouterError('invalid_request', 'keys: send keys or key_aliases', { param: 'keys' });
+        throw new RouterError('invalid_request', 'keys: is required. Send keys or key_aliases', {
+          param: 'keys',
+        });
       }
       const owners = new Map<string, string>();
-      // An id that is not there revokes nobody's.
+      // Checks all ids before it revokes any key.
       for (const id of keys) owners.set(tokenOf(id), await teamWith(router, id));
       const named = aliases.length === 0 ? [] : await findByAliases(router, aliases);
       for (const { token, team_id } of named) owners.set(token, team_id);
@@ -115,30 +120,32 @@ export const keyRoutes: readonly Route[] = [
     method: 'GET',
     paths: ['/key/info'],
     permission: 'info',
-    summary: 'What there is to know of a key; without one, of the key that asks',
+    summary: 'Returns a key; without a key in the query, the key of the request',
     query: z.strictObject({ key: text.optional() }),
     async run({ router, principal, query }) {
       const id = query.key ?? (principal.master ? undefined : principal.token);
-      if (id === undefined) throw new RouterError('invalid_request', 'key: is needed', { param: 'key' });
+      if (id === undefined) throw new RouterError('invalid_request', 'key: is required', { param: 'key' });
       const team = principal.master ? await teamWith(router, id) : teamOf(principal);
       const info = await router.getKey(team, id);
-      // A restricted key learns of itself alone, as if its team had no other.
+      // A restricted key sees only itself.
       if (isRestricted(principal) && info.token !== principal.token) throw keyNotFound();
       return { key: info.token, info };
     },
   }),
 ];
 
-/** A key as the routes that change it show it: `key` names it, as LiteLLM's do, and is its hash. */
+/** Returns a changed key for a response. As in LiteLLM, `key` identifies it, here by its hash. */
 function shown(view: KeyView) {
   return { key: view.token, ...view };
 }
 
 function idOf({ key, token }: z.output<typeof one>): string {
   const [id, other] = [key ?? token, token ?? key];
-  // Answers have both.
+  // Responses contain both.
   if (id !== undefined && other !== undefined && tokenOf(id) === tokenOf(other)) return id;
-  throw new RouterError('invalid_request', 'key: send either the key or its token', { param: 'key' });
+  throw new RouterError('invalid_request', 'key: must not differ from token. Send only one of them', {
+    param: 'key',
+  });
 }
 
 async function teamWith(router: TeamModelRouter, id: string): Promise<string> {

@@ -1,7 +1,7 @@
 import type { Answer } from '../../calls/answer.ts';
 import { Slices } from '../../teams/records/slices.ts';
 
-/** What a route that lists returns: `total`, which goes into `x-total-count`, is how many rows there are on all pages. */
+/** Result of a route that lists. `total`, sent as `x-total-count`, is the number of rows on all pages. */
 export class ListAnswer {
   readonly body: object;
   readonly total: number;
@@ -11,14 +11,14 @@ export class ListAnswer {
     this.total = total;
   }
 
-  /** @param teamId the caller's; `null`: the operator */
+  /** @param teamId team of the caller; `null`: the operator */
   async toAnswer(teamId: string | null): Promise<Answer> {
     const headers = { 'content-type': 'application/json', 'x-total-count': String(this.total) };
     return { status: 200, headers, body: Buffer.from(await listText(this.body, teamId)) };
   }
 }
 
-/** Returns what `JSON.stringify` does for a list, or an object with lists, written in slices. */
+/** Returns the same text as `JSON.stringify` for a list, or an object with lists. Works in slices. */
 export async function listText(body: object, teamId: string | null): Promise<string> {
   const slices = new Slices(teamId);
   if (Array.isArray(body)) return rowsText(body, slices);

@@ -1,9 +1,9 @@
 import type { ObjectKind } from '../messages/answered-fields.ts';
 
-/** The page that lists what differs here from LiteLLM. */
+/** Page that lists the differences from LiteLLM. */
 export const movingOver = '"Moving over from LiteLLM" (docs/gateway/moving-over.md)';
 
-/** LiteLLM's fields that mean nothing here, by what they are about. Fields that a schema here knows are not looked up. */
+/** LiteLLM's fields without a meaning here, by topic. Fields that a schema here has are not searched. */
 const fieldsByTopic: Readonly<Record<string, string>> = {
   'users and members': `user_id user_email user_role user_alias admins members members_with_roles team_member_permissions
     team_member_key_duration default_team_member_models send_invite_email auto_create_key created_by_user_id
@@ -15,13 +15,13 @@ const fieldsByTopic: Readonly<Record<string, string>> = {
   'limits of keys and teams': `tpm_limit rpm_limit tpd_limit max_parallel_requests model_rpm_limit model_tpm_limit
     rpm_limit_type tpm_limit_type team_model_rpm_limit team_model_tpm_limit team_member_rpm_limit team_member_tpm_limit tpm rpm`,
   'second names of models': 'aliases model_aliases config team_public_model_name model_group_alias',
-  'the routes of a key, for which key_type stands': 'allowed_routes',
+  'the routes of a key, which key_type sets': 'allowed_routes',
   'guardrails, policies, tags and permissions': `guardrails disable_global_guardrails policies prompts tags permissions
     object_permission object_permission_id access_group_ids access_groups access_group_id allowed_passthrough_routes
     allowed_vector_store_indexes allowed_cache_controls enforced_params logging callback_settings`,
   'keys that are brought along, and the master key': 'key new_key new_master_key',
   'rotation by a schedule': 'auto_rotate rotation_interval key_rotation_at last_rotation_at',
-  'settings of the router in a body, for which settings stands': 'router_settings model_list',
+  'settings of the router in a body, which settings replaces': 'router_settings model_list',
   'named credentials': 'litellm_credential_name credential_name',
   'protocols of other providers': `aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_role_name
     aws_session_name aws_profile_name aws_bedrock_runtime_endpoint vertex_project vertex_location vertex_credentials
@@ -46,7 +46,7 @@ const topicOfField = new Map(
   ),
 );
 
-/** What the names are about that mean something else in a body about these objects. */
+/** Topics of names that have another meaning in a body of these kinds. */
 const topicsByKind: Readonly<Record<ObjectKind, Readonly<Record<string, string>>>> = {
   key: {
     expires: 'the end of a key, which duration sets',
@@ -58,16 +58,18 @@ const topicsByKind: Readonly<Record<ObjectKind, Readonly<Record<string, string>>
 };
 
 /**
- * Returns what a field of LiteLLM's is about that means nothing here; `undefined` for any other name.
+ * Returns the topic of a LiteLLM field without a meaning here; `undefined` for any other name.
  *
- * @param kind what the body is about
+ * @param kind kind of object in the body
  */
 export function absentField(name: string, kind?: ObjectKind): string | undefined {
   const topics = kind === undefined ? {} : topicsByKind[kind];
   return (Object.hasOwn(topics, name) ? topics[name] : undefined) ?? topicOfField.get(name);
 }
 
-/** LiteLLM's routes that are not here, by the beginnings of their paths, with and without a version before them. */
+/**
+ * LiteLLM's routes that do not exist here, by the beginnings of their paths, with and without a version prefix.
+ */
 const routesByTopic: Readonly<Record<string, string>> = {
   'users and their sign-in': `user users invitation onboarding login logout sso jwt session sessions cli end_user customer
     scim user-credentials fallback/login get_favicon get_image`,
@@ -100,7 +102,7 @@ const topicOfRoute = new Map(
   ),
 );
 
-/** What a route of LiteLLM's is about that is not here; `undefined` for any other path. */
+/** Returns the topic of a LiteLLM route that does not exist here; `undefined` for any other path. */
 export function absentRoute(path: string): string | undefined {
   const [first = '', second = ''] = path
     .replace(/^\/v[1-3]\//, '/')

@@ -19,10 +19,10 @@ import { readInput } from './management-input.ts';
 import type { Route } from './route.ts';
 
 const bodyLimit = 1_048_576;
-/** A longer one is parsed in a turn of its own. */
+/** A longer body is parsed in a separate turn of the event loop. */
 const shortBody = 16_384;
 
-/** Parses a management request and hands it to its route: one method of the router. */
+/** Parses a management request and calls its route, which calls one method of the router. */
 export function manage(router: TeamModelRouter, stalls: StallWatch) {
   const limits = new Map<Route, (teamId: string | null) => void>();
   return async (
@@ -45,7 +45,7 @@ export function manage(router: TeamModelRouter, stalls: StallWatch) {
       if (answer.body instanceof Uint8Array) reservation.take(answer.body.byteLength);
       return answer;
     } finally {
-      // With nothing known of how the answer is written, it is whoever writes it that holds it.
+      // Without Node's response, the runtime holds the response.
       if (outgoing === undefined) reservation.release();
     }
   };
@@ -88,8 +88,8 @@ async function bodyOf(
 }
 
 /**
- * An empty value, and `null`, mean "not given" where a field is a number or a choice, since clients write an absent one like that. An
- * empty id is refused: a list of all would follow from it.
+ * Removes empty values and `null` of numbers and choices, because clients send absent fields like that. Keeps
+ * an empty id, which is then rejected, because the route would otherwise list everything.
  */
 function withoutEmpty(query: Record<string, string>, schema: z.ZodType): Record<string, string> {
   const { shape = {} } = schema as { shape?: Record<string, z.ZodType> };
@@ -101,13 +101,18 @@ function withoutEmpty(query: Record<string, string>, schema: z.ZodType): Record<
   return Object.fromEntries(Object.entries(query).filter(isGiven));
 }
 
-/** @throws RouterError `invalid_request` for one that stands twice: who reads the first, and who the last? */
+/**
+ * Returns the query.
+ *
+ * @throws RouterError `invalid_request` for a repeated parameter, because parsers differ in which value they
+ * use
+ */
 function queryOf(url: string): Record<string, string> {
   const { searchParams } = new URL(url);
   for (const name of searchParams.keys()) {
     if (searchParams.getAll(name).length === 1) continue;
     const param = name.slice(0, 64);
-    throw new RouterError('invalid_request', `${param}: stands twice in the query`, { param });
+    throw new RouterError('invalid_request', `${param}: must not appear twice in the query`, { param });
   }
   return Object.fromEntries(searchParams);
 }

@@ -4,7 +4,7 @@ import { parse } from '../../schemas/parse.ts';
 import { type ObjectKind, withoutAnswered } from '../messages/answered-fields.ts';
 import { absentField, movingOver } from './litellm-names.ts';
 
-/** What is looked at of a schema: an object's fields, or the forms of which a value may have one. */
+/** The used members of a schema: an object's fields, or the alternatives of a union. */
 interface Described {
   shape?: Record<string, Described>;
   options?: readonly Described[];
@@ -16,10 +16,10 @@ type Fields = Record<string, unknown>;
 const numeric = /^-?\d{1,15}(\.\d{1,15})?(e-?\d{1,2})?$/i;
 
 /**
- * Parses what a management request carries, as LiteLLM's clients send it: a number may come as text, and a field of LiteLLM's
- * that means nothing here may be null or empty. An error for a field that is LiteLLM's says so.
+ * Parses the input of a management request as LiteLLM's clients send it. A number may be text, and a LiteLLM
+ * field without a meaning here may be null or empty. The error for such a field names LiteLLM.
  *
- * @param kind what the body is about, whose answers may be written back
+ * @param kind kind of object whose responses may be written back
  */
 export function readInput<Schema extends z.ZodType>(
   schema: Schema,
@@ -51,13 +51,13 @@ function adapted(schema: Described, given: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** Whether a value asks for nothing. 0 is none of these, because LiteLLM reads it as a limit. */
+/** Returns whether a value requests nothing. 0 requests something, because LiteLLM reads it as a limit. */
 function isNotAsked(value: unknown): boolean {
   if (value === null || value === false || value === '') return true;
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** The fields of LiteLLM's that the value has, and the schema does not, with what they are about. */
+/** Returns the LiteLLM fields of the value that the schema does not have, with their topics. */
 function absentIn(schema: Described, value: unknown, kind: ObjectKind | undefined): Map<string, string> {
   const found = new Map<string, string>();
   const shape = shapeFor(unwrapped(schema), value);
@@ -77,7 +77,10 @@ function explained(error: unknown, absent: ReadonlyMap<string, string>): unknown
   return new RouterError('invalid_request', message, error.param === null ? {} : { param: error.param });
 }
 
-/** The fields that a schema gives to an object; of several forms, those of the one that knows most of its fields. */
+/**
+ * Returns the fields of a schema for an object. For a union, returns the alternative that has most of the
+ * object's fields.
+ */
 function shapeFor({ shape, options }: Described, value: unknown): Record<string, Described> | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   if (options === undefined) return shape;

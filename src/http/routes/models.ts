@@ -13,7 +13,7 @@ import { ownerOf, type Route, type RouteRequest, route } from './route.ts';
 
 const id = z.string().min(1).max(256);
 const byId = z.strictObject({ id });
-/** Beside the id nothing is taken, since it would be another destination for a stored secret. */
+/** Takes only the id, because any other field could redirect a stored secret. */
 const byInfoId = z.strictObject({
   model_info: z.strictObject({ id }),
   model_name: z.never().optional(),
@@ -22,20 +22,23 @@ const byInfoId = z.strictObject({
 const isUnique = z.boolean().default(false);
 const addition = modelBody.extend({ unique: isUnique });
 const patch = modelPatch.extend({ unique: isUnique });
-/** The id may stand in both places. */
+/** The id may be in both places. */
 const update = patch.extend({ id: id.optional() });
 const modelInfo = modelBody.shape.model_info.unwrap();
-/** A model to try needs no name yet; `mode` may stand where LiteLLM has it. */
+/** A model to test may have no name, and may have `mode` where LiteLLM has it. */
 const trial = modelBody.extend({
   model_name: modelBody.shape.model_name.optional(),
   mode: modelInfo.shape.mode,
 });
 const listing = paging.extend({ litellm_model_id: id.optional(), team_id: z.string().optional() });
-/** The name of a model to try that has none. */
+/** Name of a test model without a name. */
 const unnamed = 'test';
 const byGroup = z.strictObject({ model_group: id.optional() });
 
-/** `/model/...`: a team's own models; with the master key any team's, and the shared ones. */
+/**
+ * Routes of `/model/...`. A team's key uses its team's models; the master key uses any team's models and the
+ * shared ones.
+ */
 export const modelRoutes: readonly Route[] = [
   route({
     method: 'POST',
@@ -57,7 +60,7 @@ export const modelRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/model/update'],
     permission: 'models',
-    summary: 'Changes what is sent; null clears; a new model_name renames',
+    summary: 'Changes the fields that are sent; null clears a field; a new model_name renames',
     body: update,
     readBody: (given) => parseModelPatch(given, update),
     run: ({ body: { id, ...body }, ...request }) =>
@@ -67,7 +70,7 @@ export const modelRoutes: readonly Route[] = [
     method: 'PATCH',
     paths: ['/model/{id}/update'],
     permission: 'models',
-    summary: 'Changes what is sent; null clears; a new model_name renames',
+    summary: 'Changes the fields that are sent; null clears a field; a new model_name renames',
     body: patch,
     readBody: (given) => parseModelPatch(given, patch),
     run: (request) => change(request, request.params.id ?? ''),
@@ -113,8 +116,8 @@ export const modelRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/health/test_connection'],
     permission: 'models',
-    summary: 'Makes one cheap call to a stored model, or to one that is about to be stored',
-    // It would serve to map a network, or to try stolen keys.
+    summary: 'Sends one cheap call to a stored model, or to a new one',
+    // Limited, because the route could otherwise map a network or test stolen keys.
     perMinute: 20,
     body: z.union([trial, byInfoId]),
     readBody: (given) =>
@@ -181,12 +184,12 @@ async function list({ router, principal, query }: Asked & { query: z.output<type
   return new ListAnswer({ data: pageOf(found, page), ...positionOf(page, found.length) }, found.length);
 }
 
-/** Whether a body brings a model to try, and does not name a stored one. */
+/** Returns whether a body describes a model to test, and does not name a stored one. */
 function isTrial(given: unknown): given is { model_info?: unknown } {
   return isWhole(given) || (typeof given === 'object' && given !== null && 'mode' in given);
 }
 
-/** A body that has an id as well means either a stored model or a whole one, which has a name. */
+/** Returns the schema for a body with an id, which either names a stored model or has a `model_name`. */
 function trialFormOf(given: { model_info?: unknown }): typeof trial {
   const info: unknown = given.model_info;
   const hasId = typeof info === 'object' && info !== null && 'id' in info;
@@ -203,6 +206,6 @@ function idOf(id: string | undefined, infoId: string | undefined): string {
 }
 
 function groupNotFound(name: string): RouterError {
-  const message = `There is no model ${JSON.stringify(name)} that may be used here.`;
+  const message = `Model ${JSON.stringify(name)} not found for this caller.`;
   return new RouterError('model_not_found', message, { param: 'model_group' });
 }

@@ -18,7 +18,7 @@ const errorSchema = {
   },
 };
 
-/** The gateway as an OpenAPI 3.1 document, made of the schemas that validate its requests. */
+/** Returns the OpenAPI 3.1 document of the gateway, built from the schemas that validate its requests. */
 export function openApiDocument(basePath: string | undefined): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const entry of [...routeTable, openApiEntry]) {
@@ -31,8 +31,7 @@ export function openApiDocument(basePath: string | undefined): Record<string, un
     info: {
       title: 'team-model-router',
       version: '1',
-      description:
-        "Every call of OpenAI's also answers under /openai and /openai/v1, as Azure's clients make it.",
+      description: 'Every OpenAI call is also served under /openai and /openai/v1, for Azure clients.',
     },
     ...(basePath === undefined ? {} : { servers: [{ url: basePath }] }),
     paths,
@@ -56,21 +55,21 @@ function operation({ method, path, permission, summary, body, query }: RouteEntr
     ...(body === undefined ? {} : { requestBody: { description: aboutNull, ...json(schemaOf(body)) } }),
     ...(call && method === 'POST' ? { requestBody: callBody } : {}),
     responses: {
-      200: call ? providersAnswer : { description: 'The answer', content: content({}) },
+      200: call ? providersAnswer : { description: 'The response', content: content({}) },
       default: { description: 'An error', content: content({ $ref: '#/components/schemas/Error' }) },
     },
   };
 }
 
 const providersAnswer = {
-  description: "The provider's answer, byte for byte",
+  description: "The provider's response, byte for byte",
   content: { 'application/json': {}, 'text/event-stream': {}, 'application/octet-stream': {} },
 };
 
 const aboutNull = 'Where a field may be absent, null means "not given"; in an update it clears.';
 
 const callBody = {
-  description: "OpenAI's own",
+  description: 'As OpenAI documents it',
   content: {
     'application/json': { schema: { type: 'object' } },
     'multipart/form-data': { schema: { type: 'object' } },

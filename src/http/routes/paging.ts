@@ -9,27 +9,27 @@ type Paging = z.output<typeof paging>;
 
 const defaultSize = 100;
 
-/** Where a numbered page is, by LiteLLM's names. */
+/** Returns the position of a numbered page, by LiteLLM's names. */
 export function positionOf({ page = 1, size = defaultSize }: Paging, total: number) {
   return { total_count: total, current_page: page, total_pages: Math.ceil(total / size), size };
 }
 
-/** The rows of one numbered page. */
+/** Returns the rows of one numbered page. */
 export function pageOf<Row>(rows: readonly Row[], { page = 1, size = defaultSize }: Paging): Row[] {
   return rows.slice((page - 1) * size, page * size);
 }
 
-/** Rows by their ids, with the place of each among all. */
+/** Rows by their ids, each with its position among all. */
 export interface Listing<Row> {
   rows: Row[];
   total: number;
 }
 
 /**
- * Reads a listing that goes by cursors to its end. A row that comes twice, as storages may do, counts once.
- * Rows may be missed where others write meanwhile.
+ * Reads all pages of a cursor listing. Counts a repeated row once, because storages may repeat rows. May miss
+ * rows that change meanwhile.
  *
- * @param keep which of the rows, by their place from 0, are wanted
+ * @param keep returns whether to keep a row, by its position from 0
  */
 export async function readAll<Row>(
   load: (cursor: string | undefined) => Promise<{ rows: readonly Row[]; cursor?: string | undefined }>,
@@ -52,7 +52,7 @@ export async function readAll<Row>(
   return { rows, total: seen.size };
 }
 
-/** Whether a row, by its place from 0, is on a page. */
+/** Returns whether a row, by its position from 0, is on a page. */
 export function isOn({ page = 1, size = defaultSize }: Paging): (place: number) => boolean {
   return (place) => place >= (page - 1) * size && place < page * size;
 }

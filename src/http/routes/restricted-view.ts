@@ -2,14 +2,17 @@ import { allows } from '../../schemas/names.ts';
 import type { TeamInfo } from '../../teams/management/views.ts';
 import type { Principal, TeamPrincipal } from '../../teams/principal.ts';
 
-/** Whether a principal may call only some of its team's models, so that it sees only those. */
+/** Returns whether a principal may call only some models of its team, so that it sees only those. */
 export function isRestricted(
   principal: Principal,
 ): principal is TeamPrincipal & { models: readonly string[] } {
   return !principal.master && principal.models !== undefined;
 }
 
-/** Returns what the principal may see of its team: all, or the models that it may call and its own key. */
+/**
+ * Returns the part of its team that the principal may see: everything, or the models that it may call and its
+ * own key.
+ */
 export function visibleTeamInfo(info: TeamInfo, principal: Principal): TeamInfo {
   if (!isRestricted(principal)) return info;
   const mayCall = (name: string) => allows(principal.models, name);

@@ -17,10 +17,10 @@ export const managementRoutes: readonly Route[] = [
   ...keyListRoutes,
 ];
 
-/** One method on one path, as it is documented. */
+/** One documented method on one path. */
 export interface RouteEntry {
   method: string;
-  /** `{name}` stands for one segment. */
+  /** `{name}` matches one segment. */
   path: string;
   permission: Permission;
   summary: string;
@@ -28,7 +28,7 @@ export interface RouteEntry {
   query?: z.ZodType | undefined;
 }
 
-/** Everything that a gateway answers to. */
+/** All routes of a gateway. */
 export const routeTable: readonly RouteEntry[] = [
   ...managementRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
   ...callRoutes.flatMap(({ paths, ...rest }) => paths.map((path) => ({ path, ...rest }))),
@@ -36,20 +36,25 @@ export const routeTable: readonly RouteEntry[] = [
     method: 'GET',
     path,
     permission: 'open' as const,
-    summary: 'Whether the process lives',
+    summary: 'Reports that the process is running',
   })),
-  { method: 'GET', path: readinessPath, permission: 'open', summary: 'Whether requests should be sent here' },
+  {
+    method: 'GET',
+    path: readinessPath,
+    permission: 'open',
+    summary: 'Reports whether the process is ready for requests',
+  },
 ];
 
-/** What a gateway answers to beside, if it is asked for. */
+/** Additional route if `openapi` is set. */
 export const openApiEntry: RouteEntry = {
   method: 'GET',
   path: '/openapi.json',
   permission: 'open',
-  summary: 'This description',
+  summary: 'Returns this document',
 };
 
-/** Says which methods a path takes; none if there is no such path. */
+/** Returns a function that lists the methods of a path, empty for an unknown path. */
 export function methodsOf(entries: readonly RouteEntry[]): (path: string) => string[] {
   const patterns = entries.map(({ path, ...entry }) => ({ ...entry, segments: path.split('/') }));
   return (path) => {
@@ -67,7 +72,10 @@ export function methodsOf(entries: readonly RouteEntry[]): (path: string) => str
   };
 }
 
-/** Behind `/model/` and `/key/` a plain word is the name of a route, and no id: `/model/block` is not a model. */
+/**
+ * Returns whether a segment may be a parameter. After `/model/` and `/key/` a plain word is the name of a route
+ * and not an id: `/model/block` is not a model.
+ */
 function mayBeValue(segments: readonly string[], index: number): boolean {
   const segment = segments[index] ?? '';
   const named = index === 2 && segments.length === 3 && (segments[1] === 'model' || segments[1] === 'key');

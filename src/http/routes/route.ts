@@ -4,29 +4,29 @@ import type { Principal } from '../../teams/principal.ts';
 import type { Permission } from '../auth/permissions.ts';
 import { teamOf } from '../auth/principal.ts';
 
-/** What a route's handler is given: the request, authenticated and parsed. */
+/** Input of a route's handler: the authenticated and parsed request. */
 export interface RouteRequest<Body, Query> {
   router: TeamModelRouter;
   principal: Principal;
   body: Body;
   query: Query;
-  /** The segments that the path leaves open, decoded. */
+  /** Decoded path parameters. */
   params: Readonly<Record<string, string>>;
 }
 
-/** One documented endpoint: who may use it, what it takes, and the one router method behind it. */
+/** One documented endpoint: its permission, its input and its router method. */
 export interface Route {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  /** `{name}` stands for one segment. */
+  /** `{name}` matches one segment. */
   paths: readonly string[];
   permission: Permission;
   summary: string;
-  /** How often a team may use it in a minute; absent: as often as it likes. */
+  /** Maximum uses per team and minute; absent: no limit. */
   perMinute?: number;
   body?: z.ZodType;
-  /** Reads the body where `body` is a choice of forms, so that an error names the field of the one that was meant. */
+  /** Reads a body with alternatives, so that an error names the field of the intended alternative. */
   readBody?: (given: unknown) => unknown;
-  /** Whether a request without a body means an empty one. */
+  /** Whether a request without a body counts as `{}`. */
   isBodyOptional?: boolean;
   query?: z.ZodType;
   run: (request: RouteRequest<never, never>) => Promise<unknown>;
@@ -34,7 +34,7 @@ export interface Route {
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 
-/** A route whose handler is given what its schemas let through. */
+/** Creates a route whose handler receives the validated input. */
 export function route<Body extends z.ZodType | undefined, Query extends z.ZodType | undefined>(
   definition: Omit<Route, 'body' | 'query' | 'run'> & {
     body?: Body;
@@ -46,8 +46,8 @@ export function route<Body extends z.ZodType | undefined, Query extends z.ZodTyp
 }
 
 /**
- * Whose deployment an id names, for this caller: a team's own team, without a look at anybody else's; for the master
- * the team that has it (`null`: shared), or `undefined`.
+ * Returns the team of a deployment for this caller. For a team, its own team, without reading other teams'
+ * records. For the operator, the team that has it (`null`: shared), or `undefined`.
  */
 export async function ownerOf(
   router: TeamModelRouter,

@@ -19,13 +19,13 @@ const filtered = paging.extend({
   team_alias: z.string().min(1).max(256).optional(),
 });
 
-/** The lists of teams, in LiteLLM's two forms. */
+/** Routes that list teams, in LiteLLM's two forms. */
 export const teamListRoutes: readonly Route[] = [
   route({
     method: 'GET',
     paths: ['/team/list'],
     permission: 'master',
-    summary: 'All teams with their keys; one page of them if a page or a size is asked for',
+    summary: 'Lists all teams with their keys; one page of them if the query has a page or a size',
     query: paging,
     async run({ router, query }) {
       const teams = sorted(await allTeams(router, { keys: true }), 'team_id');
@@ -38,7 +38,7 @@ export const teamListRoutes: readonly Route[] = [
     method: 'GET',
     paths: ['/v2/team/list'],
     permission: 'master',
-    summary: 'One page of all teams, or of those with an id or a part of an alias',
+    summary: 'Lists one page of all teams, or of the teams with an id or a part of an alias',
     query: filtered,
     async run({ router, query: { page, size, page_size = size, sort_by, sort_order, team_id, team_alias } }) {
       const alias = team_alias?.toLowerCase();
@@ -78,7 +78,7 @@ function textOf(team: Row, column: Column): string {
   return 'unreadable' in team && column !== 'team_id' ? '' : ((team as ListedTeam)[column] ?? '');
 }
 
-/** Sorted by a column, and by the id where that is the same. */
+/** Returns rows sorted by a column, then by id. */
 function sorted(teams: Row[], column: Column): Row[] {
   const keys = (team: Row) => [textOf(team, column), team.team_id ?? ''] as const;
   const compare = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

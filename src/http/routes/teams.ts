@@ -9,18 +9,18 @@ import { type Route, route } from './route.ts';
 const named = z.strictObject({ team_id: teamId });
 const names = z.strictObject({ team_id: teamId, models: teamModels });
 
-/** A record that cannot be read may be deleted all the more. */
+/** Ignores the error for an unreadable record, which may be deleted. */
 function unlessUnreadable(error: unknown): void {
   if (!RouterError.isInstance(error) || error.code !== 'corrupt_record') throw error;
 }
 
-/** `/team/...`: teams themselves are the operator's; a team reads its own. */
+/** Routes of `/team/...`. The operator manages teams; a team reads its own record. */
 export const teamRoutes: readonly Route[] = [
   route({
     method: 'POST',
     paths: ['/team/new'],
     permission: 'master',
-    summary: 'Makes a team; without a team_id one is minted',
+    summary: 'Creates a team; generates a team_id if none is sent',
     body: teamBody,
     run: ({ router, principal, body }) => router.createTeam(body, toActor(principal)),
   }),
@@ -28,7 +28,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/team/update'],
     permission: 'master',
-    summary: 'Changes what is sent; null clears',
+    summary: 'Changes the fields that are sent; null clears a field',
     body: teamPatch.extend({ team_id: teamId }),
     async run({ router, principal, body }) {
       const team = await router.updateTeam(body.team_id, body, toActor(principal));
@@ -39,7 +39,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/team/block'],
     permission: 'master',
-    summary: 'Refuses everything that the team and its keys ask for, until it is unblocked',
+    summary: 'Blocks all requests of the team and its keys until it is unblocked',
     body: named,
     run: ({ router, principal, body }) => router.blockTeam(body.team_id, toActor(principal)),
   }),
@@ -47,7 +47,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/team/unblock'],
     permission: 'master',
-    summary: 'Ends a block',
+    summary: 'Unblocks a team',
     body: named,
     run: ({ router, principal, body }) => router.unblockTeam(body.team_id, toActor(principal)),
   }),
@@ -59,7 +59,7 @@ export const teamRoutes: readonly Route[] = [
     body: z.strictObject({ team_ids: z.array(teamId).min(1).max(100) }),
     async run({ router, body }) {
       const ids = [...new Set(body.team_ids)];
-      // An id that is not there removes nobody, as far as that can be known before.
+      // Checks all ids before it removes any team, as far as possible.
       for (const id of ids) await router.getTeamInfo(id).catch(unlessUnreadable);
       const deleted: string[] = [];
       for (const id of ids) deleted.push(...(await router.deleteTeam(id)).deleted_teams);
@@ -70,7 +70,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'GET',
     paths: ['/team/info'],
     permission: 'info',
-    summary: 'The team with its model_aliases and its keys',
+    summary: 'Returns the team with its model_aliases and its keys',
     query: z.strictObject({ team_id: z.string().optional() }),
     run: async ({ router, principal, query }) =>
       visibleTeamInfo(await router.getTeamInfo(namedTeam(principal, query.team_id)), principal),
@@ -79,7 +79,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/team/model/add'],
     permission: 'master',
-    summary: 'Lets the team use these shared models too',
+    summary: 'Adds shared models to the allow-list of the team',
     body: names,
     run: ({ router, principal, body }) =>
       router.allowSharedModels(body.team_id, body.models, toActor(principal)),
@@ -88,7 +88,7 @@ export const teamRoutes: readonly Route[] = [
     method: 'POST',
     paths: ['/team/model/delete'],
     permission: 'master',
-    summary: 'Lets the team no longer use these shared models',
+    summary: 'Removes shared models from the allow-list of the team',
     body: names,
     run: ({ router, principal, body }) =>
       router.disallowSharedModels(body.team_id, body.models, toActor(principal)),
