@@ -150,7 +150,7 @@ describe('a gateway', () => {
       ]) {
         expect(await refusal(mount)).toMatchObject({
           param: 'gateway',
-          message: 'gateway: must be what createGateway returns.',
+          message: 'gateway: must be the result of createGateway.',
         });
       }
     }

@@ -85,7 +85,7 @@ export function tokenOf(keyOrToken: string): string {
 
 /** Returns the error for a key that this team does not have, whether or not another team has it. */
 export function keyNotFound(): RouterError {
-  return new RouterError('key_not_found', 'Key not found for this team.', { param: 'key' });
+  return new RouterError('key_not_found', 'Key not found.', { param: 'key' });
 }
 
 /**
