@@ -20,8 +20,8 @@ import { checkTeamId } from './teams/management/team-service.ts';
 import type { RotationOptions, RotationProgress } from './teams/records/key-rotation.ts';
 
 /**
- * Keeps each team's own models and provider keys, and sends every OpenAI call of a team out with that team's key
- * to that team's endpoint.
+ * Stores the models and provider keys of each team, and sends the OpenAI calls of a team to the team's endpoint
+ * with the team's key.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ import type { RotationOptions, RotationProgress } from './teams/records/key-rota
 export class TeamModelRouter extends RouterManagement {
   readonly #services: RouterServices;
 
-  /** @throws RouterError `invalid_request` that names the option at fault */
+  /** @throws RouterError `invalid_request` that names the invalid option */
   constructor(options: RouterOptions) {
     const services = createServices(options);
     super(services);
@@ -45,23 +45,23 @@ export class TeamModelRouter extends RouterManagement {
   }
 
   /**
-   * One cheap call to a deployment that is stored (`{ id }`) or about to be (a whole body), as a settings page makes
-   * before it saves. Nothing is stored.
+   * Sends one cheap call to a stored deployment (`{ id }`) or to a new one (a whole body), as a settings page
+   * does before it saves. Stores nothing.
    *
-   * @throws RouterError as `addModel`; what the provider does is in `status`, never in an error
+   * @throws RouterError like `addModel`; errors of the provider are in `status`
    */
   async testModel(teamId: string, model: ModelBody | { id: string }, actor?: Actor): Promise<TestResult> {
     return this.#services.testModel(checkTeamId(teamId), model, actor);
   }
 
-  /** As `testModel`, for a shared deployment. */
+  /** Tests a shared deployment, like `testModel`. */
   testSharedModel(model: ModelBody | { id: string }): Promise<TestResult> {
     return this.#services.testModel(null, model);
   }
 
   /**
-   * Seals every stored secret anew under the primary key (the first of `encryptionKeys`), while others call and write.
-   * One that was ended, or died, goes on where it was when it is called again.
+   * Seals every stored secret again under the primary key (the first of `encryptionKeys`), while other
+   * processes read and write. A rotation that was aborted continues when it is called again.
    *
    * @throws RouterError `storage_unavailable`, `conflict`; the signal's reason
    */
@@ -69,34 +69,50 @@ export class TeamModelRouter extends RouterManagement {
     return this.#services.rotation.rotate(options);
   }
 
-  /** How many stored secrets each key has sealed, by its id: one that is not named may go. `?` counts what cannot be read. */
+  /**
+   * Counts the stored secrets of each encryption key, by the key's id. A key without secrets may be removed.
+   * `?` counts secrets that cannot be read.
+   */
   encryptionKeyUsage(options?: { signal?: AbortSignal }): Promise<Record<string, number>> {
     return this.#services.rotation.usage(options);
   }
 
-  /** Which of the team's deployments cool down, and why, as this process has seen them. */
+  /**
+   * Returns the team's deployments that are cooling down, with the reasons, as this process has observed them.
+   */
   async health(teamId: string): Promise<TeamHealth> {
     return this.#services.health(checkTeamId(teamId));
   }
 
-  /** Whether the storage answers; with `writes`, by a small put at most every 5 s, also whether it can be written. @throws RouterError `storage_unavailable` */
+  /**
+   * Checks that the storage responds. With `writes`, also checks by a small put, at most every 5 s, that it
+   * accepts writes.
+   *
+   * @throws RouterError `storage_unavailable`
+   */
   checkStorage(options: { writes?: boolean } = {}): Promise<void> {
     return this.#services.checkStorage(options);
   }
 
-  /** A chat completion by the team's own model name: the OpenAI client's call, with its types, options and errors. */
+  /**
+   * Creates a chat completion by the team's model name, with the types, options and errors of the OpenAI
+   * client.
+   */
   readonly chatCompletion: TeamChatCompletion = ((teamId, ...call) =>
     this.#services.chatCompletion(checkTeamId(teamId), ...call)) as TeamChatCompletion;
 
-  /** A real `OpenAI` client whose every call goes through the router as this team; a fresh one each time. */
+  /**
+   * Creates an `OpenAI` client whose calls go through the router on behalf of this team. Returns a new client
+   * each time.
+   */
   forTeam(teamId: string, options: TeamCallOptions = {}): OpenAI {
     const caller = { teamId: checkTeamId(teamId) };
     return makeTeamClient(this.#services.dispatcher, caller, options);
   }
 
   /**
-   * A standard `fetch` whose every request goes through the router as this team, for whatever takes one. It answers
-   * under `teamBaseUrl` only.
+   * Creates a standard `fetch` whose requests go through the router on behalf of this team. It serves only URLs
+   * below `teamBaseUrl`.
    */
   fetchFor(teamId: string, options: TeamCallOptions = {}): typeof fetch {
     const caller = { teamId: checkTeamId(teamId) };
@@ -127,8 +143,8 @@ export class TeamModelRouter extends RouterManagement {
   }
 
   /**
-   * The pipeline itself, raw: what a gateway hands a request to, and whose answer it pipes back. Failures are answers
-   * in OpenAI's error shape; it rejects only when the call's own signal aborts.
+   * Dispatches a raw call, such as a request of a gateway, and returns the raw answer. Errors are answers in
+   * OpenAI's error shape. Rejects only if the call's signal aborts.
    *
    * @param caller `teamId: null` calls the shared deployments, as the operator
    */
@@ -137,8 +153,9 @@ export class TeamModelRouter extends RouterManagement {
   }
 
   /**
-   * Opens a reservation in the budget of bytes in flight, for a server that reads bodies and writes answers itself: given to
-   * `dispatch` as `reservation`, it counts what the call holds until the server releases it.
+   * Opens a reservation in the budget of bytes in flight, for a server that reads bodies and writes responses
+   * itself. Passed to `dispatch` as `reservation`, it counts the bytes that the call holds until the server
+   * releases it.
    *
    * @param teamId `null`: the operator
    */
@@ -147,8 +164,9 @@ export class TeamModelRouter extends RouterManagement {
   }
 
   /**
-   * Refuses new calls and changes with `draining`, gives the open ones `drainTimeoutMs` to end, and ends the rest with
-   * `draining`. Then closes the connections and the storage; a `memoryStorage` forgets what it holds.
+   * Shuts down gracefully. Rejects new calls and changes with `draining`, waits `drainTimeoutMs` for open ones,
+   * and ends the rest with `draining`. Then closes the connections and the storage. A `memoryStorage` loses its
+   * content.
    */
   close(options: CloseOptions = {}): Promise<void> {
     return this.#services.close(options);

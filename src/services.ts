@@ -40,7 +40,7 @@ import { RecordStore } from './teams/records/record-store.ts';
 import { SnapshotCache } from './teams/records/snapshot-cache.ts';
 import { sharedKey } from './teams/records/team-record.ts';
 
-/** What a router is made of, put together once. */
+/** The parts of a router. */
 export interface RouterServices {
   teams: TeamService;
   models: ModelService;
@@ -63,7 +63,11 @@ const storageWords = {
   write: { failed: 'storage write failed', recovered: 'storage writes recovered' },
 } as const;
 
-/** @throws RouterError `invalid_request` that names the option at fault */
+/**
+ * Creates the parts of a router.
+ *
+ * @throws RouterError `invalid_request` that names the invalid option
+ */
 export function createServices(given: RouterOptions): RouterServices {
   const options = readOptions(given);
   const now = () => performance.now();
@@ -105,7 +109,7 @@ export function createServices(given: RouterOptions): RouterServices {
   const limits = {
     maxBodyBytes,
     maxHeldBytes,
-    // A larger one could never be held.
+    // The budget could never hold a larger body.
     maxJsonBytes: Math.min(options.maxJsonBytes, budget.maxBytes),
   };
   const credentials = new Credentials(transports, now);
@@ -141,7 +145,7 @@ export function createServices(given: RouterOptions): RouterServices {
     budget,
     limits: options.sessions,
   });
-  // A storage that cannot be watched now is read again within maxStalenessMs all the same.
+  // A storage that cannot be watched is still read again within maxStalenessMs.
   const watching = (
     options.storage.watch?.((event) => {
       snapshots.onStorageEvent(event);
@@ -154,7 +158,7 @@ export function createServices(given: RouterOptions): RouterServices {
     teams: options.teams,
     checkBase: (base, shared) => checkBase(shared ? policies.shared : policies.team, base),
   });
-  // A range of addresses that the operator allows is not for a team to read its way through.
+  // A team must not scan a range of addresses that the operator allows.
   const exceptions = [...options.egress.allow, ...allowShared];
   const withoutExceptions = compilePolicy([], { ports });
   const mayQuote = ({ target }: Deployment): boolean => {

@@ -11,7 +11,7 @@ import { RouterError } from '../errors.ts';
 import { asCaller, type CallOptions, callOptionFault } from './team-client.ts';
 
 /**
- * The OpenAI client's own call, with its overloads, for a team.
+ * The OpenAI client's `chat.completions.create`, with its overloads, for a team.
  *
  * @example
  * ```ts
@@ -38,7 +38,7 @@ export interface TeamChatCompletion {
   ): APIPromise<ChatCompletion | Stream<ChatCompletionChunk>>;
 }
 
-/** @param isClosed whether the router rejects every call, so that it does not name other faults */
+/** @param isClosed whether the router rejects every call, so that its error reports no other problem */
 export function chatCompletionOf(client: OpenAI, isClosed: () => boolean): TeamChatCompletion {
   const create = (teamId: string, body: ChatCompletionCreateParams, options?: CallOptions) => {
     const fault = bodyFault(body) ?? (options && callOptionFault(options));

@@ -4,8 +4,9 @@ import { errorWords } from '../calls/upstream/error-words.ts';
 const maxBytes = 65_536;
 
 /**
- * Returns an error answer in the form in which the openai client finds the message: it reads `error` of an object, and
- * shows "status code (no body)" for every other JSON. What has a message in `error` stays as it is.
+ * Converts an error response so that the OpenAI client finds its message. The client reads `error` of an
+ * object, and shows "status code (no body)" for any other JSON. A body with a message in `error` stays
+ * unchanged.
  */
 export function readableError(answer: Answer): Answer {
   const { body, status } = answer;
@@ -30,12 +31,12 @@ function parsed(body: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(body).toString('utf8')) as unknown;
   } catch {
-    // The client shows text as it is.
+    // The client shows text unchanged.
     return undefined;
   }
 }
 
-/** Whether the client finds a message in `error`: text, or an object that has one. */
+/** Returns whether the client finds a message in `error`: a string, or an object with a message. */
 function hasError(value: unknown): boolean {
   const { error } = fieldsOf(value);
   return typeof error === 'object' && error !== null ? Boolean(fieldsOf(error).message) : Boolean(error);

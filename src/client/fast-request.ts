@@ -49,7 +49,7 @@ export function fastRequest(options: FinalOptions, baseUrl: string): FastRequest
 
 type FastRequest = Awaited<ReturnType<OpenAI['buildRequest']>>;
 
-/** Returns whether the fast path wrote the request, and its response needs no timer of the client's. */
+/** Returns whether the fast path wrote the request, and its response needs no timer of the client. */
 export function isWholeFastRequest(init: RequestInit | undefined): boolean {
   return (init as { [wholeKey]?: boolean } | undefined)?.[wholeKey] === true;
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { formContentType } from '../calls/form/content-type.ts';
 
-/** A form that is written while it is sent. */
+/** A form that is encoded while it is sent. */
 export interface WrittenForm {
   body: AsyncIterable<Uint8Array>;
   contentType: string;

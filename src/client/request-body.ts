@@ -5,15 +5,16 @@ import { writeFormData } from './form-data.ts';
 export interface FetchBody {
   body?: Call['body'];
   contentType?: string;
-  /** Bytes of a body that comes in pieces, if they are known. */
+  /** Length of a streamed body in bytes, if known. */
   length?: number;
 }
 
 /**
- * Reads the body of a fetch: text and bytes as they are, any other body as a stream. A form and a Blob have a content type
- * and a length of their own.
+ * Reads the body of a fetch. Text and bytes stay unchanged; any other body becomes a stream. A form and a Blob
+ * determine their content type and length.
  *
- * @throws RouterError `invalid_request` for a stream that is locked or was read, and for a body that cannot be read
+ * @throws RouterError `invalid_request` for a stream that is locked or already read, and for an unsupported
+ * body
  */
 export function readBody(body: unknown): FetchBody {
   if (body === undefined || body === null) return {};
@@ -31,11 +32,14 @@ export function readBody(body: unknown): FetchBody {
   } catch {
     throw body instanceof ReadableStream
       ? invalidBody('must not be locked or already read. Create a new body for each call.')
-      : invalidBody('cannot be read. Pass a string, bytes, a Blob, FormData, a stream or an async iterable.');
+      : invalidBody('must be a string, bytes, a Blob, FormData, a stream or an async iterable.');
   }
 }
 
-/** Passes chunks on, and rejects those that are not bytes. Not a generator, because `return` must not wait for `next`. */
+/**
+ * Passes chunks through, and rejects chunks other than bytes. Not a generator, because `return` must not wait
+ * for `next`.
+ */
 class CheckedChunks implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<unknown>;
 

@@ -12,10 +12,10 @@ import {
   teamBaseUrl,
 } from './team-fetch.ts';
 
-/** What a single call adds travels in the fetch options, under keys that nobody else can know. */
+/** Key of the call's caller in the fetch options. A symbol, so that no other code can set it. */
 const callKey = Symbol('call');
 const callerKey = Symbol('caller');
-/** The error of a call whose options are at fault. */
+/** Key of the error of a call with invalid options. */
 const faultKey = Symbol('fault');
 
 type PrivateInit = RequestInit & {
@@ -27,12 +27,12 @@ type PrivateInit = RequestInit & {
 /** The longest timer of Node. The client's own timeout would lose the code of the router's error. */
 const maxTimerMs = 2_147_483_647;
 
-/** Not set, and zero to the client's own retries, which are the dispatcher's to make. */
+/** Marks unset retries. It is zero for the client, because the dispatcher retries. */
 const unsetRetries = -0;
 
 /**
- * A real `OpenAI` client without a key or an address of its own. The environment of the host (OPENAI_API_KEY,
- * OPENAI_BASE_URL, OPENAI_CUSTOM_HEADERS ...) shows neither in it nor in its requests.
+ * An `OpenAI` client without an API key and without a real base URL. Neither the client nor its requests use
+ * the environment of the host (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_CUSTOM_HEADERS ...).
  */
 class TeamClient extends OpenAI {
   readonly #send: NonNullable<ClientOptions['fetch']>;
@@ -50,12 +50,12 @@ class TeamClient extends OpenAI {
       logLevel: options.logLevel ?? 'off',
       baseURL: options.baseURL ?? teamBaseUrl,
     });
-    // The one variable that no option keeps out: OPENAI_CUSTOM_HEADERS was merged into these.
+    // No option disables OPENAI_CUSTOM_HEADERS, so its headers are removed here.
     this._options.defaultHeaders = options.defaultHeaders;
     this.#send = options.fetch;
   }
 
-  /** Hands `timeout` and `maxRetries`, of the call or of the client, to the dispatcher. */
+  /** Passes `timeout` and `maxRetries`, of the call or of the client, to the dispatcher. */
   protected override async prepareOptions(options: Parameters<OpenAI['prepareOptions']>[0]): Promise<void> {
     await super.prepareOptions(options);
     const timeoutMs = options.timeout ?? this.timeout;
@@ -78,20 +78,22 @@ class TeamClient extends OpenAI {
   ): ReturnType<OpenAI['buildRequest']> {
     const { defaultHeaders, defaultQuery, fetchOptions } = this._options;
     const changed = defaultHeaders ?? defaultQuery ?? fetchOptions;
-    // A timeout that `prepareOptions` did not take is one that the client refuses.
+    // `prepareOptions` leaves an invalid timeout unchanged, so that the client rejects it.
     const own = this.baseURL === teamBaseUrl && changed === undefined && options.timeout === maxTimerMs;
     const fast = own ? fastRequest(options, teamBaseUrl) : undefined;
     return fast ?? super.buildRequest(options, retry);
   }
 
-  /** The dispatcher keeps the time, and a response that is no stream is cut off with its call. */
+  /**
+   * Skips the client's timer, because the dispatcher enforces the timeout and ends the response with its call.
+   */
   override fetchWithTimeout(...call: Parameters<OpenAI['fetchWithTimeout']>): Promise<Response> {
     const [url, init] = call;
     return isWholeFastRequest(init) ? this.#send(url, init) : super.fetchWithTimeout(...call);
   }
 }
 
-/** A client of its own for one team: it is mutable, and whoever changes it changes nobody else's. */
+/** Creates a separate client for one team, because an application may modify it. */
 export function makeTeamClient(dispatcher: Dispatcher, caller: Caller, options: TeamCallOptions): OpenAI {
   const defaults = callDefaults(options);
   return makeClient((input, init) =>
@@ -99,17 +101,20 @@ export function makeTeamClient(dispatcher: Dispatcher, caller: Caller, options: 
   );
 }
 
-/** The one client behind `chatCompletion`: never handed out, and told with each call whose it is. */
+/**
+ * Creates the shared client behind `chatCompletion`. It is never returned to an application, and each call
+ * passes its caller.
+ */
 export function makeSharedClient(dispatcher: Dispatcher): OpenAI {
   return makeClient((input, init) => {
     const caller = init?.[callerKey];
-    if (caller === undefined) throw new TypeError('A call without a caller.');
+    if (caller === undefined) throw new TypeError('caller: is required.');
     return leanFetch(dispatcher, caller, input as string, init, init?.[callKey] ?? {});
   });
 }
 
 /**
- * The OpenAI client's options of a call, and the router's own.
+ * Options of a call: those of the OpenAI client, and those of the router.
  *
  * @example
  * ```ts
@@ -118,11 +123,11 @@ export function makeSharedClient(dispatcher: Dispatcher): OpenAI {
  * ```
  */
 export type CallOptions = OpenAI.RequestOptions & {
-  /** Public names to go on to when the model fails, instead of the team's `fallbacks`; `[]` for none. */
+  /** Public names to try when the model fails, instead of the team's `fallbacks`; `[]`: none. */
   fallbacks?: readonly string[];
 };
 
-/** Every option of a call that the OpenAI clients 6 and 7 read, and the router's own. */
+/** Options of a call that the OpenAI clients 6 and 7 read, and those of the router. */
 const callOptionNames = [
   'fallbacks',
   'maxRetries',
@@ -139,7 +144,7 @@ const callOptionNames = [
   'defaultBaseURL',
 ];
 
-/** Returns the error for an option that no call has, such as a misspelt one. */
+/** Returns the error for an unknown option of a call, such as a misspelt one. */
 export function callOptionFault(options: object): RouterError | undefined {
   const name = Object.keys(options).find((each) => !callOptionNames.includes(each) && !each.startsWith('__'));
   if (name === undefined) return undefined;
@@ -149,7 +154,7 @@ export function callOptionFault(options: object): RouterError | undefined {
   return new RouterError('invalid_request', message, { param: shown });
 }
 
-/** Returns request options that say whose call it is. The call rejects with `fault`, if there is one. */
+/** Returns request options with the caller of the call. The call rejects with `fault`, if present. */
 export function asCaller(
   caller: Caller,
   options: CallOptions | undefined,
@@ -165,6 +170,6 @@ export function asCaller(
 type ClientFetch = (input: string | URL | Request, init?: PrivateInit) => Promise<Response>;
 
 function makeClient(fetch: ClientFetch): OpenAI {
-  // The client asks a fetch for its Response to learn whether forms can be uploaded.
+  // The client reads `Response` of a fetch to find out whether it can upload forms.
   return new TeamClient({ fetch: Object.assign(fetch, { Response }) as NonNullable<ClientOptions['fetch']> });
 }

@@ -12,11 +12,11 @@ import { readableError } from './client-errors.ts';
 import { type FetchBody, readBody } from './request-body.ts';
 import { LeanResponse, toFetchResponse } from './web-response.ts';
 
-/** No such host can exist: a request that escaped from the dispatcher would reach nobody. */
+/** A host that cannot exist, so that a request that bypasses the dispatcher reaches no server. */
 const origin = 'https://team-model-router.invalid';
 
 /**
- * The base URL under which `fetchFor` answers.
+ * Base URL of `fetchFor`.
  *
  * @example
  * ```ts
@@ -27,11 +27,11 @@ export const teamBaseUrl: string = `${origin}/v1`;
 
 type Input = string | URL | Request;
 
-/** What a call may be given beside the standard request. */
+/** Options of a call that a standard request cannot contain. */
 export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs' | 'fallbacks'>;
 
 /**
- * What holds for every call of a client or a fetch, unless the call itself says otherwise.
+ * Defaults for every call of a client or a fetch. Options of a call override them.
  *
  * @example
  * ```ts
@@ -40,13 +40,13 @@ export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs
  * ```
  */
 export interface TeamCallOptions {
-  /** The public name for calls that name no model, such as files and batches. */
+  /** Public name for calls without a model, such as files and batches. */
   defaultModel?: string;
-  /** Public names to go on to when the model fails, instead of the team's `fallbacks`; `[]` for none. */
+  /** Public names to try when the model fails, instead of the team's `fallbacks`; `[]`: none. */
   fallbacks?: readonly string[];
-  /** How many attempts may follow the first one. */
+  /** Maximum number of attempts after the first one. */
   maxRetries?: number;
-  /** Milliseconds until the first byte of the answer, all attempts together. */
+  /** Milliseconds until the first byte of the response, for all attempts together. */
   timeout?: number;
 }
 
@@ -57,7 +57,11 @@ const teamCallOptions = z.strictObject({
   timeout: z.number().positive().optional(),
 });
 
-/** The same as the pipeline has it. @throws RouterError `invalid_request` that names the option at fault */
+/**
+ * Converts the options to those of the dispatcher.
+ *
+ * @throws RouterError `invalid_request` that names the invalid option
+ */
 export function callDefaults(options: TeamCallOptions): CallDefaults {
   const given = parseOptions(teamCallOptions, options);
   const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = given;
@@ -69,7 +73,7 @@ export function callDefaults(options: TeamCallOptions): CallDefaults {
   };
 }
 
-/** A standard `fetch` whose requests go through the dispatcher, as `caller`. */
+/** Creates a standard `fetch` whose requests go through the dispatcher on behalf of `caller`. */
 export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: CallDefaults): typeof fetch {
   return async (input, init) => {
     const request = input instanceof Request ? input : undefined;
@@ -80,13 +84,17 @@ export function teamFetch(dispatcher: Dispatcher, caller: Caller, defaults: Call
   };
 }
 
-/** @throws TypeError as `fetch` does */
+/**
+ * Checks the method.
+ *
+ * @throws TypeError like `fetch`
+ */
 function checkMethod(method: string, body: unknown): void {
   if (body !== undefined && body !== null && /^(get|head)$/i.test(method))
     throw new TypeError(`body: must be absent for ${method.toUpperCase()}.`);
 }
 
-/** The same for the OpenAI client, which reads less of a `Response`. */
+/** Sends a request of the OpenAI client, which reads less of a `Response`. */
 export async function leanFetch(
   dispatcher: Dispatcher,
   caller: Caller,
@@ -98,7 +106,7 @@ export async function leanFetch(
   return wrapped(readableError(answer), (given) => new LeanResponse(given) as unknown as Response);
 }
 
-/** The answer as a response. An answer that makes none is ended, because nobody will read it. */
+/** Converts the answer to a response. Ends the answer if that fails, because no caller will read it. */
 function wrapped(answer: Answer, wrap: (answer: Answer) => Response): Response {
   try {
     return wrap(answer);
@@ -142,19 +150,23 @@ async function answerTo(
     ...(signal === undefined ? {} : { signal }),
     ...defaults,
   });
-  // The SDK would try again what has been tried again here.
+  // Prevents the SDK's retries, because the router has already retried.
   return { ...answer, headers: { ...answer.headers, 'x-should-retry': 'false' } };
 }
 
-/** @throws RouterError `invalid_request` for any origin but our own */
+/**
+ * Returns the path and the query of a URL.
+ *
+ * @throws RouterError `invalid_request` for any origin other than that of `teamBaseUrl`
+ */
 function locate(url: string): { path: string; query: URLSearchParams } {
-  // Nearly every call: a path of characters that a URL parser leaves as they are.
+  // Fast path for a path that a URL parser leaves unchanged.
   const path = url.startsWith(origin) ? url.slice(origin.length) : '';
   if (/^\/[\w/-]+$/.test(path)) return { path, query: new URLSearchParams() };
   const absolute = url.startsWith('/') ? origin + url : url;
   const parsed = parseUrl(absolute);
   if (parsed?.origin !== origin || parsed.username !== '' || parsed.password !== '') {
-    throw new RouterError('invalid_request', `This fetch answers to ${teamBaseUrl} only.`, { param: 'url' });
+    throw new RouterError('invalid_request', `url: must be below ${teamBaseUrl}.`, { param: 'url' });
   }
   return { path: parsed.pathname, query: parsed.searchParams };
 }

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { type Answer, collect } from '../calls/answer.ts';
 
 /**
- * Returns the answer as a standard `Response`.
+ * Converts the answer to a standard `Response`.
  *
  * @param signal after its abort the body rejects with its reason
  */
@@ -13,7 +13,7 @@ export function toResponse(answer: Answer, signal?: AbortSignal | null): Respons
   return new Response(content, { status, statusText: phraseOf(status), headers });
 }
 
-/** Returns the same with headers that cannot be changed, as in the responses of `fetch`. */
+/** Converts the answer to a `Response` with immutable headers, like the responses of `fetch`. */
 export function toFetchResponse(answer: Answer, signal?: AbortSignal | null): Response {
   return withFixedHeaders(toResponse(answer, signal));
 }
@@ -22,7 +22,7 @@ function phraseOf(status: number): string {
   return STATUS_CODES[status] ?? '';
 }
 
-/** The platform makes such headers only in responses of its own `fetch`. */
+/** Makes headers immutable. The platform supports this only in responses of the global `fetch`. */
 function withFixedHeaders(response: Response): Response {
   const refuse = () => {
     throw new TypeError('immutable');
@@ -34,8 +34,8 @@ function withFixedHeaders(response: Response): Response {
 }
 
 /**
- * The answer as a `Response` for the OpenAI client. It behaves as a standard one, which it becomes only if a caller asks for
- * more than the status, the headers, and the whole body as text, JSON or bytes.
+ * A response for the OpenAI client. It behaves like a standard one. It creates a standard one only if a caller
+ * needs more than the status, the headers, and the whole body as text, JSON or bytes.
  */
 export class LeanResponse {
   readonly headers: Headers;
@@ -113,11 +113,15 @@ export class LeanResponse {
     this.#used = true;
   }
 
-  /** Makes the standard response, which takes the body over. @throws TypeError if the body is locked or was read */
+  /**
+   * Creates the standard response, which takes over the body.
+   *
+   * @throws TypeError if the body is locked or was read
+   */
   #toStandard(): Response {
     if (this.#standard !== undefined) return this.#standard;
     const { status, statusText } = this;
-    // The same headers: a caller may have changed them.
+    // Passes the same headers, because a caller may have changed them.
     const init = { status, statusText, headers: this.headers };
     if (this.#used && this.#body === undefined) {
       this.#standard = new Response('', { headers: this.headers });
@@ -127,15 +131,15 @@ export class LeanResponse {
   }
 }
 
-// What asks `instanceof Response` shall hear yes.
+// Makes `instanceof Response` true.
 Object.setPrototypeOf(LeanResponse.prototype, Response.prototype);
 
 const utf8 = new TextDecoder();
 const isDisturbed = Readable.isDisturbed as (stream: object) => boolean;
 
 /**
- * Returns a standard stream whose async iteration, which is how the OpenAI client reads, goes straight to the source. The stream
- * is locked meanwhile, and used up behind it.
+ * Returns a standard stream whose async iteration, which the OpenAI client uses, reads directly from the
+ * source. The stream is locked meanwhile, and disturbed afterwards.
  */
 function iterableBody(
   body: Uint8Array | AsyncIterable<Uint8Array>,
@@ -144,7 +148,7 @@ function iterableBody(
   const source = sourceOf(body);
   const stream = webStream(source);
   const iterate = () => {
-    // What was read before may have left a chunk in the stream's own queue.
+    // An earlier read may have left a chunk in the stream's queue.
     if (isDisturbed(stream)) return ReadableStream.prototype[Symbol.asyncIterator].call(stream);
     return new DirectIterator(stream, source, used);
   };
@@ -186,7 +190,7 @@ class DirectIterator implements AsyncIterableIterator<Uint8Array> {
     return { done: true, value: undefined };
   }
 
-  /** Ends the stream, which ends its source, and gives the lock back. */
+  /** Ends the stream and its source, and releases the lock. */
   #end(): void {
     const reader = this.#reader;
     this.#reader = undefined;
@@ -210,7 +214,7 @@ async function* single(
   if (bytes.byteLength > 0) yield bytes;
 }
 
-/** A stream of bytes: each chunk is a copy, because other Buffers may share the memory of a chunk. */
+/** Creates a byte stream. Copies each chunk, because other Buffers may share its memory. */
 function webStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   let iterator: AsyncIterator<Uint8Array> | undefined;
   return new ReadableStream({
@@ -218,7 +222,7 @@ function webStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array
     async pull(controller) {
       iterator ??= source[Symbol.asyncIterator]();
       let next = await iterator.next();
-      // A stream of bytes takes no empty chunk.
+      // A byte stream rejects an empty chunk.
       while (next.done !== true && next.value.byteLength === 0) next = await iterator.next();
       if (next.done !== true) {
         controller.enqueue(new Uint8Array(next.value));
