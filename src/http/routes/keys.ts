@@ -15,8 +15,7 @@ const one = z.strictObject(named);
 const several = z.array(text).max(100).optional();
 
 /**
- * Routes of `/key/...`. Only the operator creates and changes keys. A team's key reads the keys of its own
- * team.
+ * Routes of `/key/...`. Only the operator creates and changes keys. A team's key reads that team's keys.
  */
 export const keyRoutes: readonly Route[] = [
   route({
