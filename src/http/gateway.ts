@@ -7,13 +7,14 @@ import { RouterError } from '../errors.ts';
 import { Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
 import { checkArgument } from '../schemas/parse.ts';
+import { matchSession } from '../sessions/paths.ts';
 import type { Principal } from '../teams/principal.ts';
 import { followConnection } from './adapters/pipelined.ts';
 import { createKeyAuthenticator, createSessionAuthenticator } from './auth/authenticate.ts';
 import { mayManage, type Permission, permitted } from './auth/permissions.ts';
 import { createFastPath } from './fast-path.ts';
 import { failure, jsonAnswer } from './messages/answers.ts';
-import { attachFastPath, type NodeBindings } from './messages/bindings.ts';
+import { attachFastPath, attachUpgrade, type NodeBindings } from './messages/bindings.ts';
 import { headersOf } from './messages/request-headers.ts';
 import { Responder } from './messages/responder.ts';
 import { StallWatch } from './messages/stall-watch.ts';
@@ -27,6 +28,7 @@ import { managementRoutes, methodsOf, openApiEntry, routeTable } from './routes/
 import { createServeCall } from './serve-call.ts';
 import { standardSource } from './standard-source.ts';
 import { StaticRouteCache } from './static-route-cache.ts';
+import { createUpgrade } from './upgrade.ts';
 
 /**
  * A Hono application. Its `fetch` serves every web-standard runtime, and `app.route` mounts it in another
@@ -190,7 +192,15 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
   // With `authenticate` or CORS the application takes part in a request, so every call goes through Hono.
   if (session === undefined && options.cors === undefined)
     attachFastPath(app.fetch, createFastPath(serveCall, { basePath, bodyLimit, authenticateKey }));
+  const invited = (origin: string) => invitesWithCookies(options.cors, origin);
+  attachUpgrade(app.fetch, createUpgrade(router, { basePath, authenticateKey, session, responder, invited }));
   return app;
+}
+
+/** Returns whether the CORS options name an origin whose pages may call with cookies. */
+function invitesWithCookies(cors: GatewayOptions['cors'], origin: string): boolean {
+  if (cors?.credentials !== true) return false;
+  return cors.origin === origin || (Array.isArray(cors.origin) && cors.origin.includes(origin));
 }
 
 /** Returns the path as sent, percent-encoded, without the mount path of the gateway. */
@@ -226,10 +236,17 @@ function noRoute(method: string, path: string): RouterError {
 
 function unknownRoute(method: string, path: string, allowed: (path: string) => string[]): Answer {
   const allow = allowed(path).join(', ');
+  if (allow === '' && method === 'GET' && matchSession(path) !== undefined) return upgradeRequired();
   if (allow === '') throw noRoute(method, path);
   const message = `Route ${quoted(method, path)} not found. This path takes ${allow}.`;
   const answered = failure(new RouterError('method_not_allowed', message));
   return { ...answered, headers: { ...answered.headers, allow } };
+}
+
+function upgradeRequired(): Answer {
+  const error = new RouterError('invalid_request', 'This path takes WebSockets only.');
+  const answered = failure(error);
+  return { ...answered, status: 426, headers: { ...answered.headers, upgrade: 'websocket' } };
 }
 
 function quoted(method: string, path: string): string {

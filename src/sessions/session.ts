@@ -6,7 +6,7 @@ import { closeCodeOf, errorEvent, passedCode, passedReason } from './close-codes
 import type { SessionLimits } from './options.ts';
 import type { SessionModels } from './session-models.ts';
 import { SessionUsage } from './session-usage.ts';
-import type { SocketEnd, SocketMessage } from './socket-end.ts';
+import { asText, type SocketEnd, type SocketMessage, sizeOf } from './socket-end.ts';
 
 /** The provider's part of a session. */
 export interface Upstream {
@@ -60,6 +60,15 @@ export class Session {
     this.#pingedAt = this.#startedAt;
   }
 
+  /** Maximum size in bytes of a client's message. */
+  get maxMessageBytes(): number {
+    return this.#parts.limits.maxMessageBytes;
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   /** Begins to relay. */
   attach(client: SocketEnd): void {
     this.#client = client;
@@ -80,6 +89,11 @@ export class Session {
     if (this.#ended) return;
     this.#client?.send(errorEvent(error));
     this.#close(closeCodeOf(error), error.code, { error });
+  }
+
+  /** Ends a session whose client is gone before it was attached. */
+  abandon(): void {
+    this.#clientClosed(1006, '');
   }
 
   /** Ends a session whose time is over, whose peers are gone, or whose caller may not continue. Runs periodically. */
@@ -271,18 +285,4 @@ export class Session {
       end.ping();
     }
   }
-}
-
-function sizeOf(message: SocketMessage): number {
-  return typeof message === 'string' ? message.length : message.byteLength;
-}
-
-/** A provider may read the bytes of a binary message as an event. Returns `undefined` for what cannot be one. */
-function asText(bytes: Uint8Array): string | undefined {
-  const first = bytes.find((byte) => byte > 0x20);
-  // An opening brace, or the first byte of a byte order mark.
-  if (first !== 0x7b && first !== 0xef) return undefined;
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    .toString('utf8')
-    .replace(/^\ufeff/, '');
 }

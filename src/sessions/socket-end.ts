@@ -19,3 +19,18 @@ export interface SocketEnd {
   /** Ends the connection without a close frame. */
   terminate(): void;
 }
+
+/** Returns the size of a message in characters or bytes. */
+export function sizeOf(message: SocketMessage): number {
+  return typeof message === 'string' ? message.length : message.byteLength;
+}
+
+/** A provider may read the bytes of a binary message as an event. Returns `undefined` for what cannot be one. */
+export function asText(bytes: Uint8Array): string | undefined {
+  const first = bytes.find((byte) => byte > 0x20);
+  // An opening brace, or the first byte of a byte order mark.
+  if (first !== 0x7b && first !== 0xef) return undefined;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    .toString('utf8')
+    .replace(/^\ufeff/, '');
+}

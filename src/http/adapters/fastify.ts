@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { RouterError } from '../../errors.ts';
 import { type GatewayLike, nodeListener } from './node.ts';
+import { listenForUpgrades } from './upgrades.ts';
 
 /**
  * The members of a Fastify instance that the plugin uses.
@@ -78,6 +79,14 @@ export function fastifyGateway(gateway: GatewayLike): (instance: FastifyLike) =>
       // was sent.
       if (url !== undefined) raw.url = url;
     };
+    const { server, addHook } = instance as FastifyLike & { server?: Server; addHook?: AddHook };
+    if (server !== undefined) {
+      const upgrades = listenForUpgrades(server, gateway.fetch, depth);
+      addHook?.call(instance, 'preClose', (done) => {
+        upgrades.end();
+        done();
+      });
+    }
     instance.removeAllContentTypeParsers();
     instance.addContentTypeParser('*', async () => {});
     instance.setErrorHandler((error, _request, reply) => {
@@ -93,6 +102,8 @@ export function fastifyGateway(gateway: GatewayLike): (instance: FastifyLike) =>
     instance.all('/*', options, handler);
   };
 }
+
+type AddHook = (name: 'preClose', hook: (done: () => void) => void) => unknown;
 
 /** Removes the prefix that Fastify keeps in the URL. Counts segments, because some may be parameters. */
 function withoutPrefix(url: string, depth: number): string {

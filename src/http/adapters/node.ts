@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { z } from 'zod';
@@ -10,6 +10,7 @@ import { reply, withoutCopy } from '../messages/reply.ts';
 import { answerServerErrors, hostMissing, lacksHost } from '../messages/server-errors.ts';
 import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
+import { listenForUpgrades } from './upgrades.ts';
 
 /**
  * The part of a gateway that the mounts use: the `fetch` of `createGateway`.
@@ -77,6 +78,29 @@ export function nodeListener(gateway: GatewayLike): NodeListener {
       return handled;
     });
   };
+}
+
+/**
+ * Has a server of `node:http` open the gateway's WebSocket sessions, such as the one of Express. `serveGateway` and the
+ * Fastify plugin do this themselves. Sessions end with close code 1001 when `end` is called.
+ *
+ * @param options `mountPath`: the path that the gateway is mounted under, such as `/llm`
+ *
+ * @example
+ * ```ts
+ * const server = app.use('/llm', expressGateway(gateway)).listen(4000);
+ * attachWebSockets(server, gateway, { mountPath: '/llm' });
+ * ```
+ */
+export function attachWebSockets(
+  server: Server,
+  gateway: GatewayLike,
+  options: { mountPath?: string } = {},
+): { end(): void } {
+  checkArgument('server', server, ['on', 'listenerCount'], 'a server of node:http');
+  checkArgument('gateway', gateway, ['fetch'], 'what createGateway returns');
+  const { mountPath = '' } = options;
+  return listenForUpgrades(server, gateway.fetch, mountPath.split('/').filter(Boolean).length);
 }
 
 const none: Pick<NodeBindings, 'fastify' | 'draining'> = {};
@@ -197,6 +221,7 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
     handle,
   );
   answerServerErrors(server, handle);
+  const upgrades = listenForUpgrades(server, gateway.fetch, 0);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, hostname, () => {
@@ -212,6 +237,7 @@ export async function serveGateway(gateway: GatewayLike, options: ServeOptions =
     url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
     close() {
       draining = true;
+      upgrades.end();
       closed ??= drain(server, requests, drainTimeoutMs);
       return closed;
     },

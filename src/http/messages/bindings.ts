@@ -1,4 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Session } from '../../sessions/session.ts';
 
 /** Values that the mounts pass to the gateway with the standard request. All are absent on other runtimes. */
 export interface NodeBindings {
@@ -50,4 +52,27 @@ export function attachFastPath(fetch: object, shortcut: FastPath): void {
 export function fastPathOf(fetch: object): FastPath | undefined {
   const mark = (fetch as { [key]?: Mark })[key];
   return mark?.fetch === fetch ? mark.shortcut : undefined;
+}
+
+/**
+ * Answers a request to upgrade.
+ *
+ * @param mount `depth`: number of segments that the gateway is mounted under. `isAlone`: no other code listens for upgrades.
+ * `sessions`: keeps what was opened.
+ */
+export type UpgradeHandler = (
+  incoming: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  mount: { depth: number; isAlone: boolean; sessions: Set<Session> },
+) => void;
+
+const upgradeKey = Symbol.for('team-model-router.upgrade');
+
+export function attachUpgrade(fetch: object, upgrade: UpgradeHandler): void {
+  Object.defineProperty(fetch, upgradeKey, { value: upgrade });
+}
+
+export function upgradeOf(fetch: object): UpgradeHandler | undefined {
+  return (fetch as { [upgradeKey]?: UpgradeHandler })[upgradeKey];
 }

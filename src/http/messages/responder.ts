@@ -30,12 +30,13 @@ export class Responder {
     try {
       answer = await work();
     } catch (error) {
-      answer = this.#failed(error, bindings);
+      answer = this.failed(error, bindings);
     }
     return reply(answer, bindings, extraHeaders?.());
   }
 
-  #failed(error: unknown, bindings: NodeBindings): Answer {
+  /** Returns the answer for an error, and logs it. */
+  failed(error: unknown, bindings: NodeBindings): Answer {
     this.#refusals.note(error, bindings);
     const answer = failure(error);
     const requestId = identify(answer.headers);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Answer, errorAnswer } from '../../calls/answer.ts';
+import { type Answer, discard, errorAnswer } from '../../calls/answer.ts';
 import { RouterError, type RouterErrorCode } from '../../errors.ts';
 import { beforeReading } from './incoming-body.ts';
 import { reply } from './reply.ts';
@@ -102,15 +102,26 @@ function refuse(socket: Duplex, { status, reason, code, message }: Refusal): voi
     socket.destroy();
     return;
   }
-  const { headers, body } = errorAnswer(new RouterError(code, message));
-  const id = randomUUID();
+  writeAnswer(socket, { ...errorAnswer(new RouterError(code, message)), status }, reason);
+}
+
+/** Writes an answer to a socket that has no response of Node's, and ends the connection. */
+export function writeAnswer(
+  socket: Duplex,
+  answer: Answer,
+  reason = STATUS_CODES[answer.status] ?? 'Refused',
+): void {
+  const { status, headers } = answer;
+  const body = answer.body instanceof Uint8Array ? answer.body : Buffer.alloc(0);
+  discard(answer);
+  const id = headers['x-request-id'] ?? headers['x-litellm-call-id'] ?? randomUUID();
   const fields = {
     ...headers,
-    'content-length': String((body as Uint8Array).byteLength),
+    'content-length': String(body.byteLength),
     'x-content-type-options': 'nosniff',
     'content-security-policy': 'sandbox',
     'x-request-id': id,
-    'x-litellm-call-id': id,
+    'x-litellm-call-id': headers['x-litellm-call-id'] ?? id,
     connection: 'close',
   };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
