@@ -15,7 +15,7 @@ export interface Answer {
   status: number;
   /** Lower-case names. */
   headers: Record<string, string>;
-  /** Whole when it is small, else as it comes; `null` if there is none. */
+  /** Small bodies as bytes, larger ones as a stream; `null` for no body. */
   body: Uint8Array | AsyncIterable<Uint8Array> | null;
 }
 
@@ -36,13 +36,15 @@ export function errorAnswer(
   };
 }
 
-/** What nobody foresaw says nothing of itself: a detail could carry a secret. */
+/**
+ * Converts an error to an answer. An unexpected error reveals no details, because they could contain a secret.
+ */
 export function asRouterError(error: unknown): RouterError {
   if (RouterError.isInstance(error)) return error;
   return new RouterError('internal_error', 'The router failed to handle this call.');
 }
 
-/** Ends an answer that nobody will read, so that its provider stops sending. */
+/** Ends an answer that no caller will read, so that its provider stops sending. */
 export function discard({ body }: Answer): void {
   if (body === null || body instanceof Uint8Array) return;
   const ended = body[Symbol.asyncIterator]().return?.();

@@ -5,7 +5,7 @@ import type { Endpoint } from './endpoints/match.ts';
 import { pathReferences } from './json/object-ids.ts';
 
 /**
- * One call as it comes in, from a fetch or from a socket.
+ * One call, from a fetch or from a socket.
  *
  * @example
  * ```ts
@@ -35,9 +35,12 @@ export interface Call {
     limit: number,
     reservation: MemoryReservation,
   ) => Promise<Uint8Array | AsyncIterable<Uint8Array> | undefined>;
-  /** What the call's bytes are counted in, if whoever makes the call releases it. Absent: the router does both. */
+  /**
+   * Reservation that counts the call's bytes, if the caller releases it. Absent: the router creates and
+   * releases one.
+   */
   reservation?: MemoryReservation;
-  /** Bytes of a body that comes in pieces, if they are known: the provider is told its length too. */
+  /** Length of a streamed body in bytes, if known. It is forwarded to the provider. */
   length?: number | undefined;
   /** Whether the caller sent the body chunked: a form stays chunked. */
   chunked?: boolean | undefined;
@@ -50,7 +53,7 @@ export interface Call {
   timeoutMs?: number;
   /** Milliseconds without a byte once the headers of the answer have arrived. */
   streamTimeoutMs?: number;
-  /** Public names to go on to when the model fails, instead of the team's `fallbacks`. */
+  /** Public names to try when the model fails, instead of the team's `fallbacks`. */
   fallbacks?: readonly string[];
 }
 
@@ -59,7 +62,7 @@ export interface ModelRequest {
   endpoint: Endpoint;
   params: Record<string, string>;
   query: URLSearchParams;
-  /** The name that the call carries, by whatever door; `undefined` if none. */
+  /** The name that the call carries in any place; `undefined` if none. */
   model: string | undefined;
   /** Whether the call itself says so, and not only a default. */
   explicitModel: boolean;

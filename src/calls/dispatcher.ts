@@ -42,7 +42,10 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  /** Failures are answers; it rejects only when the caller's own signal aborts, or for a team's id that is none. */
+  /**
+   * Dispatches a call. Failures are answers. Rejects only if the caller's signal aborts, or for an invalid team
+   * id.
+   */
   async dispatch(given: Caller, call: Call): Promise<Answer> {
     let caller: Caller;
     try {
@@ -114,7 +117,7 @@ export class Dispatcher {
     deadline?.inTime();
     understood();
     try {
-      // Read anew where the body took its time: what was changed meanwhile counts.
+      // Read again after a slow body, so that changes made meanwhile apply.
       const models = await resolver.visibleModels(caller);
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.body);
@@ -186,7 +189,7 @@ function headerTags({ headers }: Call): readonly string[] | undefined {
   throw new RouterError('invalid_request', message, { param: 'x-litellm-tags' });
 }
 
-/** A copy: whom a call is made for does not change on its way. */
+/** Copies the caller, so that later changes by the application do not affect the call. */
 export function checkedCaller({ teamId, models, mayManage = true }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
   if (models !== undefined && models !== null && !isListOfNames(models))

@@ -54,7 +54,7 @@ export class SessionModels {
     if (known === undefined && name === target.model) return name;
     const message =
       known === undefined
-        ? `There is no model ${JSON.stringify(name.slice(0, 256))} for this session. It uses ${JSON.stringify(publicName)}.`
+        ? `Model ${JSON.stringify(name.slice(0, 256))} not found for this session. It uses ${JSON.stringify(publicName)}.`
         : `model: must be ${JSON.stringify(publicName)} in this session. Open another session for another model.`;
     const code = known === undefined ? 'model_not_found' : 'invalid_request';
     throw new RouterError(code, message, { param: 'model' });

@@ -140,7 +140,7 @@ describe('only what can serve a call is a candidate', () => {
   ])('%s that has to name one is told only those that can serve it', async (_, path, body) => {
     const { status, error } = await call('three', path, body);
     expect(status).toBe(400);
-    expect(error?.message).toContain('There are: "mine", "other".');
+    expect(error?.message).toContain('Available models: "mine", "other".');
   });
 
   it('a call that both can serve has to name one, and the message lists both', async () => {

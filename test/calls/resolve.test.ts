@@ -72,7 +72,7 @@ describe('resolve', () => {
     expect(fault(() => resolve(models, caller, 'hidden'))).toMatchObject({
       code: 'model_not_found',
       param: 'model',
-      message: 'There is no model "hidden" for this team. There are: "chat", "embed", "common".',
+      message: 'Model "hidden" not found for this team. Available models: "chat", "embed", "common".',
     });
     expect(fault(() => resolve({ team: undefined, shared: operators }, caller, 'common')).code).toBe(
       'model_not_found',
@@ -89,10 +89,10 @@ describe('resolve', () => {
     expect(idsOf(resolve(models, restricted, 'a3'))).toEqual(['a3']);
     for (const name of ['a1', 'chat', 'common'])
       expect(fault(() => resolve(models, restricted, name)).message).toBe(
-        `There is no model ${JSON.stringify(name)} for this key. This key may call: "embed".`,
+        `Model ${JSON.stringify(name)} not found for this key. This key may call: "embed".`,
       );
     const none = fault(() => resolve(models, { ...caller, models: [] }, 'chat'));
-    expect(none.message).toBe('There is no model "chat" for this key. This key may not call any model.');
+    expect(none.message).toBe('Model "chat" not found for this key. This key may not call any model.');
   });
 
   it("gives the operator the shared deployments and no team's", () => {
@@ -103,7 +103,7 @@ describe('resolve', () => {
       'model_not_found',
     );
     expect(fault(() => resolve(shared, operator, 'embed')).message).toBe(
-      'There is no shared model "embed"; a team\'s own are called with a key of that team. There are: "common", "hidden", "chat".',
+      'Shared model "embed" not found; a team\'s own are called with a key of that team. Available models: "common", "hidden", "chat".',
     );
   });
 
@@ -121,7 +121,7 @@ describe('resolve', () => {
     );
     const { message } = fault(() => resolve({ team: many, shared: undefined }, caller, 'x'.repeat(300)));
     expect(message).toContain(
-      `There is no model "${'x'.repeat(256)}" for this team. There are: "m0", "m1", `,
+      `Model "${'x'.repeat(256)}" not found for this team. Available models: "m0", "m1", `,
     );
     expect(message).toMatch(/"m19", and 1 more\.$/);
     const twenty = only(Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`m${index}`, ['d']])));
@@ -129,7 +129,7 @@ describe('resolve', () => {
       /"m19"\.$/,
     );
     expect(fault(() => resolve({ team: only({}), shared: undefined }, caller, 'x')).message).toBe(
-      'There is no model "x" for this team. There are none yet.',
+      'Model "x" not found for this team. No models exist yet.',
     );
   });
 });
@@ -149,10 +149,10 @@ describe('resolveOnly', () => {
   it('asks for a name if there are several deployments, or none', () => {
     const ask = 'This call needs a model: name one with ?model= or in the header x-team-model.';
     for (const [given, list] of [
-      [models, 'There are: "chat", "embed", "common".'],
-      [unshared(only({ m: ['d', 'e'] })), 'There are: "m".'],
-      [unshared(only({ a: ['d'], b: ['e'] })), 'There are: "a", "b".'],
-      [unshared(only({})), 'There are none yet.'],
+      [models, 'Available models: "chat", "embed", "common".'],
+      [unshared(only({ m: ['d', 'e'] })), 'Available models: "m".'],
+      [unshared(only({ a: ['d'], b: ['e'] })), 'Available models: "a", "b".'],
+      [unshared(only({})), 'No models exist yet.'],
     ] as const)
       expect(fault(() => resolveOnly(given, caller))).toMatchObject({
         code: 'invalid_request',

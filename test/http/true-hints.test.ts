@@ -42,7 +42,7 @@ describe('a key that may call some models', () => {
   it.each(lines)('is not told that its team lacks a model: %s', async (line, body) => {
     expect(await told('restricted', line, body)).toEqual({
       outcome: '404 model_not_found',
-      message: 'There is no model "other" for this key. This key may call: "mine".',
+      message: 'Model "other" not found for this key. This key may call: "mine".',
       param: 'model',
     });
     const none = await told('without models', line, body);
@@ -53,7 +53,7 @@ describe('a key that may call some models', () => {
 
   it('a key without models reads the names of its team', async () => {
     const { message } = await told('default', 'POST /v1/chat/completions', chat('absent'));
-    expect(message).toBe('There is no model "absent" for this team. There are: "mine", "other".');
+    expect(message).toBe('Model "absent" not found for this team. Available models: "mine", "other".');
   });
 });
 

@@ -6,7 +6,7 @@ export async function untilAborted<Value>(
 ): Promise<Value> {
   if (signal === undefined) return promise;
   if (signal.aborted) {
-    // Nobody waits for it any more: a rejection without a handler would end the process.
+    // No caller awaits it any more, and an unhandled rejection would end the process.
     promise.catch(() => {});
     throw signal.reason;
   }

@@ -6,8 +6,8 @@ import type { AffinityStore } from './affinity-store.ts';
 import { EventSearch, type IdSearch, JsonSearch, searchInSlices } from './id-search.ts';
 
 /**
- * Records which deployment created the objects that an answer names, before the caller learns their ids: a call that
- * speaks of one may arrive at any process at once. Only where the deployment has siblings that such a call could go to.
+ * Records which deployment created the objects of a response, before the caller receives their ids, because the
+ * next call may reach any process immediately. Records only if the pool has other deployments.
  */
 export async function rememberCreatedObjects(
   affinity: AffinityStore,

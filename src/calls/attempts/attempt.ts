@@ -20,8 +20,8 @@ export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
 );
 
 /**
- * One attempt, and what the deployment's health is told of it. The caller's own abort, and a time-out that the caller
- * set, say nothing of the deployment: one team could cool a shared one for all.
+ * Runs one attempt and reports its result to the circuit breaker. Ignores the caller's abort and a timeout that
+ * the caller set, because one team could otherwise open a shared deployment's circuit for all teams.
  */
 export class Attempt {
   readonly #deployment: Deployment;

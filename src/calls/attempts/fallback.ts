@@ -5,8 +5,8 @@ import type { Outcome } from './attempt.ts';
 import { attempt } from './retry.ts';
 
 /**
- * Goes on from a model that failed to its fallbacks: those of its name in turn, and then theirs. A name that the caller
- * may not use, or that is gone, is passed over. When all fail, the caller hears of its own model's failure.
+ * Tries the fallbacks of a failed model: those of its name in order, and then theirs. Skips names that the
+ * caller may not use, or that no longer exist. If all fail, returns the failure of the caller's own model.
  *
  * @param own the call's own public name
  */

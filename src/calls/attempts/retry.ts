@@ -12,11 +12,11 @@ const maxBackoffMs = 8_000;
 const retryAfterClampMs = 10_000;
 
 /**
- * Attempts at one pool, all of them before the first byte of an answer. What may go better anywhere (`retry`) goes to a deployment
- * that was not tried yet, else, after a pause, to any again. `retry-other` goes only to one that was not tried.
+ * Attempts a call at one pool, before the first byte of a response. A `retry` decision selects an untried
+ * deployment, or, after a pause, any deployment. `retry-other` selects only an untried one.
  *
- * @param fallback the name to go on to; `undefined`: the call's own
- * @throws RouterError what `resolve` throws; the signal's reason
+ * @param fallback name of the fallback; `undefined`: the call's own name
+ * @throws RouterError errors of `resolve`; the signal's reason
  */
 export async function attempt(
   context: CallContext,
@@ -31,14 +31,14 @@ export async function attempt(
     try {
       pool = await context.resolve(fallback);
     } catch (error) {
-      // The storage cannot be reached for another attempt: the provider's answer to the last one stands.
+      // The storage is unreachable for another attempt, so the provider's last response is returned.
       if (answered === undefined || !isUnavailable(error)) throw error;
       return answered;
     }
     const { deployments, publicName: name } = pool;
     const deployment = selectDeployment(deployments, tried, availability, random, context.teamId);
     if (deployment !== undefined) {
-      // The caller may have left while the call was read: an abort that has been is not heard of again.
+      // The caller may have disconnected while the body was read. A past abort emits no event.
       context.signal?.throwIfAborted();
       outcome = await new Attempt(deployment, pool.pinned ?? deployments.length > 1, context).outcome();
     }

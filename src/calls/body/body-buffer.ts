@@ -21,7 +21,7 @@ export class BodyBuffer {
   #room = 0;
   #size = 0;
 
-  /** @param length bytes that the body has, if that is known: they are announced at once */
+  /** @param length length of the body in bytes, if known; announced immediately */
   constructor(reservation: MemoryReservation, length?: number) {
     this.#reservation = reservation;
     this.#length = length ?? 0;
@@ -36,7 +36,7 @@ export class BodyBuffer {
   push(chunk: Uint8Array): void {
     const size = this.#size + chunk.byteLength;
     if (this.#size === 0) {
-      // A body that comes in one chunk is not copied.
+      // A body of a single chunk is not copied.
       this.#reservation.hold(chunk.byteLength);
       this.#first = chunk;
     } else {

@@ -1,5 +1,7 @@
 const blockBytes = 65_536;
-/** Smaller chunks are copied together, because each chunk of its own costs more memory than so many bytes. */
+/**
+ * Smaller chunks are copied together, because each separate chunk costs more memory than this number of bytes.
+ */
 const copiedBytes = 8192;
 
 /** Collects a body that arrives in chunks. A million chunks of one byte take little more memory than one million bytes. */

@@ -15,7 +15,10 @@ export function fieldPath(name: string): string {
   return [start, ...keys.filter((key) => !/^\d*$/.test(key))].join('.');
 }
 
-/** Returns whether a field of a form is known to be stateless. A field that may only be off in JSON is none in a form. */
+/**
+ * Returns whether a field of a form is known to be stateless. A field that JSON may only switch off is not
+ * stateless in a form.
+ */
 export function isListedField(endpointId: string, name: string): boolean {
   const [, start] = bracketed.exec(name) ?? [];
   const path = fieldPath(name);

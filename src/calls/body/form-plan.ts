@@ -27,10 +27,10 @@ export interface FormPlan extends FormChanges {
 }
 
 /**
- * Plans how a form is sent on. A form that came with a length goes on with one. While the field `model` has not arrived,
- * the length is computed for the field that the call's other name promises. If the name is in the path, the form may lack
- * the field, as in Azure's form: then the length is that of the form with the field added, and a field that arrives is
- * padded by a header line.
+ * Plans how a form is forwarded. A form with a length is forwarded with a length. Until the field `model`
+ * arrives, the length is computed for the field with the model's other name. If the name is in the path, as in
+ * Azure's form, the form may lack the field. Then the length includes the added field, and a field that arrives
+ * is padded by a header line.
  */
 export function planForm(
   { scanner, spans }: OpenForm,

@@ -1,9 +1,9 @@
 import type { TextRule } from '../json/content-url.ts';
 
 /**
- * Fields beyond OpenAI's that providers document, by which a call keeps nothing in their account, reads nothing there, and
- * chooses no other model. Whatever stands below such a field may be anything, except for strings of `judgedTexts`. Operators
- * add others with `allow_fields`.
+ * Documented provider fields beyond OpenAI's that keep nothing in the provider's account, read nothing there,
+ * and choose no other model. Values below such a field are unrestricted, except for strings of `judgedTexts`.
+ * Operators add others with `allow_fields`.
  */
 const sampling =
   'top_k min_p repetition_penalty min_tokens ignore_eos stop_token_ids skip_special_tokens include_stop_str_in_output';
@@ -35,8 +35,8 @@ export const providerFields: Readonly<Record<string, string>> = {
 };
 
 /**
- * Fields whose strings a provider may take for an address or a path of its own: vLLM passes `mm_processor_kwargs` to loaders
- * of images and videos, and xAI fetches the feeds of `search_parameters`.
+ * Fields whose strings a provider may resolve as an address or a path: vLLM passes `mm_processor_kwargs` to
+ * loaders of images and videos, and xAI fetches the feeds of `search_parameters`.
  */
 export const judgedTexts: Readonly<Record<string, TextRule>> = {
   documents: 'text',

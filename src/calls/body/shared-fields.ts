@@ -3,9 +3,10 @@ import { itemTypes } from '../json/substance.ts';
 import { judgedTexts } from './provider-fields.ts';
 
 /**
- * The fields that a call may carry to a shared deployment: those of OpenAI's specification 2.3.0 by which a call neither
- * keeps something in the provider's account, nor reads what lies there, nor chooses another model of it. Left out are for
- * instance files and containers by id, stored prompts, conversations, skills, tunnels, connectors and custom voices.
+ * Fields that a call may send to a shared deployment: fields of OpenAI's specification 2.3.0 that neither keep
+ * something in the provider's account, nor read its content, nor choose another model. Excluded are for
+ * instance files and containers by id, stored prompts, conversations, skills, tunnels, connectors and custom
+ * voices.
  */
 const free = 'free';
 const leaf = 'leaf';
@@ -13,7 +14,7 @@ const off = 'off';
 const url = 'url';
 const media = 'media';
 
-/** Names that stand at the same place, each of them a scalar or a list of scalars. */
+/** Names at the same level, each with a scalar or a list of scalars. */
 const leaves = (names: string): FieldRules =>
   Object.fromEntries(names.split(' ').map((name) => [name, leaf]));
 
@@ -119,7 +120,9 @@ const content: FieldRules = {
   ...cacheBreakpoint,
 };
 
-/** What a response is made from. Parts by id alone, and reasoning whose content lies at the provider, are refused. */
+/**
+ * Input items of a response. Rejects items by id alone, and reasoning whose content is stored at the provider.
+ */
 const input: FieldRules = {
   type: itemTypes,
   ...leaves('id role status phase call_id name namespace encrypted_content execution'),
@@ -163,7 +166,7 @@ const chat: FieldRules = {
   metadata: free,
   logit_bias: free,
   messages: chatMessage,
-  // Servers of both APIs in one take one for the other, so each is judged alike wherever it stands.
+  // Servers of both APIs may confuse one with the other, so each is checked in the same way in every place.
   input,
   audio: leaves('format voice'),
   function_call: leaves('name'),

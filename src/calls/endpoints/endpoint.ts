@@ -29,7 +29,7 @@ export interface Endpoint extends Route {
   local: boolean;
   /** Whose events its answer may consist of; `undefined`: it never is an event stream. */
   streams: EventApi | undefined;
-  /** What its answer is. `bytes` and `text` are content, which nobody judges; `text` may also be JSON. */
+  /** Type of its response. `bytes` and `text` are content, which is not checked; `text` may also be JSON. */
   answer: 'json' | 'bytes' | 'text';
   /** Where an event carries what was used; a whole answer carries it in `usage`. `undefined`: it says nothing of it. */
   usage: 'usage' | 'response.usage' | undefined;

@@ -21,7 +21,7 @@ for (const endpoint of endpoints) {
 for (const candidates of bySegments.values())
   candidates.sort((one, other) => parametersOf(one.segments) - parametersOf(other.segments));
 
-/** By method and path, with and without `/v1`: the calls whose path has no parameters, as nearly every one. */
+/** Calls without path parameters, by method and path, with and without `/v1`. */
 const fixed = new Map<string, Map<string, EndpointMatch>>();
 for (const endpoint of endpoints) {
   if (endpoint.path.includes('{')) continue;

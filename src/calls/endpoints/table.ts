@@ -48,7 +48,9 @@ const optionalModel = new Set([
   'beta.agents.update',
 ]);
 
-/** The calls that Azure serves under `/openai/deployments/{deployment}`; the others stand under the account. */
+/**
+ * Calls that Azure serves under `/openai/deployments/{deployment}`. Azure serves the others under the account.
+ */
 const underDeployment = new Set([
   'chat.completions.create',
   'completions.create',

@@ -222,7 +222,7 @@ export class FormScanner {
         if (at === 2 && this.#atStart && !first) throw boundaryInside();
         return at;
       }
-      // In a preamble undici takes it for a delimiter wherever it stands.
+      // undici treats it as a delimiter anywhere in a preamble.
       if (before === 0x0a || before === 0x0d || this.#step === 'preamble') throw boundaryInside();
       this.#pending.skip(at + 1);
     }

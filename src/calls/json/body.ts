@@ -7,9 +7,9 @@ import { JsonScanner } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { isLiteral, type MemberSpan, quote, stringAt } from './tokens.ts';
 
-/** What the router has to know of a JSON body: where its top-level values stand, and what decides where it may go. */
+/** Facts about a JSON body: the positions of its top-level values, and the values that restrict its target. */
 export interface BodyScan {
-  /** Where the model stands, and which one; `undefined`: null is written there, which names none. */
+  /** Position and name of the model; `undefined` for null, which names no model. */
   model?: { value: string | undefined; start: number; end: number };
   /** Whether `stream` is the literal `true`. */
   stream: boolean;
@@ -32,18 +32,18 @@ const noFields: ReadonlySet<string> = new Set();
 
 /** Bytes that are read in one turn of the event loop. */
 export const sliceBytes = 65_536;
-/** Up to here a body is read at once. */
+/** Bodies up to this size are read synchronously. */
 const shortBody = 16_384;
 
 /**
- * Reads a JSON body in one pass. Its bytes are never made a text: numbers and escapes stay as they were written, and a
- * long prompt costs hardly more than a short one. Returns a promise for a body that takes more than one turn.
+ * Reads a JSON body in one pass. Never decodes the body to text, so numbers and escapes keep their spelling.
+ * Returns a promise for a body that takes more than one turn.
  *
  * @param bytes UTF-8
- * @param shape the fields that are known to be stateless
- * @param teamId the caller's team
- * @throws RouterError `invalid_request` if it is no object, nested too deeply, has too many members, or a top-level key
- * stands twice or is forbidden
+ * @param shape fields that are known to be stateless
+ * @param teamId team of the caller
+ * @throws RouterError `invalid_request` if it is not an object, is nested too deeply, has too many members, or
+ * has a duplicate or forbidden top-level key
  */
 export function readJsonBody(
   bytes: Buffer,

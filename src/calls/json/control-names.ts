@@ -65,7 +65,7 @@ const family = new RegExp(`^(?:${families.join('|')})_`);
 /** What a name ends with if its value is a secret, of a service that is not known here. */
 const secret = /_(?:api_key|secret|secret_key|access_key|access_key_id|password|credentials)$/;
 
-/** Names that LiteLLM reads too, and that other servers or OpenAI take as fields of their own. They are passed on. */
+/** Names that LiteLLM reads too, and that other servers or OpenAI accept as fields. They are passed through. */
 export const passedNames: readonly string[] = words('bos_token eos_token id metadata roles ttl');
 
 /** Every control that is known by its whole name. */

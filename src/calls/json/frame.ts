@@ -9,7 +9,7 @@ export class JsonFrame {
   start = 0;
   /** What it may have; `undefined`: it is not judged. */
   shape: Shape | undefined;
-  /** How telling the key is that it stands under, if that speaks of an object in the provider's account; else -1. */
+  /** Rank of the key that contains it, if the key names an object in the provider's account; otherwise -1. */
   rank = -1;
   /** The member whose rule all strings below follow. */
   below: ShapeMember | undefined;

@@ -24,7 +24,7 @@ export function knownName(text: string): KnownName {
   return name;
 }
 
-/** Returns the known name that stands between the quotation marks at `start` and `end - 1`. */
+/** Returns the known name between the quotation marks at `start` and `end - 1`. */
 export function nameAt(bytes: Buffer, start: number, end: number, hash: number): KnownName | undefined {
   for (let name = byHash.get(hash); name !== undefined; name = name.next) {
     if (name.text.length === end - start - 2 && isAt(bytes, start + 1, name.text)) return name;

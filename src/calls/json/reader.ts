@@ -190,7 +190,7 @@ export class BodyReader implements JsonHandler {
       throw new RouterError('invalid_request', `A key of the body has more than ${maxKeyBytes} bytes.`);
     const key = name?.text ?? stringAt(this.#bytes, start, end);
     if (key === undefined) throw malformedBody();
-    if (this.keys.has(key)) throw refusedField(`${quoted(key)} stands twice in the body.`, key);
+    if (this.keys.has(key)) throw refusedField(`${quoted(key)} must not appear twice in the body.`, key);
     if (this.keys.size === maxMembers)
       throw new RouterError('invalid_request', `The body has more than ${maxMembers} members.`);
     if (!plain) checkSpelling(key, judgedAtTop, isCallControl);

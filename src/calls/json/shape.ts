@@ -2,9 +2,10 @@ import type { TextRule } from './content-url.ts';
 import { knownName } from './names.ts';
 
 /**
- * What is judged of a field: `leaf` is a scalar or a list of scalars; `free` is JSON that nobody judges; `off` may only be
- * `false` or null; `url` is a URL of content; `media` is base64 or such a URL, or a list of these; a list names the strings that it may be;
- * an object has fields itself, or is a list of such objects. If an object has `url: 'url'`, a string in its place is such a URL.
+ * Check of a field: `leaf` is a scalar or a list of scalars; `free` is unchecked JSON; `off` must be `false` or
+ * null; `url` is a URL of content; `media` is base64 or such a URL, or a list of these; a list contains the
+ * allowed strings; an object has fields itself, or is a list of such objects. If an object has `url: 'url'`, a
+ * string in its place is such a URL.
  */
 export type FieldRule = 'leaf' | 'free' | 'off' | 'url' | 'media' | readonly string[] | FieldRules;
 export interface FieldRules {

@@ -61,5 +61,5 @@ function isPlain(bytes: Buffer, start: number, end: number): boolean {
   return true;
 }
 
-/** Where a top-level value stands, and the key before it. */
+/** Position of a top-level value, and the key before it. */
 export type MemberSpan = readonly [start: number, end: number, keyStart: number];

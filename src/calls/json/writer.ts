@@ -1,6 +1,6 @@
 import type { BodyScan } from './body.ts';
 
-/** A body longer than this is not copied for the sake of its model: what comes behind it is sent as it lies there. */
+/** A longer body is not copied to change its model. The bytes after the model are sent from the original. */
 const copiedBytes = 65_536;
 
 interface Changes {

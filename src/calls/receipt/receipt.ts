@@ -52,13 +52,13 @@ export interface Receipt {
   callId: string;
   /** `null`: the operator's own call. */
   teamId: string | null;
-  /** The public name that the call asked for, by whatever door; absent if it led to no model of the caller's. */
+  /** The public name that the call asked for in any place; absent if it led to no model of the caller's. */
   requestedModel?: string;
   /** The public name that answered: the one that was asked for, or a fallback's. */
   model?: string;
   deploymentId?: string;
   provider?: string;
-  /** Every attempt of the call, in the order in which they were made; each stands in one receipt alone. */
+  /** Attempts of the call in order. Each attempt is in one receipt only. */
   attempts: readonly AttemptRecord[];
   /** The public names that were fallen back to, in turn. */
   fallbacks: readonly string[];
@@ -144,7 +144,7 @@ export class ReceiptBuilder {
     return first;
   }
 
-  /** As it stands: the answer begins with the first, and ends with the last. */
+  /** Unchanged: the first chunk starts the response, the last chunk ends it. */
   snapshot(status: number, code?: string, tokens?: Tokens): Receipt {
     const milliseconds = this.#now() - this.startedAt;
     this.#firstByteMs ??= milliseconds;

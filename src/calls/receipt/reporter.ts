@@ -23,12 +23,12 @@ const faults: ReadonlySet<string | undefined> = new Set([
   'corrupt_record',
   'credential_unreadable',
 ]);
-/** The request's own mistake, whoever says so. */
+/** Whether the request itself is invalid, according to the router or the provider. */
 const mistakes: ReadonlySet<number> = new Set([400, 413, 415, 422]);
 
 /**
- * Tells of every call, once the caller has its answer: a hook that is slow, or throws, never touches the call. The log
- * hears of those that failed, or had to be tried again.
+ * Reports every call after the caller has its answer, so that a slow or throwing hook does not affect the call.
+ * Logs calls that failed or were retried.
  */
 export class Reporter {
   readonly #onCall: ((receipt: Receipt) => unknown) | undefined;
@@ -40,7 +40,7 @@ export class Reporter {
     this.#log = log;
   }
 
-  /** The asynchronous context of the call that begins, if anybody will be told of it: observers run in it. */
+  /** Asynchronous context of the started call, if an observer is set. Observers run in it. */
   context(): AsyncContext | undefined {
     return this.#onCall !== undefined || calls.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
   }
@@ -65,7 +65,7 @@ export class Reporter {
     if (this.#waiting.length === 1) setImmediate(() => this.#tell());
   }
 
-  /** The caller is told of it that it happened, and no more. */
+  /** Logs only that it happened. */
   unforeseen({ callId }: ReceiptBuilder, error: unknown): void {
     this.#log.write('error', { callId, error: describeError(error) }, 'call could not be handled');
   }
@@ -74,7 +74,7 @@ export class Reporter {
     const receipts = this.#waiting;
     this.#waiting = [];
     for (const { receipt, context } of receipts) {
-      // Receipts are told together, and each in the context of its own call.
+      // Receipts are reported together, each in the context of its call.
       if (context === undefined) this.#tellOf(receipt);
       else context(() => this.#tellOf(receipt));
     }
@@ -101,7 +101,10 @@ interface CallLine {
   message: Extract<LogMessage, 'call failed' | 'call succeeded after retry'>;
 }
 
-/** What the log is told of a call: nothing of one that went well at once, or that the caller left. */
+/**
+ * Returns the log line of a call; `undefined` for a call that succeeded on its first attempt or was cancelled
+ * by the caller.
+ */
 function lineOf({ status, code, attempts }: Receipt): CallLine | undefined {
   const answered = status < 400 && code === undefined;
   if (answered && attempts.length <= 1) return undefined;

@@ -15,7 +15,7 @@ export interface Tokens {
   total: number;
 }
 
-/** `usage` lies near the end of an answer, and is small. */
+/** `usage` is small and near the end of a response. */
 const maxUsageBytes = 4_096;
 
 /** The last `usage` in a text, which may be cut at its beginning; nothing else of it is read. */

@@ -22,8 +22,8 @@ export interface BodyTransform {
 const shortRest = 4_096;
 
 /**
- * An answer's body on its way to the reader, at the reader's pace. Not a generator: one that was never begun would not
- * hear that its reader left, and the provider would go on.
+ * Streams a response body at the reader's pace. Not a generator, because a generator that never started would
+ * not be notified when its reader stops, and the provider would continue.
  */
 export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
   readonly #source: ResponseBody;
@@ -49,7 +49,7 @@ export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
     this.#transform = transform;
     this.#head = [...head];
     source.whenBroken(() => {
-      // Nobody waits for it: its rejection would end the process.
+      // No caller awaits it, and an unhandled rejection would end the process.
       this.#breakOff().catch((error: unknown) => {
         this.#ended = true;
         this.#fail(error);
@@ -122,7 +122,7 @@ export class RelayedBody implements AsyncIterableIterator<Uint8Array> {
     } while (!this.#ended && this.#advance());
   }
 
-  /** Waits until what is to be looked through next may be; `undefined`: at once. */
+  /** Waits until the next chunk may be scanned; `undefined` without a wait. */
   #turn(): Promise<void> | undefined {
     if (this.#ended) return undefined;
     const [head] = this.#head;

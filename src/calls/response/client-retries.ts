@@ -1,10 +1,10 @@
 import type { CallResult } from './relay.ts';
 
 /**
- * Tells a client with retries of its own not to repeat a call that the router has tried again, or that cannot go better. What the
- * provider said of retries is handed on otherwise.
+ * Tells a retrying client not to repeat a call that the router has retried, or that cannot succeed. Otherwise
+ * passes the provider's retry headers through.
  *
- * @param attempts how many attempts the call has made at providers
+ * @param attempts number of attempts that the call made at providers
  */
 export function adviseAgainstRetries({ answer, judged }: CallResult, attempts: number): void {
   const { status, headers } = answer;

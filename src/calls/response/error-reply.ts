@@ -27,7 +27,7 @@ export function errorReply(
 ): CallResult {
   const { headers: given } = response;
   const asked = retryAfterMs(given);
-  // Under a success, `status` is no more than what stands for a failure, unless the error tells its own.
+  // With a success status, `status` is a generic failure status unless the error has its own.
   const own = status === 502 ? response.status : status;
   const judged = classifyFailure({ status: own, headers: given, body: bytes }, status);
   const redactor = redactorOf({ deployment, response });

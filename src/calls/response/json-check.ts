@@ -12,8 +12,8 @@ const pairs: ReadonlyMap<number | undefined, number> = new Map([
 ]);
 
 /**
- * Whether a body is JSON to its end: a provider may cut it, and still say that it is all. White space around it may be of
- * any length, and a byte order mark may stand before it, because clients drop both.
+ * Checks that a body is complete JSON, because a provider may cut it and still end it normally. Accepts white
+ * space of any length around it and a byte order mark before it, because clients drop both.
  */
 export function isWhole(given: Buffer): { valid: boolean; value?: Record<string, unknown> } {
   const bytes = withoutSpace(given);
@@ -38,7 +38,7 @@ function withoutSpace(bytes: Buffer): Buffer {
   return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
-/** The members by which an answer is one, whatever `error` says beside them. */
+/** Members that identify a successful response even if it has `error`. */
 const answering = ['id', 'choices', 'data', 'output', 'text', 'results', 'segments', 'created', 'created_at'];
 
 /**

@@ -142,7 +142,7 @@ function eventsReply(
   });
 }
 
-/** Reads an answer that is to be handed over whole; one that turns out too long goes on as it comes. */
+/** Reads a response to return as a whole. Streams a response that exceeds the limit. */
 function readReply(
   exchange: UpstreamExchange,
   headers: Record<string, string>,

@@ -34,7 +34,7 @@ const failing = [
   'details',
   'fault',
 ];
-/** Members that explain a failure, unless a code beside them reports success. */
+/** Members that explain a failure, unless a code at the same level reports success. */
 const words = ['message', 'msg', 'status_msg', 'reason', 'description'];
 const codes = ['code', 'status_code', 'status'];
 

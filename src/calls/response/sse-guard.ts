@@ -6,7 +6,7 @@ import type { Tokens } from '../receipt/usage.ts';
 import { errorEvent } from './error-event.ts';
 import { StreamEnding } from './events/stream-ending.ts';
 
-/** An event that tells of an error; in what a model writes the quotation marks are escaped, and `null` is none. */
+/** Matches an error event. Text of a model escapes its quotation marks, and `null` is not an error. */
 const failing =
   /"error" ?: ?[{"]|"(object|type)" ?: ?"error"|(^|[\r\n])(event: ?error|data: ?\{ ?"detail" ?:)/;
 
@@ -216,7 +216,8 @@ function endsInDone(run: Buffer): boolean {
 }
 
 /**
- * The index after the last blank line, which ends an event; 0 if there is none. Lines end in LF, CR or CRLF.
+ * Returns the index after the last blank line, which ends an event; 0 without a blank line. Lines end in LF, CR
+ * or CRLF.
  *
  * @param before the byte before the chunk
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -228,7 +229,7 @@ function eventEnd(chunk: Buffer, before: number): number {
   let end = 0;
   for (const pair of ['\n\n', '\n\r', '\r\r'])
     end = Math.max(end, chunk.lastIndexOf(pair, undefined, 'latin1') + 2);
-  // `lastIndexOf` answers -1 if there is none.
+  // `lastIndexOf` returns -1 without a match.
   if (end < 2) end = isBlankLine(before, chunk[0]) ? 1 : 0;
   const split = end > 0 && chunk[end - 1] === carriageReturn && chunk[end] === lineFeed;
   return split ? end + 1 : end;

@@ -5,7 +5,8 @@ import { Circuit, type CooldownPolicy, type Failure, isBusy } from './circuit.ts
 import { SharedCircuit } from './shared-circuit.ts';
 
 /**
- * How a deployment stands: `open` while it cools down, `half-open` when one call at a time may probe it.
+ * State of a deployment's circuit: `open` while it cools down, `half-open` when one call at a time may probe
+ * it.
  *
  * @example
  * ```ts
@@ -80,7 +81,7 @@ export class CircuitBreaker {
     const circuit = this.#ofTeam.get(keyOf(id, teamId));
     if (circuit !== undefined && !circuit.canRequest(now, tried, alone)) return false;
     if (shared.openUntil === undefined) return true;
-    // Each team has a probe of its own, so that no team can hold the only one.
+    // Each team has a separate probe, so that no team can occupy the only one.
     return !(circuit?.isProbing(now) ?? false) && (tried || now >= shared.openUntil);
   }
 

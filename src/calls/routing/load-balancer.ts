@@ -34,7 +34,7 @@ export function selectDeployment(
   return again.length === 0 ? undefined : byWeight(lowestOrder(again), random);
 }
 
-/** Those that a call may go on to at once. */
+/** Deployments that a call may use immediately. */
 export function untriedDeployments(
   deployments: readonly Deployment[],
   tried: ReadonlySet<string>,

@@ -12,7 +12,7 @@ import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
  * ```
  */
 export interface Caller {
-  /** `null`: the operator, who has the shared deployments and nobody else's. */
+  /** `null`: the operator, who has only the shared deployments. */
   teamId: string | null;
   /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
   models?: readonly string[];
@@ -39,11 +39,12 @@ export interface VisibleModels {
 const listedNames = 20;
 
 /**
- * The one function that turns a name into deployments. It can only return deployments of the caller's own team,
- * or shared ones that the team is allowed: the team's public name first, then its own deployment's id, then a
- * shared public name. `models` of the caller is applied to the resolved public name, or an id would walk around it.
+ * Resolves a name to deployments. No other function does. Returns only deployments of the caller's own team, or
+ * shared ones that the team may use. Searches the team's public names first, then its deployments' ids, then
+ * shared public names. Applies `models` of the caller to the resolved public name, because an id would
+ * otherwise bypass it.
  *
- * @throws RouterError `model_not_found`, the same for a name nobody has and for one that is another team's
+ * @throws RouterError `model_not_found`, the same for an unknown name and for another team's name
  */
 export function resolve(models: VisibleModels, caller: Caller, name: string): Pool {
   const pool = find(models, caller, name);
@@ -150,17 +151,17 @@ function modelNotFound(models: VisibleModels, caller: Caller, name: string): Rou
   const owner = caller.models === undefined ? 'team' : 'key';
   const message =
     caller.teamId === null
-      ? `There is no shared model ${shown}; a team's own are called with a key of that team. ${names}`
-      : `There is no model ${shown} for this ${owner}. ${names}`;
+      ? `Shared model ${shown} not found; a team's own are called with a key of that team. ${names}`
+      : `Model ${shown} not found for this ${owner}. ${names}`;
   return new RouterError('model_not_found', message, { param: 'model' });
 }
 
 /** What the caller may use instead; a caller that may not use what there is is not told that there is nothing. */
 function listing(caller: Caller, names: readonly string[]): string {
   if (names.length === 0)
-    return caller.models === undefined ? 'There are none yet.' : 'This key may not call any model.';
+    return caller.models === undefined ? 'No models exist yet.' : 'This key may not call any model.';
   const shown = names.slice(0, listedNames).map((name) => JSON.stringify(name));
   const more = names.length > listedNames ? `, and ${names.length - listedNames} more` : '';
   const list = `${shown.join(', ')}${more}`;
-  return caller.models === undefined ? `There are: ${list}.` : `This key may call: ${list}.`;
+  return caller.models === undefined ? `Available models: ${list}.` : `This key may call: ${list}.`;
 }

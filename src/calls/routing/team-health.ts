@@ -2,7 +2,7 @@ import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
 import type { CircuitBreaker, DeploymentHealth } from './circuit-breaker.ts';
 
 /**
- * How a team's own deployments stand, as this process has seen them.
+ * States of a team's own deployments, as this process has observed them.
  *
  * @example
  * ```ts

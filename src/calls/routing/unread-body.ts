@@ -45,7 +45,7 @@ export function refuseUnread(models: VisibleModels, caller: Caller, call: Call):
   } else resolveOnly(models, caller);
 }
 
-/** Whether the name in the body would win over the one beside it. */
+/** Whether the name in the body takes precedence over the other name. */
 function bodyDecides(endpoint: Endpoint, { headers }: Call): boolean {
   return carriesModel(endpoint) && !isForm(headers.get('content-type'));
 }

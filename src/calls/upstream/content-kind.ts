@@ -2,7 +2,9 @@ import { wholeOf } from '../answer.ts';
 import type { Endpoint } from '../endpoints/table.ts';
 import { isSpace } from '../json/tokens.ts';
 
-/** How an answer is read. `bytes` are passed on as they are and judged by nobody; `page` is no answer. */
+/**
+ * How a response is read. `bytes` pass through unchanged and unchecked; `page` is not a response of a provider.
+ */
 export type Kind = 'json' | 'events' | 'bytes' | 'page';
 
 /** What was asked for. */

@@ -88,7 +88,7 @@ export class Credentials {
   }
 }
 
-/** The client secret, if it is what the deployment signs with: a key or a token of its own comes first. */
+/** Returns the client secret if the deployment authenticates with it. Its own key or token takes precedence. */
 function entraSecret({ target }: Deployment, secrets: Secrets): string | undefined {
   const own = secrets.api_key ?? secrets.azure_ad_token;
   return own === undefined && target.protocol !== 'openai' ? secrets.client_secret : undefined;

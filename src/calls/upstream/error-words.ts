@@ -11,7 +11,10 @@ export interface ErrorWords {
   words: string;
   /** The names of the request's parts that the error is about, such as `messages[0].role`. */
   params: readonly string[];
-  /** The first message as it is. Absent if there is none, or a longer one than `maxMessage`: a cut could hide a secret. */
+  /**
+   * First message, unchanged. Absent without a message, or if it exceeds `maxMessage`, because a cut could hide
+   * a secret.
+   */
   message?: string;
 }
 
@@ -59,7 +62,7 @@ const wordKeys: ReadonlySet<string> = new Set([
   'status_msg',
   'title',
 ]);
-/** What an error lies in, besides the keys of `wordKeys`. */
+/** Keys that contain an error, besides `wordKeys`. */
 const containerKeys: ReadonlySet<string> = new Set([
   'base_resp',
   'body',
@@ -170,8 +173,8 @@ interface Message {
 }
 
 /**
- * Returns the first message. A code under `error`, as OAuth has it, and the title of problem details (RFC 9457) give way to the
- * description beside or just below them.
+ * Returns the first message. A code under `error`, as in OAuth, and the title of problem details (RFC 9457)
+ * yield to the description at the same level or one level below.
  */
 function mainMessage(messages: readonly Message[]): string | undefined {
   const [first] = messages;

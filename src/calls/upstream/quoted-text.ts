@@ -57,7 +57,10 @@ function opens(text: string, at: number): boolean {
   return pairs.has(text[at] ?? '') && !(text[at] === "'" && isLetter(text[at - 1]));
 }
 
-/** The index of the closing mark. Behind the end of the text if there is none, because a provider may cut what it quotes. */
+/**
+ * Returns the index of the closing mark, or an index after the text without one, because a provider may cut its
+ * quotation.
+ */
 function closingIndex(text: string, start: number, closing: string): number {
   for (let at = start; at < text.length; at++) {
     if (text[at] === '\\') at += 1;

@@ -13,7 +13,7 @@ import type { Cancel } from '../abort/cancel.ts';
 import type { Call, ModelRequest } from '../call.ts';
 import type { Credentials, Signed, SignedResponse } from './credentials.ts';
 
-/** The ways out: for the teams' deployments, and for the operator's shared ones. */
+/** Transports: for the teams' deployments, and for the operator's shared ones. */
 export interface Transports {
   team: Transport;
   shared: Transport;
@@ -21,10 +21,10 @@ export interface Transports {
 
 const defaultIdleSeconds = 120;
 
-/** The caller's headers that go on to the provider; the rest of the request is built from nothing. */
+/** Headers of the caller that are forwarded to the provider. All others are omitted. */
 const passedHeaders = ['accept', 'openai-beta', 'idempotency-key'] as const;
 
-/** The caller's headers that go on with a WebSocket's handshake. */
+/** Headers of the caller that are forwarded with a WebSocket handshake. */
 const socketHeaders = ['openai-beta'] as const;
 
 /** A call as it is sent: to any deployment of its pool, on behalf of one team. */

@@ -65,7 +65,7 @@ export class SseParser {
     }
   }
 
-  /** Whether the bytes so far end within an event. A comment is none. */
+  /** Whether the bytes so far end within an event. A comment is not an event. */
   get midEvent(): boolean {
     return this.#begun || (this.#lineSize > 0 && this.#line[0] !== colon);
   }
@@ -134,7 +134,7 @@ export class SseParser {
   }
 }
 
-/** Where a field's value begins behind its name; `undefined` if the name goes on. */
+/** Returns where a field's value begins after its name; `undefined` if the name continues. */
 function valueStart(bytes: Buffer, nameEnd: number, end: number): number | undefined {
   if (nameEnd === end) return end;
   if (bytes[nameEnd] !== colon) return undefined;

@@ -87,7 +87,7 @@ class FirstEvent {
     const error = errorInEvent(type, data);
     if (this.#error !== undefined) {
       if (data === undefined) return false;
-      // An answer that goes on after an error is one.
+      // A response that continues after an error is still a response.
       if (error === undefined && !data.startsWith('[DONE]')) this.#error = undefined;
     } else if (error !== undefined) {
       this.#error = error;

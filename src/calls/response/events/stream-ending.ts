@@ -27,15 +27,15 @@ const terminals: Readonly<Record<EventApi, readonly string[]>> = {
   plain: [],
 };
 
-/** What a choice's event may hold that says more than that the first choice goes on. */
+/** Members of a choice's event that say more than that the first choice continues. */
 const telling =
   /"finish_reason"\s*:\s*[^n\s]|"index"\s*:\s*(?:[1-9]|")|"error"|"usage"\s*:\s*\{|^\s*\{\s*"detail"/;
 const firstChoice = /"choices"\s*:\s*\[\s*\{/;
 const sequenceNumber = /"sequence_number"\s*:\s*(\d{1,16})(?![\d.eE])/;
 
 /**
- * Decides whether a stream of events is complete, by the values of its events. Parses what it is told of in batches, and
- * keeps no events.
+ * Decides whether a stream of events is complete, by the values of its events. Parses the events in batches,
+ * and keeps none.
  */
 export class StreamEnding {
   readonly #api: EventApi;
@@ -90,7 +90,7 @@ export class StreamEnding {
     return this.#failed;
   }
 
-  /** An event with data came: comments alone are none. */
+  /** Whether an event with data arrived. Comments do not count. */
   hasEvents(rest: Buffer): boolean {
     if (this.#events === 0) this.#readAll(rest);
     return this.#events > 0;
