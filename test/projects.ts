@@ -22,6 +22,7 @@ export const projects = {
     'egress/guard',
     'egress/response-body',
     'egress/team-slots',
+    'http/auth-units',
     'index',
     'key-regeneration',
     'keys',
