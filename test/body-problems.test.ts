@@ -32,7 +32,7 @@ function expectEach(message: string, fields: readonly string[]): void {
   }
 }
 
-describe('all problems of a body are told at once', () => {
+describe('reports all problems of a body in one error', () => {
   const bad = {
     litellm_params: {
       modle: 'gpt-4o',

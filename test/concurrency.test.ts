@@ -12,20 +12,23 @@ const body = {
 describe('concurrent writers', () => {
   const newPath = temporaryFolder();
 
-  it.each(['memory', 'sqlite'])('1 000 at once in one process lose nothing, on %s', async (kind) => {
-    const storage = kind === 'memory' ? memoryStorage() : sqliteStorage(newPath());
-    const router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()] });
-    const added = await Promise.all(Array.from({ length: 1000 }, () => router.addModel('acme', body)));
-    const { data } = await router.listModels('acme');
-    expect(data.map(({ model_info }) => model_info.id).sort()).toEqual(
-      added.map(({ model_id }) => model_id).sort(),
-    );
-    expect(new Set(data.map(({ model_info }) => model_info.id)).size).toBe(1000);
-    const { team_info } = await router.getTeamInfo('acme');
-    expect(Object.keys(team_info.litellm_model_table.model_aliases)).toEqual(['my-team-model']);
-    await expect(router.addModel('acme', body)).rejects.toMatchObject({ code: 'invalid_request' });
-    await router.close();
-  });
+  it.each(['memory', 'sqlite'])(
+    '1 000 concurrent writes in one process lose nothing, on %s',
+    async (kind) => {
+      const storage = kind === 'memory' ? memoryStorage() : sqliteStorage(newPath());
+      const router = new TeamModelRouter({ storage, encryptionKeys: [generateEncryptionKey()] });
+      const added = await Promise.all(Array.from({ length: 1000 }, () => router.addModel('acme', body)));
+      const { data } = await router.listModels('acme');
+      expect(data.map(({ model_info }) => model_info.id).sort()).toEqual(
+        added.map(({ model_id }) => model_id).sort(),
+      );
+      expect(new Set(data.map(({ model_info }) => model_info.id)).size).toBe(1000);
+      const { team_info } = await router.getTeamInfo('acme');
+      expect(Object.keys(team_info.litellm_model_table.model_aliases)).toEqual(['my-team-model']);
+      await expect(router.addModel('acme', body)).rejects.toMatchObject({ code: 'invalid_request' });
+      await router.close();
+    },
+  );
 
   it('2 processes x 200 on one file lose nothing, though they conflict', async () => {
     const file = newPath();

@@ -20,7 +20,7 @@ async function endGrace(storage: Storage, expires: string): Promise<void> {
 }
 
 describe('regenerateKey', () => {
-  it('gives the same key a new secret; the old one ends at once, in this process and in others', async () => {
+  it('creates a new secret for the key, and revokes the old one immediately in all processes', async () => {
     const { storage, router } = setUp();
     const other = setUp(storage).router;
     const made = await router.createKey('acme', {
@@ -136,7 +136,7 @@ describe('regenerateKey', () => {
     await router.verifyKey(last.key);
   });
 
-  it('is one write: of many at once without a grace period one succeeds, and no secret is lost', async () => {
+  it('is one write: of many concurrent ones without a grace period one succeeds, and no secret is lost', async () => {
     const storage = memoryStorage();
     const puts: string[] = [];
     const counting: Storage = {

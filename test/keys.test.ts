@@ -88,7 +88,7 @@ describe('team keys', () => {
     await expect(router.verifyKey(`sk-${token}`)).rejects.toMatchObject({ code: 'invalid_api_key' });
   });
 
-  it('a revoked, a blocked and an expired key are refused at once, in this process', async () => {
+  it('rejects a revoked, a blocked and an expired key immediately, in this process', async () => {
     const { router } = setUp();
     const { key } = await router.createKey('acme');
     await router.verifyKey(key);
@@ -164,7 +164,7 @@ describe('team keys', () => {
     expect(await everything(storage)).toBe('[]');
   });
 
-  it("another team's key is as unknown as one that nobody has", async () => {
+  it("reports another team's key like an unknown one", async () => {
     const { router } = setUp();
     const { key, token } = await router.createKey('acme');
     await router.createKey('globex');
@@ -193,7 +193,7 @@ describe('team keys', () => {
     expect(await router.findKeyTeam(token)).toEqual({ team_id: 'acme' });
   });
 
-  it('a key made by another process is known here at once', async () => {
+  it('knows a key of another process immediately', async () => {
     const storage = memoryStorage();
     const [one, other] = [setUp({ storage }).router, setUp({ storage }).router];
     const first = await one.createKey('acme');

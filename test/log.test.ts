@@ -115,7 +115,7 @@ describe('the log', () => {
     ['429', warn, 429, 'rate_limited'],
     ['404', warn, 404, 'rejected'],
     ['400', debug, 400, 'rejected'],
-  ])('is told of a call that the provider answered %s', async (model, level, status, reason) => {
+  ])('logs a call that the provider answered with %s', async (model, level, status, reason) => {
     const { model_id: deploymentId } = await add(model);
     await failing(model);
     const told = await lines();
@@ -129,7 +129,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('is told of a rejected key, a stream that broke off, and a name that is unknown', async () => {
+  it('logs a rejected key, a stream that broke off, and an unknown name', async () => {
     await add('401');
     await add('cut');
     await failing('401');
@@ -146,7 +146,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('is told of a call that was answered at the second attempt, and of the first one', async () => {
+  it('logs a call that succeeded at its second attempt, with the first one', async () => {
     failures = 1;
     await add('500');
     await ask('500', router, { maxRetries: 1 });
@@ -212,7 +212,7 @@ describe('the log', () => {
     await own.close();
   });
 
-  it('is told of a storage that cannot be watched', async () => {
+  it('logs a storage that cannot be watched', async () => {
     const own = make({ storage: { ...memoryStorage(), watch: () => Promise.reject(new Error(words)) } });
     await new Promise(setImmediate);
     expect(await lines()).toEqual([
@@ -233,7 +233,7 @@ describe('the log', () => {
     await Promise.all([first.close(), second.close()]);
   });
 
-  it('is told where something threw that nobody foresaw, and not what it said', async () => {
+  it('logs where an unexpected error was thrown, without its message', async () => {
     const own = make({
       random: () => {
         throw new RangeError(`${words} ${key}\n    at ${words}`);
@@ -256,7 +256,7 @@ describe('the log', () => {
     await own.close();
   });
 
-  it('is told of hooks that throw or reject', async () => {
+  it('logs hooks that throw or reject', async () => {
     const throws = () => {
       throw new Error(words);
     };
@@ -345,7 +345,7 @@ describe('a logger', () => {
     await own.close();
   });
 
-  it('hears of a call only after its answer', async () => {
+  it('logs a call only after its response', async () => {
     const order: string[] = [];
     const note = () => order.push('told');
     const own = make({ logger: { info: note, warn: note, error: note } });

@@ -192,7 +192,7 @@ describe('a test call', () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  it('of a stored model takes its id alone: a field beside it was dropped unseen', async () => {
+  it('of a stored model takes only its id: another field was dropped silently', async () => {
     const { model_id: id } = await router.addModel('acme', body());
     const shared = await router.addSharedModel(body());
     for (const field of ['api_base', 'api_key', 'model', 'model_info', 'extra_headers']) {

@@ -120,7 +120,7 @@ describe('a key', () => {
     }
   });
 
-  it('with no-default-models may call none, and beside names only these', async () => {
+  it('with no-default-models may call no model, and with names only these', async () => {
     const { key: none } = await router.createKey('acme', { models: ['no-default-models'] });
     expect(await namesFor(none)).toEqual([]);
     expect(await call(none, 'alpha')).toBe('404 model_not_found');

@@ -141,7 +141,7 @@ describe('a gateway', () => {
     });
   });
 
-  it('that is none is refused by every server and mount', async () => {
+  it('that is invalid is rejected by every server and mount', async () => {
     for (const given of [undefined, {}, router]) {
       for (const mount of [
         () => serveGateway(given as never),

@@ -301,7 +301,7 @@ describe.each(Object.entries(bodies))('%s', (field, body) => {
   });
 });
 
-describe('an id that is sent beside a credential', () => {
+describe('an id that is sent with a credential', () => {
   const fields: [field: string, more: Fields][] = [
     ['organization', {}],
     ['project', {}],
@@ -386,7 +386,7 @@ describe('extra_headers', () => {
     }
   });
 
-  it('does not show a key that stands in the place of a name', async () => {
+  it('does not show a key in the place of a name', async () => {
     const bare = key.slice(3);
     for (const { message } of await refusals(openai({ extra_headers: { [bare]: 'x-own\n' } })))
       expectNoKey(message, bare);

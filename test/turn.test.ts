@@ -4,7 +4,7 @@ import { nextTick, TickBatch, tickFor } from '../src/tick-batch.ts';
 afterEach(() => void vi.useRealTimers());
 
 describe('a turn', () => {
-  it('lets what came in together go on together, in its order, and what comes then with the next', async () => {
+  it('runs callbacks of one tick together in order, and later ones in the next tick', async () => {
     const turn = new TickBatch();
     const gone: string[] = [];
     const over = new Promise<void>((resolve) => {
@@ -22,7 +22,7 @@ describe('a turn', () => {
     expect(gone).toEqual(['read', 'first', 'second', 'third']);
   });
 
-  it('goes on by itself, under fake timers too: who waits alone is called back', async () => {
+  it('runs without further input and under fake timers: calls back a single waiter', async () => {
     vi.useFakeTimers();
     const turn = new TickBatch();
     for (let count = 0; count < 3; count++) await new Promise<void>((resolve) => turn.schedule(resolve));

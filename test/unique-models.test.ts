@@ -147,7 +147,7 @@ describe('processes that add the same names with unique', () => {
   );
 });
 
-it('POST /model/new and /model/update take unique beside model_name', async () => {
+it('POST /model/new and /model/update take unique with model_name', async () => {
   const { router, gateway } = gatewayFixture();
   const { key } = await router.createKey('acme');
   const post = (path: string, given: object, as = key) =>

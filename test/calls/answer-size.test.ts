@@ -140,7 +140,7 @@ it('a limit below a megabyte counts too', async () => {
   await narrow.close();
 });
 
-it('files and streams of events go on without an end', async () => {
+it('has no limit for files and streams of events', async () => {
   const client = router.forTeam('acme', { defaultModel: 'm' });
   answer = (response) =>
     response

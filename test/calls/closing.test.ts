@@ -166,7 +166,7 @@ describe('closing the router at the deadline', () => {
     expect(lines).not.toContain('deployment cooling down');
   });
 
-  it('with an answer of bytes on its way breaks it off', async () => {
+  it('breaks off a response of bytes that is being sent', async () => {
     await addModel();
     let ended: ReturnType<typeof outcome> | undefined;
     await new Promise<void>((begun) => {

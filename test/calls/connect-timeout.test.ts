@@ -118,7 +118,7 @@ it('the socket of a connection that was given up is closed', async () => {
   expect(accepted).toHaveLength(1);
 });
 
-it('a look-up that is answered too late opens no connection', async () => {
+it('opens no connection after a late DNS answer', async () => {
   await add('m', `https://llm.test:${port}`);
   await failed(ask('m'));
   expect(lookedUp).toHaveLength(1);

@@ -133,7 +133,7 @@ describe('observers run in the context of a call', () => {
     );
   });
 
-  it('that names a model which nobody has', async () => {
+  it('that names an unknown model', async () => {
     await callAll(['onCall', 'channel'], (_, body) =>
       router.chatCompletion('acme', { ...body, model: 'nobody-has-this' }).catch(() => {}),
     );

@@ -84,7 +84,7 @@ async function listen(authenticate?: Parameters<typeof createGateway>[1]['authen
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/chat/completions`;
 }
 
-describe('200 calls at once, each in its own AsyncLocalStorage store', () => {
+describe('200 concurrent calls, each in a separate AsyncLocalStorage store', () => {
   it('in-process: 200 of 200 observers see their own', async () => {
     const headers = { 'content-type': 'application/json' };
     await callAll((team) =>

@@ -118,7 +118,7 @@ it.each([
   }
 });
 
-it('what comes before the event that names an id goes on before the record is written', async () => {
+it('forwards the chunks before the event with an id before the record is written', async () => {
   let release: () => void = () => {};
   held = new Promise((resolve) => {
     release = resolve;

@@ -154,7 +154,7 @@ async function call(teamId: string, asked: Partial<Call> = {}): Promise<{ status
 
 const sent = () => azure.requests.map(({ headers }) => headers.authorization);
 
-test('500 calls at once ask for one token, at a fixed address of Microsoft', async () => {
+test('500 concurrent calls request one token, at a fixed address of Microsoft', async () => {
   await models.add('acme', entra('the-right-secret'));
   const answers = await Promise.all(Array.from({ length: 500 }, () => call('acme')));
   expect(answers.every(({ status }) => status === 200)).toBe(true);

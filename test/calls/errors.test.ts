@@ -276,7 +276,7 @@ describe('attempts', () => {
   const modelOf = (request: { body: Buffer }) =>
     (JSON.parse(String(request.body)) as { model: string }).model;
 
-  it.each([408, 409, 429, 500, 503, 401, 404])('go on to a sibling after a %i', async (status) => {
+  it.each([408, 409, 429, 500, 503, 401, 404])('try another deployment after a %i', async (status) => {
     await add('sibling', { num_retries: 1 });
     const [original] = (await router.listModels('acme')).data;
     await router.updateModel('acme', original?.model_info.id ?? '', { litellm_params: { num_retries: 1 } });

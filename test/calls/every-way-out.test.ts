@@ -210,7 +210,7 @@ const kinds = [
   'logger',
 ];
 
-describe.each(Object.keys(calls))('every way out of a %s', (name) => {
+describe.each(Object.keys(calls))('every end of a %s', (name) => {
   it.each(kinds)('gives back its places and is reported once: a throw in %s', async (kind) => {
     for (let left = 0; left < 200; left++) {
       const before = receipts.length;

@@ -155,7 +155,7 @@ test('a form that FormData writes is read', async () => {
   expect(new Uint8Array(await file.arrayBuffer())).toEqual(new Uint8Array([0, 13, 10, 45, 45, 255]));
 });
 
-test('a model that stands twice is refused', () => {
+test('rejects a duplicate model', () => {
   fc.assert(
     fc.property(fieldsWithModel, modelField, ({ before, field, after }, again) => {
       expect(refusalOf(encode([...before, field, ...after, again]))).toMatchObject({

@@ -150,7 +150,7 @@ const bareType = fc
   )
   .map(([name, more]) => [name, `multipart/form-data; boundary=${name}${more}`] as const);
 
-describe('the form scanner beside busboy, formidable and undici', () => {
+describe('the form scanner compared with busboy, formidable and undici', () => {
   it('reads twisted delimiters as they do, or refuses the form', async () => {
     let read = 0;
     await fc.assert(
@@ -308,7 +308,7 @@ const recorded: [what: string, type: string, body: string, go: string | null, we
   ],
 ];
 
-describe('the form scanner beside Go and Werkzeug', () => {
+describe('the form scanner compared with Go and Werkzeug', () => {
   it.each(recorded)('refuses %s', (_, type, body) => {
     expect(scanned(Buffer.from(body), `multipart/form-data; ${type}`)).toBeUndefined();
   });

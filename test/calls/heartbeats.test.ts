@@ -126,29 +126,32 @@ describe.each(Object.entries(doors))('heartbeats of a stream through %s', (door,
   };
 
   describe.each(Object.entries(streams))('of %s', (_, [path, body, begins, ends]) => {
-    it.each(heartbeats)('go on at once, before the first event and after it: %j', async (heartbeat) => {
-      let provider: ServerResponse | undefined;
-      answering = (response) => {
-        provider = response;
-        response.write(heartbeat);
-      };
-      const stream = await call(path, body);
-      await stream.until(heartbeat);
-      provider?.write(heartbeat);
-      await stream.until(heartbeat + heartbeat);
-      provider?.write(begins);
-      await stream.until(begins);
-      for (const sofar of [begins + heartbeat, begins + heartbeat + heartbeat]) {
+    it.each(heartbeats)(
+      'are forwarded immediately, before the first event and after it: %j',
+      async (heartbeat) => {
+        let provider: ServerResponse | undefined;
+        answering = (response) => {
+          provider = response;
+          response.write(heartbeat);
+        };
+        const stream = await call(path, body);
+        await stream.until(heartbeat);
         provider?.write(heartbeat);
-        await stream.until(sofar);
-      }
-      provider?.end(ends);
-      const text = heartbeat + heartbeat + begins + heartbeat + heartbeat + ends;
-      expect(await stream.end()).toEqual({ text });
-    });
+        await stream.until(heartbeat + heartbeat);
+        provider?.write(begins);
+        await stream.until(begins);
+        for (const sofar of [begins + heartbeat, begins + heartbeat + heartbeat]) {
+          provider?.write(heartbeat);
+          await stream.until(sofar);
+        }
+        provider?.end(ends);
+        const text = heartbeat + heartbeat + begins + heartbeat + heartbeat + ends;
+        expect(await stream.end()).toEqual({ text });
+      },
+    );
   });
 
-  it('go on when they come byte by byte, and with an event behind them', async () => {
+  it('are forwarded byte by byte, and with an event after them', async () => {
     let provider: ServerResponse | undefined;
     answering = (response) => {
       provider = response;

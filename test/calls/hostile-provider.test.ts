@@ -159,7 +159,7 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-it('a call that asks for a stream and gets something else hears of it', async () => {
+it('a call for a stream fails if the provider sends something else', async () => {
   expect(await inProcess('200 with an error body', true)).toBe('"", then its_own');
   expect(await inProcess('gzip, rightly', true)).toBe('"", then provider_unreachable');
   expect(await inProcess('200 with HTML', true)).toBe('"", then provider_unreachable');

@@ -237,7 +237,7 @@ test('what a deployment adds goes under what the body says', () => {
   );
 });
 
-test('a key that stands twice is refused, however it is written', () => {
+test('rejects a duplicate key in any spelling', () => {
   fc.assert(
     fc.property(
       objectWithModel.chain((text) => {
@@ -260,7 +260,7 @@ test.each([
   '{"model":"mine","model":"theirs"}',
   '{"model":"mine","m\\u006fdel":"theirs"}',
   '{"\\u006d\\u006F\\u0064\\u0065\\u006c":"mine","model":"theirs"}',
-])('the model may not stand twice: %s', (text) => {
+])('rejects a duplicate model: %s', (text) => {
   expect(refusalOf(text)).toMatchObject({ code: 'invalid_request', param: 'model' });
 });
 

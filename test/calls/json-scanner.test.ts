@@ -243,7 +243,7 @@ describe('a body whose size is all there is to it', () => {
     expect(scan).toEqual(scanBody(bytes, chat));
   });
 
-  it('is refused wherever it is not UTF-8, and read where a character lies across two turns', async () => {
+  it('is rejected if it is not UTF-8, and read if a character spans two turns', async () => {
     for (let shift = 0; shift < 4; shift++) {
       const text = `{"a":"${'x'.repeat(sliceBytes - 10 + shift)}${'🙂'.repeat(8)}${'y'.repeat(sliceBytes)}"}`;
       expect((await readJsonBody(Buffer.from(text), chat)).keys.size).toBe(1);

@@ -57,7 +57,7 @@ const quoted = (key: string) =>
   );
 
 describe('a name that decides something, in another case', () => {
-  it('is refused at the top level, alone and beside the name itself', () => {
+  it('is rejected at the top level, alone and with the name itself', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...atTop).chain((name) => fc.tuple(fc.constant(name), variant(name).chain(quoted))),
@@ -100,7 +100,7 @@ describe('a name that decides something, in another case', () => {
     expect(refusalOf(text)).toMatchObject({ code: 'invalid_request', param: expect.any(String) });
   });
 
-  it("is the caller's own where anything may stand", () => {
+  it('is allowed where any value is allowed', () => {
     const schema = '{"type":"object","properties":{"ID":{"Type":"string"},"File_ID":{},"Conversation":{}}}';
     const text = `{"metadata":{"MODEL":"x","Id":"y"},"tools":[{"type":"function","name":"f","parameters":${schema}}]}`;
     expect(refusalOf(text)).toBeUndefined();

@@ -128,7 +128,7 @@ describe('only what can serve a call is a candidate', () => {
     ['a stored response', '/responses/resp_1', undefined],
     ['a response that is stored', '/responses', { input: 'x' }],
     ['a field that is not known to be stateless', '/chat/completions', { messages: [], something: 1 }],
-  ])('%s goes to the only deployment of its own', async (_, path, body) => {
+  ])('%s goes to its only deployment', async (_, path, body) => {
     expect((await call('one', path, body)).status).toBe(200);
     expect(provider.requests).toHaveLength(1);
   });
@@ -164,7 +164,7 @@ describe('doors', () => {
     ['/responses/resp_1?beta=true', undefined],
     ['/responses/resp_1/input_items?beta=true', undefined],
     ['/responses/input_tokens?beta=true', { model: 'mine', input: 'x' }],
-  ])('?beta=true goes on: %s', async (path, body) => {
+  ])('forwards ?beta=true: %s', async (path, body) => {
     expect((await call('two', path, body, { 'x-team-model': 'mine' })).status).toBe(200);
     expect(provider.requests[0]?.url).toContain('beta=true');
   });

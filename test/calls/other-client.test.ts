@@ -65,7 +65,7 @@ const clients: [string, () => OpenAI7][] = [
 ];
 
 describe.each(clients)('a client of openai 7, %s', (_, make) => {
-  it('calls with the types of its own version', async () => {
+  it('calls with the types of its version', async () => {
     const body: OpenAI7.ChatCompletionCreateParamsNonStreaming = { model: 'mine', messages };
     const answer = await make().chat.completions.create(body);
     expectTypeOf(answer).toEqualTypeOf<OpenAI7.ChatCompletion & { _request_id?: string | null }>();
@@ -95,7 +95,7 @@ describe.each(clients)('a client of openai 7, %s', (_, make) => {
     expect(isRouterError(error) && error.code).toBe('provider_unreachable');
   });
 
-  it("throws a provider's refusal, and isRouterError says that it is none of the router's", async () => {
+  it("throws a provider's rejection, for which isRouterError returns false", async () => {
     respond = (_request, response) => {
       response.writeHead(400, { 'content-type': 'application/json' });
       response.end(
@@ -110,7 +110,7 @@ describe.each(clients)('a client of openai 7, %s', (_, make) => {
   });
 });
 
-it('an error of a call that never met a router is none of the router', async () => {
+it('returns false for the error of a call without a router', async () => {
   const client = new OpenAI7({ apiKey: 'x', baseURL: `${provider.url}/v1`, maxRetries: 0 });
   respond = (_request, response) => {
     response.writeHead(401, { 'content-type': 'application/json' });

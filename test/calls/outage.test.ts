@@ -53,7 +53,7 @@ async function stale(): Promise<void> {
   while (performance.now() < then) await new Promise(setImmediate);
 }
 
-it('a known team is served while the storage is out of reach, though nobody has read the shared deployments yet', async () => {
+it('serves a known team while the storage is unreachable, before the first read of the shared deployments', async () => {
   await router.addModel('acme', { model_name: 'own', litellm_params });
   // The gateway looks up a key's team before the call does.
   expect(await router.isTeamBlocked('acme')).toBe(false);

@@ -103,7 +103,7 @@ describe('fallbacks', () => {
     for (const name of ['first', 'second', 'third']) await add(name, name);
   });
 
-  it('of the team are gone on to in turn, and chained', async () => {
+  it('of the team are tried in order, and chained', async () => {
     await router.updateTeam('acme', {
       settings: { fallbacks: [{ first: ['second'] }, { second: ['third'] }] },
     });
@@ -191,7 +191,7 @@ describe('fallbacks', () => {
     expect(called()).toEqual(['first', 'third', 'first']);
   });
 
-  it('are not tried for what is the caller’s own doing, and the first failure is what is heard of', async () => {
+  it('are not tried for the caller’s errors, and the first failure is reported', async () => {
     await router.updateTeam('acme', { settings: { fallbacks: [{ first: ['second'] }] } });
     failing.set('first', [400]);
     expect((await failed(ask('first'))).status).toBe(400);
@@ -257,7 +257,7 @@ describe('a deployment', () => {
     expect((await ask('m')).model).toBe('a');
   });
 
-  it('cools at the allowed_fails-th failure in a row, and a success starts the count anew', async () => {
+  it('cools down at the allowed_fails-th failure in a row, and a success resets the count', async () => {
     await router.createTeam({ team_id: 'acme', settings: { allowed_fails: 2, cooldown_time: 60 } });
     await add('m', 'a');
     for (const status of [500, 200, 500, 500]) {

@@ -96,7 +96,7 @@ describe.each<[string, () => void, boolean]>([
     expect(headers['x-litellm-model-group']).toBe('shared');
   });
 
-  it("of a team's own deployment tells the team of its own account", async () => {
+  it("of a team's own deployment shows the provider's words", async () => {
     prepare();
     const { headers, text } = await ask('own', stream);
     expect(JSON.stringify([headers, text])).toMatch(namesTheAccount);

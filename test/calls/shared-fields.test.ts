@@ -148,7 +148,7 @@ describe('on a shared deployment', () => {
     expect(provider.requests).toEqual([]);
   });
 
-  it('a member that stands twice where one of them counts is refused', async () => {
+  it('rejects a duplicate member', async () => {
     const twice =
       '{"model":"openai","store":false,"input":[{"type":"reasoning","id":"r","encrypted_content":"x","encrypted_content":null}]}';
     const response = await router.fetchFor('acme')(`${teamBaseUrl}/responses`, {

@@ -101,7 +101,7 @@ describe("one team's own failures held a shared deployment off for every team", 
     }
   });
 
-  it("the deployment's time-out, which a long prompt brings about", async () => {
+  it("the deployment's timeout, caused by a long prompt", async () => {
     await share('common', { timeout: 0.5 });
     for (let call = 0; call < 4; call++)
       expect(await ask('acme', { content: 'stall' })).toBe(call < 3 ? '504 provider_timeout' : held);
@@ -109,7 +109,7 @@ describe("one team's own failures held a shared deployment off for every team", 
     expect(await ask('initech')).toBe('Hello there');
   });
 
-  it("the call's short time-out and abort, which hold nobody off", async () => {
+  it("the call's short timeout and abort, which affect no other call", async () => {
     await share('common');
     for (let call = 0; call < 4; call++) {
       await ask('acme', { content: 'stall', timeout: 20 });

@@ -56,7 +56,7 @@ describe('the wait for the first byte', () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  it('goes on over white space, and is bounded by timeout as a whole', async () => {
+  it('continues over white space, and is bounded by timeout as a whole', async () => {
     answer = (socket) => {
       const blank = (): unknown =>
         socket.destroyed || socket.write(chunk('\n'), () => void setTimeout(blank, 20));

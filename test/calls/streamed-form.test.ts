@@ -279,7 +279,7 @@ test('an abort ends the wait for a body that does not come, and lets go of it', 
   await released.promise;
 });
 
-test('a body for a model that nobody has is let go of', async () => {
+test('releases a body for an unknown model', async () => {
   let released = false;
   async function* body() {
     try {
@@ -305,7 +305,7 @@ test('a streamed body is bounded', async () => {
   expect(result).toMatchObject({ status: 413, body: { error: { code: 'request_too_large' } } });
 });
 
-test('a JSON body may come in pieces', async () => {
+test('accepts a JSON body in chunks', async () => {
   const text = '{"model":"mine","messages":[],"seed":12345678901234567890}';
   const chunks = cut(Buffer.from(text), [3, 12, 40]);
   const headers = { 'content-type': 'application/json' };

@@ -127,7 +127,7 @@ describe('a stream of events', () => {
     expect(watch.end([])).toBeUndefined();
   });
 
-  it('is counted by the usage that stands at the end of an event of any length', async () => {
+  it('is counted by the usage at the end of an event of any length', async () => {
     const response = { output: 'x'.repeat(100_000), usage: { input_tokens: 3, output_tokens: 4 } };
     answer = (writing) => {
       writing.write(`data: ${JSON.stringify({ type: 'response.completed', response })}\n\n`);

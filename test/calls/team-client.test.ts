@@ -96,7 +96,7 @@ it('does not begin a call that is aborted already', async () => {
   expect(provider.requests).toHaveLength(0);
 });
 
-it('refuses a time-out that is none, as the client does', async () => {
+it('rejects an invalid timeout, as the client does', async () => {
   await expect(openai.chat.completions.create(body, { timeout: -1 })).rejects.toThrow('timeout');
   expect(provider.requests).toHaveLength(0);
 });

@@ -150,7 +150,7 @@ it("a deployment's timeout ran while the call waited for a connection, and coole
   }
 });
 
-it("the call's own timeout counts in the queue, and blames nobody", async () => {
+it("the call's timeout counts in the queue, and opens no circuit", async () => {
   await make({ maxConnectionsPerTeam: 1 });
   await open('acme');
   await expect(ask('acme', 'own', { timeout: 50 })).rejects.toMatchObject({

@@ -6,7 +6,7 @@ import { describeFailure } from '../../src/cli/failure.ts';
 import { runs } from '../support/runs.ts';
 
 describe('the command line', () => {
-  it('has defaults that reach nobody else', () => {
+  it('has defaults that listen on loopback only', () => {
     expect(readArguments(['serve'], {})).toEqual({
       port: 4000,
       host: '127.0.0.1',

@@ -97,7 +97,7 @@ describe('team-model-router serve', () => {
     expect(readdirSync(data)).not.toContain('encryption-keys');
   });
 
-  it('two that start at once on one folder run with the same keys', async () => {
+  it('two concurrent starts in one folder use the same keys', async () => {
     const data = newPath('data');
     const both = [serve(data), serve(data)];
     const urls = await Promise.all(both.map(({ listening }) => listening));
@@ -249,7 +249,7 @@ it('the commands that it prints make a team, a key and a model; what fails is a 
   });
 });
 
-it('goes on when nobody reads any more what it writes', async () => {
+it('continues when its output pipe is closed', async () => {
   const data = newPath('data');
   const started = serve(data, {}, ['--egress-allow', nowhere]);
   const url = await started.listening;

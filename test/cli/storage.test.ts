@@ -112,7 +112,7 @@ describe('team-model-router serve --storage', () => {
     },
   );
 
-  it('asks for keys that all gateways share, and makes none of its own', async () => {
+  it('requires keys that all gateways share, and creates no keys', async () => {
     const started = serve(['--storage', 'redis://127.0.0.1:1'], {});
     expect(await started.ended).toBe(1);
     expect(started.output()).toContain('TMR_ENCRYPTION_KEYS and TMR_MASTER_KEY');

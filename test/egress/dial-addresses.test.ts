@@ -48,7 +48,7 @@ it('an IPv6 that needs over 250 ms is waited for when IPv4 refuses', () => {
   expect(outcome).toEqual([dialled.get('2606::1')?.socket]);
 });
 
-it('the next address is tried at once when one fails, one family after the other', () => {
+it('tries the next address immediately when one fails, alternating between families', () => {
   start('1.1.1.1', '1.1.1.2', '1.1.1.3', '2606::1');
   for (const address of ['1.1.1.1', '2606::1', '1.1.1.2', '1.1.1.3'])
     dialled.get(address)?.answer(refused(address));
@@ -57,7 +57,7 @@ it('the next address is tried at once when one fails, one family after the other
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it('the slower connection is closed, even if it comes to stand later', () => {
+it('closes the slower connection, even if it connects later', () => {
   start('1.1.1.1', '1.1.1.2');
   vi.advanceTimersByTime(250);
   const [slow, fast] = [...dialled.values()];

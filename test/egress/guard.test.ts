@@ -11,7 +11,7 @@ it.each(specialAddresses)('%s (%s) is not public, from its first address to its 
   for (const address of ends(block)) expect(isPublic(address), address).toBe(false);
 });
 
-it('what lies right outside of a special block is judged by itself', () => {
+it('checks addresses next to a special block separately', () => {
   const outside = [
     '9.255.255.255',
     '11.0.0.0',

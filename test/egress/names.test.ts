@@ -121,7 +121,7 @@ describe('the name servers', () => {
 });
 
 describe('the files of the system', () => {
-  it('a name of the hosts file is asked of nobody, and the file may change', async () => {
+  it('resolves a name of the hosts file without a query, and follows changes of the file', async () => {
     await start({ hosts: '# comment\n10.0.0.9 vllm.internal VLLM2\n::1 vllm.internal # again\nbad line\n' });
     expect(await ask('vllm.internal')).toEqual(['10.0.0.9', '::1']);
     expect(await ask('vllm2')).toEqual(['10.0.0.9']);
@@ -160,7 +160,7 @@ describe('names whose servers never answer', () => {
     await expect(Promise.all([ask('plain.test', 'zenith'), ask('both.test', null)])).resolves.toHaveLength(2);
   });
 
-  it('a name in the queue of one team is looked up at once for another', async () => {
+  it('resolves a name that one team has queued immediately for another', async () => {
     await start();
     for (let at = 0; at < 3; at++) void ask(`dead${at}.test`).catch(() => {});
     const own = ask('plain.test');
@@ -175,7 +175,7 @@ describe('names whose servers never answer', () => {
     await expect(ask('plain.test')).rejects.toMatchObject({ code: 'rate_limit_exceeded', retryAfter: 1 });
   });
 
-  it("the operator's own look-up gives its place back after the time to connect", async () => {
+  it("the operator's lookup releases its slot after the connect timeout", async () => {
     names = new Names(
       lookupSource((host, _, callback) => {
         if (!host.startsWith('dead')) callback(null, [{ address: '10.0.0.1', family: 4 }]);

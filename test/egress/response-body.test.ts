@@ -14,7 +14,7 @@ function opened(): { body: ResponseBody; told: string[] } {
 
 const bytes = (length: number, fill = 'x') => Buffer.alloc(length, fill);
 
-it('holds the provider back once 64 KiB lie here, and lets it go on when they are taken', () => {
+it('pauses the provider at 64 KiB of buffered bytes, and resumes it when they are read', () => {
   const { body, told } = opened();
   body.push(bytes(65_535));
   expect(told).toEqual([]);
@@ -28,7 +28,7 @@ it('holds the provider back once 64 KiB lie here, and lets it go on when they ar
   expect(body.take()).toBeUndefined();
 });
 
-it('joins small pieces, up to what lies in the pool of small buffers, and loses none', () => {
+it('joins small chunks, up to the size of the pool of small buffers, and loses none', () => {
   const { body } = opened();
   const pieces = Array.from({ length: 300 }, (_, index) =>
     bytes(index, String.fromCharCode(97 + (index % 26))),
@@ -41,7 +41,7 @@ it('joins small pieces, up to what lies in the pool of small buffers, and loses 
   expect(taken.length).toBeLessThan(20);
 });
 
-it('a body that was read up to a limit goes on behind it, though its provider was held back', async () => {
+it('continues a body behind a read limit, although its provider was paused', async () => {
   const { body, told } = opened();
   body.push(bytes(100_000));
   expect(await body.upTo(1_000)).toMatchObject({ size: 100_000, complete: false });
@@ -65,7 +65,7 @@ it('what came before a failure can be taken, and then the failure is told', asyn
   await expect(body.upTo(10)).rejects.toThrow('reset');
 });
 
-it('tells at once that it broke off, even if nobody reads; and of an earlier failure too', async () => {
+it('reports immediately that it broke off, even without a reader; and reports an earlier failure too', async () => {
   const { body } = opened();
   let told = 0;
   body.whenBroken(() => {
@@ -76,7 +76,7 @@ it('tells at once that it broke off, even if nobody reads; and of an earlier fai
   await new Promise<void>((resolve) => body.whenBroken(resolve));
 });
 
-it('aborts the provider when nobody reads on, but not one that has sent all', async () => {
+it('aborts the provider when its reader stops, unless the provider has sent everything', async () => {
   const left = opened();
   left.body.push(bytes(5));
   for await (const _ of left.body) break;
@@ -92,7 +92,7 @@ it('aborts the provider when nobody reads on, but not one that has sent all', as
   expect(whole.told).toEqual([]);
 });
 
-it('an answer of more than 64 KiB waited for ever, if its rest came while its provider was let go on', async () => {
+it('a response of more than 64 KiB waited for ever, if its rest arrived while its provider was resumed', async () => {
   const body = new ResponseBody({
     pause: () => {},
     resume() {

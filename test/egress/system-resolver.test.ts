@@ -65,7 +65,7 @@ describe("egress.resolver: 'system'", () => {
     expect(lookups).toBe(0);
   });
 
-  it('gives way to a look-up of the operator', async () => {
+  it('yields to a lookup of the operator', async () => {
     const asked: string[] = [];
     const lookup: Lookup = (host, _, callback) => {
       asked.push(host);

@@ -26,7 +26,7 @@ function ask(from: TeamSlots, team: TeamKey, name: string, served: string[]): Sl
   return waiter;
 }
 
-it('serves the waiting teams in turn, whoever came first', () => {
+it('serves the waiting teams in turn, in any order of arrival', () => {
   const pool = slots({ total: 2, perTeam: 2 });
   const served: string[] = [];
   for (const name of ['a1', 'a2', 'a3', 'a4', 'a5']) ask(pool, 'a', name, served);

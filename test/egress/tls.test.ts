@@ -183,7 +183,7 @@ describe('the certificate of a provider', () => {
     expect(requests).toEqual([]);
   });
 
-  it('is judged though NODE_TLS_REJECT_UNAUTHORIZED says that none shall be', async () => {
+  it('is checked even if NODE_TLS_REJECT_UNAUTHORIZED disables the check', async () => {
     const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     try {

@@ -68,7 +68,7 @@ it.each([
   expect(server.requests).toHaveLength(0);
 });
 
-it('judges every new connection anew: a name that turns round after the first is not followed', async () => {
+it('checks every new connection: a name that changes its address after the first is not followed', async () => {
   const server = await provider((_, response) => void response.setHeader('connection', 'close').end('ok'));
   const { port } = new URL(server.url);
   const way = transport([`http://127.0.0.0/8:${port}`], answers(['127.0.0.1'], ['192.168.0.1']));
@@ -251,7 +251,7 @@ it('sends a body in pieces as one, of a length that is known', async () => {
 });
 
 it.each(['gzip', 'deflate', 'br', 'gzip, br'])(
-  'a packed answer that nobody reads gives its connection back, though it has not ended: %s',
+  'a compressed response without a reader releases its connection before its end: %s',
   async (encoding) => {
     const text = randomBytes(400_000);
     const pack = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync }[encoding];

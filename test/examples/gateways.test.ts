@@ -92,7 +92,7 @@ describe.each(Object.entries(examples))('examples/%s', (_, { start, headersOf })
     });
   const messages = [{ role: 'user' as const, content: 'Hello' }];
 
-  it('turns away whoever is not logged in', async () => {
+  it('rejects a request without a session', async () => {
     for (const session of ['', 'session=forged']) {
       const response = await app.send('/llm/v1/models', { headers: headersOf(session) });
       expect(response.status).toBe(401);

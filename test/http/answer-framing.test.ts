@@ -65,7 +65,7 @@ const audio = 'content-type: audio/mpeg';
 const whole = `{"choices":[],"text":"${'x'.repeat(500)}"}`;
 const long = Buffer.alloc(2_097_152, 'y');
 
-describe('an answer without a body has none, whatever its provider said, and the next one stands where it belongs', () => {
+describe('sends no body with a response without one, so that the next response is framed correctly', () => {
   it.each<[string, (socket: Socket) => void, number]>([
     ['204 with a length', sends('204 No Content\r\ncontent-length: 40'), 204],
     ['204 that is chunked', sends('204 No Content\r\ntransfer-encoding: chunked'), 204],
@@ -168,7 +168,7 @@ describe('trailers of a provider', () => {
   });
 
   it.each(['content-length: 3', 'transfer-encoding: chunked', 'no header', ' folded'])(
-    'do not frame the answer anew: %s',
+    'do not change the framing of the response: %s',
     async (trailer) => {
       wire = trailing(json, whole, `${trailer}\r\n`);
       const [first, second] = await askAll(server.port, [chat(), last()]);

@@ -40,7 +40,7 @@ describe("the application's own authenticate", () => {
     ['a misspelt restriction', { teamId: 'acme', keyType: 'default', model: ['alpha'] }],
     ['a restriction that is no list', { teamId: 'acme', keyType: 'default', models: 'alpha' }],
     ['a restriction that is null', { teamId: 'acme', keyType: 'default', models: null }],
-  ])('that answers %s lets nobody in', async (_name, value) => {
+  ])('that returns %s rejects the request', async (_name, value) => {
     for (const answered of [value, Promise.resolve(value)]) {
       for (const line of [
         'GET /v1/models',
@@ -54,7 +54,7 @@ describe("the application's own authenticate", () => {
     }
   });
 
-  it('that throws, or rejects, lets nobody in and says nothing', async () => {
+  it('that throws or rejects, rejects the request without details', async () => {
     const fails = () => {
       throw Object.assign(new Error('the session store at redis://user:password@host is down'), {
         status: 200,
@@ -118,7 +118,7 @@ describe("the application's own authenticate", () => {
     });
   });
 
-  it('stands beside the master key, and never before it', async () => {
+  it('is tried after the master key', async () => {
     let asked = 0;
     const gateway = own(
       () => {
@@ -204,7 +204,7 @@ describe('the header that carries the key', () => {
     }
   });
 
-  it('a key in the query is none', async () => {
+  it('ignores a key in the query', async () => {
     const answer = await send(
       house.gateway,
       `GET /v1/models?key=${key}&api_key=${key}&authorization=Bearer%20${key}`,

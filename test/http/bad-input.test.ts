@@ -231,7 +231,7 @@ describe.each(calls.map(lineOf))('%s', (line) => {
 });
 
 describe.each(routeTable.filter(({ query }) => query !== undefined).map(lineOf))('%s', (line) => {
-  it('refuses a query that it does not know, or that stands twice', async () => {
+  it('rejects an unknown or duplicate query parameter', async () => {
     for (const [query, param] of [
       ['not_a_field=1', 'not_a_field'],
       ['constructor=1', 'constructor'],
@@ -269,7 +269,7 @@ describe('ids', () => {
     ['{"model_info":{"id":"x"},"api_base":"https://elsewhere.example"}', 'api_base'],
     ['{"model_info":{"id":"x","api_base":"https://elsewhere.example"}}', 'model_info.api_base'],
     ['{"model_info":{"id":"x"},"litellm_params":{"api_base":"https://elsewhere.example"}}', 'model_name'],
-  ])('of a model that is to be tested stand alone: %s', async (body, param) => {
+  ])('of a test model are reported without others: %s', async (body, param) => {
     const answer = await asMaster('POST /health/test_connection', body);
     expect(outcome(answer)).toBe('400 invalid_request');
     expect(answer.json).toMatchObject({ error: { param } });

@@ -174,7 +174,7 @@ const headersFor = ({ call: [, , carries], name, first, size }: Case): Record<st
   !carries || (!first && size > maxHeldBytes - 10_000) ? { 'x-team-model': encodeURI(name) } : {};
 
 describe.each(Object.entries(doors))('a body with a length, through %s', (door, send) => {
-  it('goes on with its bytes but for the name, and the length of these', async () => {
+  it('is forwarded with its bytes except for the name, and with their length', async () => {
     await fc.assert(
       fc.asyncProperty(cases, async (given) => {
         // A header carries ASCII.

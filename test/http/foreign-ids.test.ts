@@ -66,7 +66,7 @@ describe.each(Object.entries(modelDoors))("another team's model, through %s", (_
     return send(house.gateway, line, { ...sent, key });
   };
 
-  it('is answered byte for byte as one that nobody has, and found by its owner', async () => {
+  it('gets the same bytes as an unknown one, and is found by its owner', async () => {
     const id = 'imported-id-1';
     const nobodys = bytesOf(await ask(acme, id));
     expect(nobodys).toMatch(/^404\n/);
@@ -112,7 +112,7 @@ const teamDoors: Record<string, (teamId: string) => Door> = {
 };
 
 describe.each(Object.entries(teamDoors))("another team's id, through %s", (_name, door) => {
-  it('is answered byte for byte as one that nobody has, and found by its owner', async () => {
+  it('gets the same bytes as an unknown one, and is found by its owner', async () => {
     const ask = async (key: string) => {
       const [line, sent] = door('initech');
       return send(house.gateway, line, { ...sent, key });
@@ -141,7 +141,7 @@ describe.each(Object.entries(teamDoors))("another team's id, through %s", (_name
 });
 
 describe("another team's key", () => {
-  it.each(['key', 'token'] as const)('by its %s is answered as one that nobody has', async (which) => {
+  it.each(['key', 'token'] as const)('by its %s gets the response for an unknown one', async (which) => {
     const theirs = await house.router.createKey('globex', { key_alias: 'theirs' });
     const ask = async (key: string, named: string) =>
       send(house.gateway, `GET /key/info?key=${named}`, { key });
@@ -159,7 +159,7 @@ describe("another team's key", () => {
 });
 
 describe('an id that a team chooses', () => {
-  it('is refused alike, whether somebody has it or not', async () => {
+  it('is rejected with the same error whether it exists or not', async () => {
     const body = { model_name: 'mine', litellm_params: params(), model_info: { id: 'wanted' } };
     const ask = async () => bytesOf(await send(house.gateway, 'POST /model/new', { key: acme, body }));
     const nobodys = await ask();

@@ -70,7 +70,7 @@ describe('a page of another site', () => {
     expect(outcome(await send(bySession(), cancel, { headers }))).toBe('200');
   });
 
-  it('is none to whoever comes with a key', async () => {
+  it('does not apply to requests with a key', async () => {
     const { key } = await house.router.createKey('acme');
     expect(outcome(await send(house.gateway, cancel, { key, headers: foreign }))).toBe('200');
     expect(outcome(await send(bySession(), 'GET /team/list', { key: masterKey, headers: foreign }))).toBe(

@@ -85,7 +85,7 @@ const lengthOf = (received: RecordedRequest | undefined) => Number(received?.hea
 const targets: Record<string, string> = { mine: 'a-longer-name-of-theirs', 'a-longer-name-of-mine': 't' };
 
 describe('a form that came with a Content-Length', () => {
-  it('goes on with one, and with its bytes but for the name, model first and last', async () => {
+  it('is forwarded with one, and with its bytes except for the name, model first and last', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(...Object.keys(targets)),
@@ -168,7 +168,7 @@ describe('a compressed body', () => {
     expect(refused.received).toBeUndefined();
   });
 
-  it('is refused in process too, and identity is none', async () => {
+  it('is rejected in process too, and identity is not an encoding', async () => {
     const send = (encoding: string) =>
       router.fetchFor('acme')(`${teamBaseUrl}/chat/completions`, {
         method: 'POST',

@@ -245,7 +245,7 @@ describe('in a Fastify application', () => {
     expect((await ask(mounted)).status).toBe(200);
   });
 
-  it('is reached by nobody whom a hook of the application turns away', async () => {
+  it('is not reached by a request that a hook of the application rejects', async () => {
     const app = fastify();
     app.addHook('preHandler', async (request, reply) => {
       if (request.headers.cookie !== 'session=a') return reply.code(403).send('not you');
@@ -260,7 +260,7 @@ describe('in a Fastify application', () => {
     expect((await ask(mounted, { headers: { ...headers, cookie: 'session=a' } })).status).toBe(200);
   });
 
-  it('stands under a prefix with parameters, deeper ones, and in any case', async () => {
+  it('serves under a prefix with parameters, a deeper one, and in any case', async () => {
     const app = fastify({ routerOptions: { caseSensitive: false } });
     app.register(async (inner) => inner.register(fastifyGateway(gateway), { prefix: '/v2/' }), {
       prefix: '/:tenant/llm',
@@ -272,7 +272,7 @@ describe('in a Fastify application', () => {
     }
   });
 
-  it('shows the URL that was sent to whoever logs the request', async () => {
+  it('shows the sent URL to a log of requests', async () => {
     const urls: string[] = [];
     const app = fastify();
     const logged = new Promise<void>((resolve) => {

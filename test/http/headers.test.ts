@@ -121,7 +121,7 @@ describe('of a request', () => {
     ]),
   );
 
-  it('only what is meant to goes on to the provider', async () => {
+  it('only allowed headers are forwarded to the provider', async () => {
     const answer = await send(
       house.gateway,
       'POST /v1/chat/completions?api-version=canary&key=canary&model=canary',
@@ -153,7 +153,7 @@ describe('of a request', () => {
         '',
       ],
     ],
-  ])('only what is meant to goes on, from a socket, %s', async (_how, bodyOf) => {
+  ])('only allowed headers are forwarded, from a socket, %s', async (_how, bodyOf) => {
     const lines = [
       'POST /v1/chat/completions?canary=1#canary HTTP/1.1',
       'host: canary.test',
@@ -175,7 +175,7 @@ describe('of a request', () => {
   it.each([
     ['authorization: Bearer sk-other', 401],
     ['content-type: multipart/form-data; boundary=b', 400],
-  ])('one that stands twice is not read as its first: %s', async (line, status) => {
+  ])('a duplicate is not read as its first value: %s', async (line, status) => {
     for (const twice of [[line], []]) {
       const lines = [
         'POST /v1/chat/completions HTTP/1.1',
@@ -209,7 +209,7 @@ describe('of a request', () => {
     expect(recording.requests[0]?.headers['x-of-the-team']).toBe('yes');
   });
 
-  it('of the query only what the call takes goes on', async () => {
+  it('of the query only known parameters are forwarded', async () => {
     const query = 'model=alpha&limit=2&after=a%26b&order=asc&purpose=x&api-version=1&key=k&user=u&limit%00=1';
     expect(outcome(await send(house.gateway, `GET /v1/files?${query}`, { key }))).toBe('200');
     const [path, sent = ''] = (recording.requests[0]?.url ?? '').split('?');
@@ -420,7 +420,7 @@ describe('of an answer', () => {
       expect(answer.headers.get('content-type')).toBe('application/json');
     });
 
-    it('a header that stands twice, or carries bytes beyond ASCII, breaks nothing', async () => {
+    it('accepts a duplicate header, and bytes beyond ASCII', async () => {
       for (const line of [
         'x-request-id: a\r\nx-request-id: b',
         'x-request-id: \xe6\x97\xa5\xff',
@@ -442,7 +442,7 @@ describe('of an answer', () => {
     });
 
     it.each(['301 Moved', '304 Not Modified', '600 Beyond', '999 Beyond'])(
-      'the status %s is none',
+      'the status %s is invalid',
       async (status) => {
         wire = answerOf(
           status,

@@ -282,7 +282,7 @@ describe('What LiteLLM has and this gateway has not', () => {
     expect(message(json)).toContain(page);
   });
 
-  it('a path that nobody has is not called LiteLLM’s', async () => {
+  it('does not attribute an unknown path to LiteLLM', async () => {
     for (const line of ['GET /usher', 'GET /nothing', 'GET /v1/nothing', 'GET /'])
       expect(message((await ask({ line })).json)).not.toContain('LiteLLM');
   });

@@ -86,7 +86,7 @@ describe('GET /model_group/info', () => {
     if (who !== 'master') expect(answer.text).not.toContain('for the operator');
   });
 
-  it('has one of them, and for any other name the answer of a name that nobody has', async () => {
+  it('returns one of them, and for any other name the error of an unknown name', async () => {
     expect((await ask('acme', '?model_group=mixed')).json).toMatchObject({
       data: [{ model_group: 'mixed' }],
     });

@@ -337,7 +337,7 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
     await expect(response.arrayBuffer()).rejects.toThrow();
   });
 
-  it('a client that leaves in the middle of its body reaches nobody, and harms nobody', async () => {
+  it('a client that disconnects in the middle of its body reaches no provider, and affects no other client', async () => {
     if (gateway.url === undefined) return;
     const { hostname, port, pathname } = new URL(`${gateway.url}/v1/chat/completions`);
     const socket = connect(Number(port), hostname);

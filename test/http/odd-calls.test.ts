@@ -79,7 +79,7 @@ describe('x-team-model among the default headers of a client', () => {
     expect(last().model).toBe('p-one');
   });
 
-  it('may name nobody’s model where the body names one', async () => {
+  it('may name an unknown model if the body names one', async () => {
     await client('nobody-has-this').chat.completions.create({ model: 'two', messages: [] });
     expect(last().model).toBe('p-two');
   });

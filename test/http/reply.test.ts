@@ -59,7 +59,7 @@ function stalled(): { onChunk: () => void; full: Promise<number> } {
 }
 
 describe('a reader that takes nothing', () => {
-  it('is not written to without end, and when it leaves the source hears of it', async () => {
+  it('is written to at its pace, and its disconnect ends the source', async () => {
     const { onChunk, full } = stalled();
     const { returned, leave } = await endless(onChunk);
     expect(await full).toBeLessThan(500);

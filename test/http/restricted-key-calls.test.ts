@@ -88,7 +88,7 @@ describe.each(Object.entries(doors))('a key restricted to alpha, by %s', (_name,
     expect(provider.everything()).not.toMatch(/beta-upstream|common-upstream/);
   });
 
-  it('reaches nothing else, and hears of nothing else', async () => {
+  it('reaches no other model, and sees no other model', async () => {
     const names = [
       'beta',
       beta.model_id,
@@ -199,7 +199,7 @@ describe('a restricted key', () => {
     }
   });
 
-  it('follows a change of its names at once', async () => {
+  it('follows a change of its names immediately', async () => {
     const call = (model: string) =>
       send(house.gateway, 'POST /v1/chat/completions', { key, body: { model, messages: [] } });
     expect(outcome(await call('alpha'))).toBe('200');

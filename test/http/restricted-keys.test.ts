@@ -46,7 +46,7 @@ describe.each(keyTypes)('a key of type %s that may call one model', (key_type) =
     if (status === 200 && path !== '/key/info') expect(text).toContain('allowed');
   });
 
-  it('is told of no other key', async () => {
+  it('sees no other key', async () => {
     const { key } = await router.createKey('acme', { key_type, models: ['allowed'] });
     const unknown = await get(key, `/key/info?key=${'0'.repeat(64)}`);
     for (const named of [other.token, other.key])

@@ -228,7 +228,7 @@ it('a base path that could be spelt in another way is Hono’s to read', async (
   }
 });
 
-it('a fetch that somebody has put in the place of the gateway’s own is asked', async () => {
+it('calls a fetch that an application has set on the gateway', async () => {
   const wrappings: Record<string, (own: Gateway['fetch'], asked: () => void) => Gateway['fetch']> = {
     'a function': (own, asked) => (request, env) => {
       asked();
@@ -305,7 +305,7 @@ describe('what an application has done to a request before', () => {
   });
 });
 
-it('whoever was refused does not keep the connection by sending on and on', async () => {
+it('closes the connection of a rejected client that continues to send', async () => {
   const { short } = await bothWays();
   const socket = connect(short, '127.0.0.1').on('error', () => {});
   socket.write(

@@ -68,7 +68,7 @@ async function settled(): Promise<void> {
     .toBe(4);
 }
 
-describe('answers of 1 MB that nobody reads', () => {
+describe('unread responses of 1 MB', () => {
   it.each([
     ['900 calls on one connection', 1, 900, false],
     ['900 calls on one connection, with answers of unknown length', 1, 900, true],

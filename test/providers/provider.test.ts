@@ -211,7 +211,7 @@ describe('Azure', () => {
     ['files.content', { file_id: 'file-1' }, '/openai/files/file-1/content'],
     ['batches.create', {}, '/openai/batches'],
     ['fineTuning.jobs.create', {}, '/openai/fine_tuning/jobs'],
-  ])('%s stands where Azure has it', (id, ids, path) => {
+  ])('%s is where Azure has it', (id, ids, path) => {
     expect(addressFor(azure, id, ids)).toBe(`${resource}${path}?api-version=2024-10-21`);
   });
 

@@ -26,7 +26,7 @@ const cut = (bytes: Buffer, size: number) =>
   );
 
 describe('CoveredStream', () => {
-  it.each([1, 2, 3, 5, 7, 64])('covers every form that comes in chunks of %d bytes', (size) => {
+  it.each([1, 2, 3, 5, 7, 64])('covers every form in chunks of %d bytes', (size) => {
     for (const { text, how, language } of recorded.forms) {
       const bytes = Buffer.from(`before: ${text} after`);
       expect(String(passed(cut(bytes, size), false).all), `${language} ${how}`).toBe(
@@ -97,7 +97,7 @@ describe('CoveredStream', () => {
     }
   });
 
-  it('covers a secret that goes on behind a comment, of which its line shows a few bytes or nothing', () => {
+  it('covers a secret that continues after a comment, with few or no bytes on its line', () => {
     const key = `${secrets.key ?? ''}${'k1'.repeat(40)}`;
     const own = new Redactor([{ value: key, mask: '...', inAnswers: true }]);
     const encoded = Buffer.from(key).toString('base64').replace(/=+$/, '');
@@ -129,7 +129,7 @@ describe('CoveredStream', () => {
     expect(sizes).toEqual([6, 6 + 10 + '. text '.length]);
   });
 
-  it('covers a secret whose end could begin it anew', () => {
+  it('covers a secret whose end could be its beginning', () => {
     const value = 'abcabcabc123abcabcabc';
     const own = new Redactor([{ value, mask: '...', inAnswers: true }]);
     for (let size = 1; size < 30; size++) {

@@ -99,7 +99,7 @@ describe('a rotation', () => {
     expect(await router.encryptionKeyUsage()).toEqual({ new: 640 });
   });
 
-  it('ends where its signal says so, and goes on from there', async () => {
+  it('stops on its signal, and continues from there', async () => {
     const before = routerWith(oldKey);
     for (let team = 0; team < 10; team++) await before.addModel(`team-${team}`, body('m', 'a-key'));
     const router = routerWith(newKey, oldKey);
@@ -115,7 +115,7 @@ describe('a rotation', () => {
     await expect(router.rotateEncryption({ signal: AbortSignal.abort('before') })).rejects.toBe('before');
   });
 
-  it('ends between two records when its router closes, and keeps nobody waiting', async () => {
+  it('ends between two records when its router closes, without delaying the close', async () => {
     const before = routerWith(oldKey);
     for (let team = 0; team < 10; team++) await before.addModel(`team-${team}`, body('m', 'a-key'));
     const router = routerWith(newKey, oldKey);

@@ -130,7 +130,7 @@ describe('copyStorage', () => {
     ]);
   });
 
-  it('goes on where it was cut short, and writes nothing twice', async () => {
+  it('continues where it was interrupted, and writes nothing twice', async () => {
     const failing = meddle(to, 'put', 120, () => Promise.reject(new Error('the cable')));
     await expect(copyStorage(from, failing)).rejects.toThrow('the cable');
     const before = (await contents(to)).size;
@@ -163,7 +163,7 @@ describe('copyStorage', () => {
     },
   );
 
-  it('its verification fails if somebody writes to the target', async () => {
+  it('fails the verification after another write to the target', async () => {
     const meddled = meddle(from, 'list', 4, () => change(to, 'team/7', 'theirs'));
     await expect(copyStorage(meddled, to)).rejects.toMatchObject({ code: 'conflict' });
   });
@@ -249,7 +249,7 @@ describe('copyStorage', () => {
   });
 
   it.each(clusterStorages)(
-    'a router on $name goes on with the models and keys of a SQLite file',
+    'a router on $name continues with the models and keys of a SQLite file',
     async ({ url, open }) => {
       if (url === undefined) return;
       const encryptionKeys = [generateEncryptionKey()];

@@ -31,7 +31,7 @@ it("hands the caller's own abort to the driver", () => {
   expect(signals[0]?.aborted).toBe(true);
 });
 
-it('gives an error of its own the code that callers know', async () => {
+it('converts its error to the code that callers know', async () => {
   const failing = (error: Error) =>
     withDeadline({ ...memoryStorage(), get: () => Promise.reject(error) }, 1_000);
   const cause = new Error('ECONNREFUSED');

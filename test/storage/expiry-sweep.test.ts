@@ -75,7 +75,7 @@ it.skipIf(redisUrl === undefined)(
   },
 );
 
-it('a sweep takes one step in 64 puts that expire, one at a time, and goes on after a failure', async () => {
+it('a sweep runs one step in 64 expiring puts, one at a time, and continues after a failure', async () => {
   const steps: (string | undefined)[] = [];
   let end: (() => void) | undefined;
   const sweep = new ExpirySweep(async (after) => {

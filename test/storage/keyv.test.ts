@@ -68,7 +68,7 @@ test.each(['throws', 'emits', 'hangs'] as const)(
   },
 );
 
-test('a write that nobody waits for any more is not made behind the back of the next', async () => {
+test('an abandoned write is not applied after the next write', async () => {
   const store = new FlakyStore();
   const storage = keyvStorage(new Keyv({ store }), { singleProcess: true, timeoutMs: 30 });
   store.failing = 'hangs';

@@ -12,7 +12,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const newPath = temporaryFolder();
 
 it.skipIf(!hasPostgres())(
-  'a pool whose server became read-only goes on to the one that took its place',
+  'a pool whose server became read-only connects to its replacement',
   async () => {
     // PostgreSQL runs as a user of its own when the tests run as root.
     const folder = newPath('before');

@@ -45,7 +45,7 @@ test('a plain Keyv over the same file reads the values', async () => {
   await store.close();
 }, 20_000);
 
-test('a new file is readable to its owner alone, and so are the files beside it', async () => {
+test('a new file and its companion files are readable only by their owner', async () => {
   const path = newPath();
   const storage = sqliteStorage(path);
   await storage.put('key', 'value', null);
@@ -104,7 +104,7 @@ test('a file that could not be opened is opened once it can be', async () => {
   await storage.close();
 });
 
-test('a locked file is storage_unavailable to writers, all at once, and still readable', async () => {
+test('a locked file is storage_unavailable to concurrent writers, and still readable', async () => {
   const path = newPath();
   const storage = sqliteStorage(path, { timeoutMs: 300 });
   const version = await storage.put('key', 'value', null);

@@ -87,7 +87,7 @@ describe('WriteProbe', () => {
     expect(puts).toHaveLength(2);
   });
 
-  it('goes on after a write that was told as failed and had happened', async () => {
+  it('continues after a write that was reported as failed but was applied', async () => {
     vi.useFakeTimers({ toFake: ['performance', 'Date'] });
     try {
       let loses = true;

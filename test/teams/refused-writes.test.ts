@@ -26,7 +26,7 @@ describe('a storage that reads and refuses to write', () => {
     await router.close();
   });
 
-  it.skipIf(postgresUrl === undefined)('is told at once by a PostgreSQL that is read-only', async () => {
+  it.skipIf(postgresUrl === undefined)('is reported immediately by a read-only PostgreSQL', async () => {
     const database = newRoom();
     await postgresPool().query(`CREATE DATABASE ${database}`);
     const url = new URL(`/${database}`, postgresUrl).href;

@@ -70,7 +70,7 @@ describe('a write whose outcome is unknown', () => {
     expect(await stored()).toBe(100_001);
   });
 
-  it('does not delete a team that was made anew after its own delete', async () => {
+  it('does not delete a team that was created again after its delete', async () => {
     await registry.change('acme', count());
     faults = [
       async () => {

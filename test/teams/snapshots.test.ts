@@ -63,7 +63,7 @@ it('no id of a team is the shared deployments, not even an empty one', async () 
   expect(snapshots.get(null)).not.toBeInstanceOf(Promise);
 });
 
-it('answers from memory at once while it is young', async () => {
+it('returns a fresh snapshot synchronously', async () => {
   await blocked();
   expect(snapshots.get('acme')).not.toBeInstanceOf(Promise);
   expect(reads).toBe(1);
@@ -86,7 +86,7 @@ it('refreshes behind the back of its caller from half of its age on', async () =
   expect(reads).toBe(2);
 });
 
-it('reads anew after a write of its own, and after news of another', async () => {
+it('reads again after its own write, and after an event of another process', async () => {
   await blocked();
   await write(true);
   snapshots.invalidate('acme');
@@ -182,7 +182,7 @@ it('shows no stale team once a storage that was out of reach answers again', asy
   expect(await blocked()).toBe(true);
 });
 
-it('keeps the teams that exist, whoever asks for others', async () => {
+it('keeps existing teams when callers request others', async () => {
   await blocked();
   for (let index = 0; index < 100; index++) expect(await snapshots.get(`nobody-${index}`)).toBeUndefined();
   const before = reads;
