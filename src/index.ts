@@ -2,7 +2,6 @@ export type { Answer } from './calls/answer.ts';
 export type { Call } from './calls/call.ts';
 export type { AttemptRecord, Receipt } from './calls/receipt/receipt.ts';
 export { callChannelName } from './calls/receipt/reporter.ts';
-export type { Tokens } from './calls/receipt/usage.ts';
 export type { DeploymentHealth } from './calls/routing/circuit-breaker.ts';
 export type { Caller } from './calls/routing/resolve.ts';
 export type { TeamHealth } from './calls/routing/team-health.ts';
@@ -16,6 +15,8 @@ export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from '.
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { Logger } from './logger.ts';
 export type { MemoryReservation } from './memory-budget.ts';
+export type { Tokens, Usage } from './metering/usage/usage-report.ts';
+export type { PriceSource, UsageEvent, UsageOutcome, UsageSource } from './metering/usage-event.ts';
 export type { CloseOptions, RouterOptions } from './options.ts';
 export { TeamModelRouter } from './router.ts';
 export type {

@@ -44,6 +44,8 @@ export const logMessages = {
   'authenticate threw': ['warn'],
   'authenticate returned an invalid result': ['warn'],
   'onCall threw': ['warn'],
+  'onUsage failed': ['warn'],
+  'usage events dropped': ['warn'],
   'call succeeded after retry': ['error', 'info'],
   'storage recovered': ['info'],
   'storage writes recovered': ['info'],

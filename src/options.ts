@@ -4,6 +4,7 @@ import type { Receipt } from './calls/receipt/receipt.ts';
 import { entryProblem } from './egress/allow-list.ts';
 import type { Lookup } from './egress/connector.ts';
 import { isLogger, type Logger } from './logger.ts';
+import type { UsageEvent } from './metering/usage-event.ts';
 import { hasMethods, parseOptions } from './schemas/parse.ts';
 import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
 import { type SessionOptions, sessionOptions } from './sessions/options.ts';
@@ -112,6 +113,11 @@ export interface RouterOptions {
   sessions?: SessionOptions | undefined;
   /** Receives a receipt of every call. Errors that it throws are ignored. */
   onCall?: (receipt: Receipt) => void;
+  /**
+   * Receives usage events in batches of at most 100, one batch at a time. A batch is delivered again if the function throws or
+   * rejects, for at most 24 hours, so `id` of an event has to be used as an idempotency key. At most 10 000 events wait.
+   */
+  onUsage?: (events: readonly UsageEvent[]) => unknown;
   /**
    * Receives log lines, for example `pino()`. Errors that it throws are ignored. Default: no logging. See
    * docs/reference/log-messages.md.
@@ -223,6 +229,7 @@ const routerOptions = z.strictObject({
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   sessions: sessionOptions,
   onCall: callback<(receipt: Receipt) => void>().optional(),
+  onUsage: callback<(events: readonly UsageEvent[]) => unknown>().optional(),
   logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),
 });

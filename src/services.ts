@@ -20,6 +20,7 @@ import { connectionSlots, makeNames } from './egress/limits.ts';
 import { Transport } from './egress/transport.ts';
 import { describeError, Log } from './logger.ts';
 import { MemoryBudget } from './memory-budget.ts';
+import { createMetering } from './metering/create-metering.ts';
 import { OpenWork } from './open-work.ts';
 import { type CloseOptions, type RouterOptions, readCloseOptions, readOptions } from './options.ts';
 import type { ModelBody } from './schemas/body-types.ts';
@@ -104,7 +105,7 @@ export function createServices(given: RouterOptions): RouterServices {
     onWrite: (teamId, written) =>
       written === undefined ? snapshots.invalidate(teamId) : snapshots.keepWritten(teamId, written),
   });
-  const { onCall, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
+  const { onCall, onUsage, random, maxBodyBytes, maxHeldBytes, maxAnswerBytes } = options;
   const budget = new MemoryBudget(options);
   const limits = {
     maxBodyBytes,
@@ -121,6 +122,7 @@ export function createServices(given: RouterOptions): RouterServices {
     log.write('warn', cooldown, 'deployment cooling down'),
   );
   const availability = { health, limits: new RateLimiter(now) };
+  const metering = createMetering({ onUsage, random, log });
   const work = new OpenWork();
   const callServices = {
     work,
@@ -129,6 +131,7 @@ export function createServices(given: RouterOptions): RouterServices {
     maxAnswerBytes,
     availability,
     reporter: new Reporter(onCall, log),
+    meter: metering?.meter,
     random,
     now,
     sleep,
@@ -171,6 +174,7 @@ export function createServices(given: RouterOptions): RouterServices {
   let ended: Promise<void> | undefined;
   const end = async () => {
     await Promise.all([transports.team.close(), transports.shared.close()]);
+    await metering?.close();
     const stop = await watching;
     await stop?.();
     await storage.close();

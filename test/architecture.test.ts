@@ -22,6 +22,7 @@ const levels = [
   ['sessions'],
   ['is-router-error.ts'],
   ['calls'],
+  ['metering'],
   ['teams'],
   ['memory-budget.ts', 'open-work.ts', 'providers', 'egress', 'secrets', 'storage'],
   ['schemas', 'logger.ts', 'lru-cache.ts', 'tick-batch.ts'],

@@ -31,6 +31,9 @@ const meanings: Record<LogMessage, string> = {
   'authenticate returned an invalid result':
     'Gateway: `field` of its result is invalid. The request is answered with 401.',
   'onCall threw': 'The call is not affected.',
+  'onUsage failed': 'Once, until it takes a batch again. The batch is delivered again.',
+  'usage events dropped':
+    '`dropped` events were not delivered to `onUsage`: more than 10 000 waited, they were older than 24 hours, or the router closed.',
   'call succeeded after retry':
     'The fields of a receipt. The call succeeded after a retry. `error` if an attempt failed for a reason that only the operator can fix.',
   'storage recovered': 'Calls and changes work again.',

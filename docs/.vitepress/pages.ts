@@ -23,6 +23,7 @@ export const sections: { title: string; pages: [title: string, path: string][] }
       ['API keys and permissions', 'guides/api-keys'],
       ['Express, Fastify, Hono, Next', 'guides/frameworks'],
       ['Receipts and logging', 'guides/receipts-and-logging'],
+      ['Usage and cost', 'guides/usage'],
       ['Encryption keys and backup', 'guides/encryption-keys'],
       ['Examples', 'guides/examples'],
     ],

@@ -1,4 +1,5 @@
 import type { MemoryReservation } from '../memory-budget.ts';
+import type { Meter } from '../metering/meter.ts';
 import type { OpenWork } from '../open-work.ts';
 import type { Deployment } from '../teams/records/deployment.ts';
 import type { CallSignal } from './abort/call-signal.ts';
@@ -22,6 +23,8 @@ export interface CallServices {
   send: (deployment: Deployment, call: OutgoingCall, cancel: Cancel) => Promise<SignedResponse>;
   availability: Availability;
   reporter: Reporter;
+  /** Absent if nothing listens to usage. */
+  meter?: Pick<Meter, 'record'> | undefined;
   work: OpenWork;
   /** Maximum size of a JSON answer in bytes. */
   maxAnswerBytes: number;
@@ -54,6 +57,7 @@ export class CallContext {
   readonly receipt: ReceiptBuilder;
   readonly request: ModelRequest;
   readonly teamId: string | null;
+  readonly caller: Caller;
   readonly signal: CallSignal | undefined;
   readonly #options: CallContextOptions;
   #models: VisibleModels;
@@ -68,6 +72,7 @@ export class CallContext {
     this.receipt = options.receipt;
     this.request = options.request;
     this.teamId = options.caller.teamId;
+    this.caller = options.caller;
     this.signal = options.call.signal;
     this.#options = options;
     this.#models = options.models;
@@ -116,6 +121,7 @@ export class CallContext {
       expectedChoices: body.choices ?? 1,
       maxAnswerBytes: this.services.maxAnswerBytes,
       reservation: this.#options.reservation,
+      countsContent: this.services.meter !== undefined,
       cancel,
       ended,
     });
@@ -140,7 +146,7 @@ export class CallContext {
   ended(end: BodyEnd, status: number): void {
     const { receipt } = this;
     this.#options.release();
-    this.services.reporter.finish(receipt, receipt.snapshot(status, endCode(end), end.tokens));
+    this.services.reporter.finish(receipt, receipt.snapshot(status, endCode(end), end.report));
   }
 }
 
@@ -150,6 +156,6 @@ function endCode({ error, failure, left }: BodyEnd): string | undefined {
 }
 
 /** Returns whether a stream of events was asked for; `undefined` if a form may still say so. */
-function asksForStream({ query, body }: ModelRequest): boolean | undefined {
+export function asksForStream({ query, body }: ModelRequest): boolean | undefined {
   return query.get('stream') === 'true' || body.stream;
 }

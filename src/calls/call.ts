@@ -53,6 +53,10 @@ export interface Call {
   timeoutMs?: number;
   /** Milliseconds without a byte once the headers of the answer have arrived. */
   streamTimeoutMs?: number;
+  /** The caller's tags, in place of those in the body and in `x-litellm-tags`. */
+  tags?: readonly string[];
+  /** The member of the team that calls, in place of the caller's `userId`. */
+  userId?: string;
   /** Public names to try when the model fails, instead of the team's `fallbacks`. */
   fallbacks?: readonly string[];
 }

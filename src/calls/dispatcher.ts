@@ -12,7 +12,7 @@ import { fallBack, isRetryable } from './attempts/fallback.ts';
 import { attempt } from './attempts/retry.ts';
 import type { BodyLimits, RequestBody } from './body/request-body.ts';
 import type { Call } from './call.ts';
-import { CallContext, type CallServices } from './call-context.ts';
+import { asksForStream, CallContext, type CallServices } from './call-context.ts';
 import { readRequest } from './read-request.ts';
 import { ReceiptBuilder } from './receipt/receipt.ts';
 import { addCallHeaders } from './receipt/response-headers.ts';
@@ -20,6 +20,7 @@ import { adviseAgainstRetries } from './response/client-retries.ts';
 import { type CallResult, wholeResult } from './response/relay.ts';
 import type { ModelResolver } from './routing/authorize.ts';
 import { bodyDeadline } from './routing/body-deadline.ts';
+import { givenTags, givenUser, headerTags } from './routing/call-labels.ts';
 import { CallPolicy, headerMs } from './routing/call-policy.ts';
 import { listModels } from './routing/list-models.ts';
 import { type Caller, resolve } from './routing/resolve.ts';
@@ -85,8 +86,8 @@ export class Dispatcher {
       hint = known.hint;
       reply = failureReply(known);
     }
-    const { answer, open, code, tokens } = reply;
-    const begun = receipt.snapshot(answer.status, code, tokens);
+    const { answer, open, code, report } = reply;
+    const begun = receipt.snapshot(answer.status, code, report);
     if (!open) {
       ended();
       reporter.finish(receipt, begun, hint);
@@ -121,7 +122,9 @@ export class Dispatcher {
       const models = await resolver.visibleModels(caller);
       if (request.endpoint.local) return wholeResult(listModels(request, caller, models));
       const call = controlled(given, request.body);
-      receipt.tags = request.body.tags ?? headerTags(given);
+      receipt.tags = givenTags(given) ?? request.body.tags ?? headerTags(given);
+      receipt.userId = givenUser(given) ?? caller.userId;
+      receipt.setRequest(request.endpoint.id, asksForStream(request) === true);
       const policy = new CallPolicy(call, models.team?.settings, now, receipt.startedAt);
       for (const name of policy.named) resolve(models, caller, name);
       const services = this.#options;
@@ -179,24 +182,16 @@ function controlled(call: Call, { controls }: RequestBody): Call {
   };
 }
 
-/** Returns the tags of the header `x-litellm-tags`, which are separated by commas. */
-function headerTags({ headers }: Call): readonly string[] | undefined {
-  const text = headers.get('x-litellm-tags');
-  if (text === null) return undefined;
-  const tags = text.split(',').map((tag) => tag.trim());
-  if (tags.length <= 32 && tags.every((tag) => tag !== '' && tag.length <= 256)) return tags;
-  const message = 'x-litellm-tags: must be at most 32 tags of up to 256 characters, with commas between.';
-  throw new RouterError('invalid_request', message, { param: 'x-litellm-tags' });
-}
-
 /** Copies the caller, so that later changes by the application do not affect the call. */
-export function checkedCaller({ teamId, models, mayManage = true }: Caller): Caller {
+export function checkedCaller({ teamId, models, mayManage = true, keyId, userId }: Caller): Caller {
   const caller: Caller = { teamId: teamId === null ? null : checkTeamId(teamId) };
   if (models !== undefined && models !== null && !isListOfNames(models))
     throw invalidModels('must be a list of model names.');
   const names = callersNames(models, invalidModels);
   if (names !== null) caller.models = names;
   if (!mayManage) caller.mayManage = false;
+  if (keyId !== undefined) caller.keyId = keyId;
+  if (userId !== undefined) caller.userId = userId;
   return caller;
 }
 

@@ -125,11 +125,17 @@ export function makeSharedClient(dispatcher: Dispatcher): OpenAI {
 export type CallOptions = OpenAI.RequestOptions & {
   /** Public names to try when the model fails, instead of the team's `fallbacks`; `[]`: none. */
   fallbacks?: readonly string[];
+  /** Tags of the call, for receipts and usage events; at most 32. */
+  tags?: readonly string[];
+  /** The member of the team that calls, for receipts and usage events. */
+  userId?: string;
 };
 
 /** Options of a call that the OpenAI clients 6 and 7 read, and those of the router. */
 const callOptionNames = [
   'fallbacks',
+  'tags',
+  'userId',
   'maxRetries',
   'timeout',
   'signal',
@@ -160,9 +166,14 @@ export function asCaller(
   options: CallOptions | undefined,
   fault?: RouterError,
 ): OpenAI.RequestOptions {
-  const { fallbacks, ...rest } = options ?? {};
+  const { fallbacks, tags, userId, ...rest } = options ?? {};
   const init: PrivateInit = { ...(rest.fetchOptions as PrivateInit | undefined), [callerKey]: caller };
-  if (fallbacks !== undefined) init[callKey] = { fallbacks };
+  if (fallbacks !== undefined || tags !== undefined || userId !== undefined)
+    init[callKey] = {
+      ...(fallbacks !== undefined && { fallbacks }),
+      ...(tags !== undefined && { tags }),
+      ...(userId !== undefined && { userId }),
+    };
   if (fault !== undefined) init[faultKey] = fault;
   return { ...rest, fetchOptions: init as NonNullable<OpenAI.RequestOptions['fetchOptions']> };
 }

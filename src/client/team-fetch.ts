@@ -28,7 +28,10 @@ export const teamBaseUrl: string = `${origin}/v1`;
 type Input = string | URL | Request;
 
 /** Options of a call that a standard request cannot contain. */
-export type CallDefaults = Pick<Call, 'defaultModel' | 'numRetries' | 'timeoutMs' | 'fallbacks'>;
+export type CallDefaults = Pick<
+  Call,
+  'defaultModel' | 'numRetries' | 'timeoutMs' | 'fallbacks' | 'tags' | 'userId'
+>;
 
 /**
  * Defaults for every call of a client or a fetch. Options of a call override them.
@@ -48,6 +51,10 @@ export interface TeamCallOptions {
   maxRetries?: number;
   /** Milliseconds until the first byte of the response, for all attempts together. */
   timeout?: number;
+  /** Tags of every call, for receipts and usage events; at most 32. */
+  tags?: readonly string[];
+  /** The member of the team that calls, for receipts and usage events. */
+  userId?: string;
 }
 
 const teamCallOptions = z.strictObject({
@@ -55,6 +62,8 @@ const teamCallOptions = z.strictObject({
   fallbacks: fallbackNames.readonly().optional(),
   maxRetries: z.int().nonnegative().optional(),
   timeout: z.number().positive().optional(),
+  tags: z.array(z.string().min(1).max(256)).max(32).readonly().optional(),
+  userId: z.string().min(1).max(256).optional(),
 });
 
 /**
@@ -64,12 +73,14 @@ const teamCallOptions = z.strictObject({
  */
 export function callDefaults(options: TeamCallOptions): CallDefaults {
   const given = parseOptions(teamCallOptions, options);
-  const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs } = given;
+  const { defaultModel, fallbacks, maxRetries: numRetries, timeout: timeoutMs, tags, userId } = given;
   return {
     ...(defaultModel === undefined ? {} : { defaultModel }),
     ...(fallbacks === undefined ? {} : { fallbacks }),
     ...(numRetries === undefined ? {} : { numRetries }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(userId === undefined ? {} : { userId }),
   };
 }
 

@@ -230,7 +230,7 @@ class OpeningSession {
     const { deployment, reply } = outcome;
     const { socket, finish } = context;
     if (socket === undefined || finish === undefined || deployment === undefined) {
-      const snapshot = this.#receipt.snapshot(reply.answer.status, reply.code, reply.tokens);
+      const snapshot = this.#receipt.snapshot(reply.answer.status, reply.code, reply.report);
       addCallHeaders(reply.answer.headers, snapshot);
       this.#services.reporter.finish(this.#receipt, snapshot);
       throw new RefusedHandshake(reply.answer);

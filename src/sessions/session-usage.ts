@@ -1,4 +1,4 @@
-import { type Tokens, tokensOf } from '../calls/receipt/usage.ts';
+import { addReports, reportOf, type UsageReport } from '../metering/usage/usage-report.ts';
 
 /** The events that end a response, in the Realtime and in the Responses API. */
 const ends: ReadonlySet<unknown> = new Set([
@@ -11,24 +11,18 @@ const transcribed = 'conversation.item.input_audio_transcription.completed';
 
 /** Adds up what the responses of a session used. */
 export class SessionUsage {
-  #tokens: Tokens | undefined;
+  #report: UsageReport | undefined;
 
   /** `undefined` if no event told it. */
-  get tokens(): Tokens | undefined {
-    return this.#tokens;
+  get report(): UsageReport | undefined {
+    return this.#report;
   }
 
   /** Reads a provider's event. */
   read(text: string): void {
     if (!text.includes('"usage"')) return;
-    const found = tokensOf(usageOf(text));
-    if (found === undefined) return;
-    const { input, output, total } = this.#tokens ?? { input: 0, output: 0, total: 0 };
-    this.#tokens = {
-      input: input + found.input,
-      output: output + found.output,
-      total: total + found.total,
-    };
+    const found = reportOf(usageOf(text));
+    if (found !== undefined) this.#report = addReports(this.#report, found);
   }
 }
 

@@ -1,4 +1,3 @@
-import type { Tokens } from '../calls/receipt/usage.ts';
 import type { BodyEnd } from '../calls/response/relay.ts';
 import { RouterError } from '../errors.ts';
 import type { MemoryReservation } from '../memory-budget.ts';
@@ -223,8 +222,7 @@ export class Session {
       for (const each of ends) each?.terminate();
     }, closeGraceMs).unref();
     this.#parts.reservation.release();
-    const tokens: Tokens | undefined = this.#usage.tokens;
-    this.#upstream?.finish({ ...end, ...(tokens === undefined ? {} : { tokens }) });
+    this.#upstream?.finish({ ...end, report: this.#usage.report });
     this.#parts.released(this, end);
   }
 

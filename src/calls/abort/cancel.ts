@@ -34,6 +34,9 @@ export class Cancel extends LightSignal implements QueueListener {
     return this.#callers;
   }
 
+  /** Whether the attempt ended while it waited for a connection, before the provider was asked. */
+  abortedInQueue = false;
+
   /** Milliseconds that the request has waited for a connection. */
   get queuedMs(): number {
     const waiting = this.#queuedAt === undefined ? 0 : performance.now() - this.#queuedAt;
@@ -75,7 +78,12 @@ export class Cancel extends LightSignal implements QueueListener {
     this.#signal?.removeEventListener('abort', this.#leave);
   }
 
-  readonly #end = (): void => this.abort(this.#late(this.#queuedAt !== undefined));
+  readonly #end = (): void => this.#abort(this.#late(this.#queuedAt !== undefined));
 
-  readonly #leave = (): void => this.abort(this.#signal?.reason);
+  readonly #leave = (): void => this.#abort(this.#signal?.reason);
+
+  #abort(reason: unknown): void {
+    this.abortedInQueue = this.#queuedAt !== undefined;
+    this.abort(reason);
+  }
 }

@@ -12,6 +12,7 @@ import type { Failure } from '../routing/circuit.ts';
 import type { Classification, HealthSignal, RetryDecision } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import { faultOf } from '../upstream/provider-message.ts';
+import { type AttemptEnd, meterAttempt } from './meter-attempt.ts';
 
 /** How an attempt ended: the provider answered, or could not be asked. */
 export type Outcome = { decision: RetryDecision; deployment?: Deployment } & (
@@ -31,6 +32,8 @@ export class Attempt {
   readonly #cancel: Cancel;
   readonly #free: () => void;
   readonly #startedAt: number;
+  /** The attempt's position within its call, from 1. */
+  readonly #number: number;
   #status = 0;
   #record: AttemptRecord | undefined;
 
@@ -41,6 +44,7 @@ export class Attempt {
     this.#cancel = new Cancel(context.signal);
     this.#free = context.services.availability.limits.acquire(deployment, context.teamId);
     context.services.availability.health.tryAcquire(deployment, context.teamId);
+    this.#number = context.receipt.attemptCount + 1;
     this.#startedAt = context.services.now();
   }
 
@@ -62,7 +66,10 @@ export class Attempt {
       const signal = reply.open ? 'responsive' : this.#signalOf(reply.judged);
       const { retryAfterMs, judged } = reply;
       this.#settle(signal, reason, { retryAfterMs, ofRequest: judged?.ofRequest === true });
-      if (!reply.open) this.#release();
+      if (!reply.open) {
+        this.#release();
+        this.#meter(judged === undefined ? 'success' : 'error', reply);
+      }
       return { deployment, reply, decision: reply.judged?.decision ?? 'success' };
     } catch (error) {
       this.#release();
@@ -73,11 +80,13 @@ export class Attempt {
         const { status, code } = endOf(given ?? { reason: undefined });
         this.#note(status, code);
         this.#settle('ignored', code);
+        if (response !== undefined || !cancel.abortedInQueue) this.#meter('aborted', { status });
         throw error;
       }
       this.#note(error.status, error.code, faultOf(deployment, error));
       const { decision, signal } = classifyError(error, cancel.aborted && cancel.callers);
       this.#settle(signal, error.code, { unprovoked: isConnectFault(error) });
+      if (response !== undefined || wasSent(error, cancel)) this.#meter('error', error);
       return { deployment, error, decision };
     }
   }
@@ -90,8 +99,20 @@ export class Attempt {
     if (end.failure !== undefined) this.#streamFailed(end.failure);
     else if (end.error !== undefined) this.#settle(classifyError(end.error, false).signal, end.error.code);
     else if (!end.left) this.#settle('success', 'ok');
+    this.#meter(outcomeOf(end), { ...end, status: end.failure?.status ?? this.#status });
     this.#context.ended(end, this.#status);
   };
+
+  #meter(outcome: AttemptEnd['outcome'], end: Omit<AttemptEnd, 'attempt' | 'outcome'>): void {
+    const { status, report, contentBytes } = end;
+    meterAttempt(this.#context, this.#deployment, {
+      attempt: this.#number,
+      outcome,
+      status,
+      report,
+      contentBytes,
+    });
+  }
 
   #streamFailed({ status, judged }: StreamError): void {
     const reason = reasonOf(status);
@@ -156,6 +177,19 @@ const connectFaults: ReadonlySet<unknown> = new Set([
 /** Returns whether no connection was made, which no request can cause. */
 function isConnectFault({ cause }: RouterError): boolean {
   return connectFaults.has((cause as { code?: unknown } | undefined)?.code);
+}
+
+/** Returns whether the provider may have got the request of an attempt that failed without a response. */
+function wasSent(error: RouterError, cancel: Cancel): boolean {
+  const { code } = error;
+  if (code !== 'provider_unreachable' && code !== 'provider_timeout') return false;
+  return !isConnectFault(error) && !cancel.abortedInQueue;
+}
+
+function outcomeOf({ error, failure, left }: BodyEnd): AttemptEnd['outcome'] {
+  if (failure !== undefined) return 'error';
+  if (error !== undefined) return 'incomplete';
+  return left === true ? 'aborted' : 'success';
 }
 
 function tooLate(queued: boolean): RouterError {

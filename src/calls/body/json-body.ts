@@ -3,7 +3,7 @@ import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel, type Endpoint } from '../endpoints/match.ts';
 import type { BodyScan } from '../json/body.ts';
 import type { CallControls } from '../json/call-controls.ts';
-import { isLiteral, openBrace } from '../json/tokens.ts';
+import { isLiteral, openBrace, stringAt } from '../json/tokens.ts';
 import { writeBody } from '../json/writer.ts';
 import { type BodyContext, HeldBody, type RequestBody, writesGiven } from './request-body.ts';
 import { keepsAnswer, type ReadBody, statefulReason } from './stateless-check.ts';
@@ -50,6 +50,16 @@ export class JsonBody extends HeldBody implements RequestBody {
       extra: carries ? params.extra_body : undefined,
       ...(scan.controls && { cut: scan.controls.withheld({ params }) }),
     });
+  }
+
+  get sent(): Buffer {
+    return this.#body.bytes;
+  }
+
+  characters(): number | undefined {
+    const { bytes, scan } = this.#body;
+    const span = scan.keys.get('input');
+    return span === undefined ? undefined : stringAt(bytes, span[0], span[1])?.length;
   }
 
   override objectIds(): readonly string[] {

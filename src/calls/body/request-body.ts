@@ -20,6 +20,10 @@ export interface RequestBody {
   readonly contentType: string | null;
   /** LiteLLM's call controls in the body, which address the router. */
   readonly controls?: CallControls | undefined;
+  /** The bytes of a JSON body. */
+  readonly sent?: Buffer;
+  /** Returns the number of characters of the text in `input`. */
+  characters?(): number | undefined;
   /** The caller's tags, for the receipt. */
   readonly tags?: readonly string[] | undefined;
   /** Returns the error if this shared deployment may not serve the body, because it is not known to be stateless. */

@@ -1,7 +1,8 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { RouterErrorCode } from '../../errors.ts';
+import type { Tokens, Usage, UsageReport } from '../../metering/usage/usage-report.ts';
+import type { UsageEvent, UsageSource } from '../../metering/usage-event.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
-import type { Tokens } from './usage.ts';
 
 /**
  * One attempt at one deployment, for the receipt.
@@ -71,8 +72,22 @@ export interface Receipt {
   code?: string;
   /** What the caller tagged the call with, by `tags` or `metadata.tags` of its body. */
   tags?: readonly string[];
+  /** The id of the endpoint, such as `chat.completions.create`. */
+  endpoint?: string;
+  /** Whether a stream of events was asked for. */
+  stream?: boolean;
+  /** Whose credential the provider was sent: the team's own, or the operator's. */
+  source?: 'team' | 'shared';
+  /** The member of the team, from `authenticate` or the call's options. */
+  userId?: string;
   /** What the call used, where the provider said so. */
   tokens?: Tokens;
+  /** What the answering attempt used, by class. */
+  usage?: Usage;
+  /** Where `usage` comes from. Without `onUsage` and `ledger` only what a provider reports is known. */
+  usageSource?: UsageSource;
+  /** The cost of all attempts in whole nano-dollars. Absent without `onUsage` and `ledger`, or if none is priced. */
+  costNanoUsd?: number;
   /** From the call's beginning until its answer began. */
   firstByteMs: number;
   /** Until its answer ended. */
@@ -89,12 +104,17 @@ export class ReceiptBuilder {
   /** The asynchronous context that the call began in. */
   readonly context: AsyncContext | undefined;
   tags: readonly string[] | undefined;
+  userId: string | undefined;
   readonly #callId: string;
   readonly #teamId: string | null;
   readonly #now: () => number;
   readonly #attempts: AttemptRecord[] = [];
   readonly #fallbacks: string[] = [];
   #requestedModel: string | undefined;
+  #endpoint: string | undefined;
+  #stream = false;
+  #usage: Pick<UsageEvent, 'usage' | 'usageSource'> | undefined;
+  #costNanoUsd: number | undefined;
   #deployment: Deployment | undefined;
   #elsewhereMs = 0;
   #queuedMs = 0;
@@ -116,6 +136,21 @@ export class ReceiptBuilder {
   /** The first name is the call's own: its pool is turned to before any fallback's. */
   setRequestedModel(name: string): void {
     this.#requestedModel ??= name;
+  }
+
+  setRequest(endpoint: string, stream: boolean): void {
+    this.#endpoint = endpoint;
+    this.#stream = stream;
+  }
+
+  get attemptCount(): number {
+    return this.#attempts.length;
+  }
+
+  /** Adds what an attempt used. The call's own usage is that of its last attempt. */
+  addUsage(event: UsageEvent): void {
+    this.#usage = event;
+    if (event.costNanoUsd !== undefined) this.#costNanoUsd = (this.#costNanoUsd ?? 0) + event.costNanoUsd;
   }
 
   addAttempt(record: AttemptRecord): void {
@@ -145,7 +180,7 @@ export class ReceiptBuilder {
   }
 
   /** Unchanged: the first chunk starts the response, the last chunk ends it. */
-  snapshot(status: number, code?: string, tokens?: Tokens): Receipt {
+  snapshot(status: number, code?: string, report?: UsageReport): Receipt {
     const milliseconds = this.#now() - this.startedAt;
     this.#firstByteMs ??= milliseconds;
     const deployment = this.#deployment;
@@ -165,10 +200,28 @@ export class ReceiptBuilder {
       receipt.model = deployment.publicName;
       receipt.deploymentId = deployment.id;
       receipt.provider = deployment.target.provider;
+      receipt.source = deployment.teamId === null ? 'shared' : 'team';
     }
     if (this.tags !== undefined) receipt.tags = this.tags;
     if (code !== undefined) receipt.code = code;
-    if (tokens !== undefined) receipt.tokens = tokens;
+    if (report?.tokens !== undefined) receipt.tokens = report.tokens;
+    this.#describeUsage(receipt, report);
     return receipt;
+  }
+
+  #describeUsage(receipt: Receipt, report: UsageReport | undefined): void {
+    if (this.#endpoint !== undefined) {
+      receipt.endpoint = this.#endpoint;
+      receipt.stream = this.#stream;
+    }
+    if (this.userId !== undefined) receipt.userId = this.userId;
+    if (this.#usage !== undefined) {
+      receipt.usage = this.#usage.usage;
+      receipt.usageSource = this.#usage.usageSource;
+    } else if (report !== undefined && report.pending === undefined) {
+      receipt.usage = report.usage;
+      receipt.usageSource = 'provider';
+    }
+    if (this.#costNanoUsd !== undefined) receipt.costNanoUsd = this.#costNanoUsd;
   }
 }

@@ -90,9 +90,12 @@ export class EventTransform implements BodyTransform {
 
   #completed(end: BodyEnd): BodyEnd {
     const { watch, judged, classify } = this.#options;
-    const tokens = watch.tokens();
+    const report = watch.usage();
+    const contentBytes = report === undefined ? watch.contentBytes() : undefined;
     const told = judged && end.error === undefined ? watch.error() : undefined;
-    return told === undefined ? { ...end, tokens } : { failure: classify(told), tokens };
+    return told === undefined
+      ? { ...end, report, contentBytes }
+      : { failure: classify(told), report, contentBytes };
   }
 }
 

@@ -1,8 +1,8 @@
 import type { BufferedPrefix } from '../../egress/response-body.ts';
 import type { RouterError } from '../../errors.ts';
+import { answerReport, usageIn } from '../../metering/usage/usage-report.ts';
 import { tickFor } from '../../tick-batch.ts';
 import { type Answer, errorAnswer, readUpTo, wholeOf } from '../answer.ts';
-import { tokensOf, usageIn } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
 import { type Kind, kindOf, type Label, labelOf, needsBytes, tellingOf } from '../upstream/content-kind.ts';
 import { passHeaders, passSharedHeaders, typesOf } from '../upstream/passed-headers.ts';
@@ -211,8 +211,7 @@ function judgeWhole(
   // Of the models that take forms, some ignore that they were asked for a stream.
   if (stream === true && endpoint.streams !== undefined && endpoint.model !== 'form')
     return paidReply(unreachable(deployment, 'was asked for a stream of events and answered with JSON'));
-  const usage =
-    value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : tokensOf(value.usage);
+  const usage = value === undefined ? usageIn(bytes.toString('latin1', size - 16_384)) : answerReport(value);
   if (safe?.body === undefined) return wholeResult(answer, undefined, usage);
   const { 'content-length': _, ...others } = headers;
   const said = providerMessage(redactorOf({ deployment, response }).bytes(bytes));

@@ -1,10 +1,10 @@
 import type { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
+import type { UsageReport } from '../../metering/usage/usage-report.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { Cancel } from '../abort/cancel.ts';
 import type { Answer } from '../answer.ts';
 import type { Endpoint } from '../endpoints/table.ts';
-import type { Tokens } from '../receipt/usage.ts';
 import type { Classification } from '../upstream/classify-answer.ts';
 import type { SignedResponse } from '../upstream/credentials.ts';
 import type { StreamError } from './events/stream-error.ts';
@@ -19,7 +19,9 @@ export interface BodyEnd {
   left?: boolean;
   /** What the provider said in an error of a stream, redacted, if the caller may not read it. */
   providerMessage?: string;
-  tokens?: Tokens | undefined;
+  report?: UsageReport | undefined;
+  /** Bytes of content that a stream without a usage report carried, if they are counted. */
+  contentBytes?: number | undefined;
 }
 
 /** What a provider answered, read as far as it has to be before the caller may see it. */
@@ -28,7 +30,7 @@ export interface CallResult {
   /** The provider's; 502 if what it sent under a 200 is a failure. */
   status: number;
   retryAfterMs: number | undefined;
-  tokens?: Tokens | undefined;
+  report?: UsageReport | undefined;
   /** The error's, if it is the router's own. */
   code?: string | undefined;
   /** What the provider said at 401 or 403, or in any error that the caller may not read, redacted. */
@@ -40,8 +42,8 @@ export interface CallResult {
 }
 
 /** An answer that is all there. */
-export function wholeResult(answer: Answer, code?: string, tokens?: Tokens): CallResult {
-  return { answer, status: answer.status, retryAfterMs: undefined, tokens, code, open: false };
+export function wholeResult(answer: Answer, code?: string, report?: UsageReport): CallResult {
+  return { answer, status: answer.status, retryAfterMs: undefined, report, code, open: false };
 }
 
 export interface UpstreamExchange {
@@ -58,6 +60,8 @@ export interface UpstreamExchange {
   maxAnswerBytes: number;
   /** What is held of the answer is counted here. */
   reservation: MemoryReservation | undefined;
+  /** Whether the content of a stream is counted, in case that the provider reports no usage. */
+  countsContent: boolean;
   cancel: Cancel;
   ended: (end: BodyEnd) => void;
 }

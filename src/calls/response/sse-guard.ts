@@ -1,8 +1,8 @@
 import { RouterError } from '../../errors.ts';
 import type { MemoryReservation } from '../../memory-budget.ts';
+import type { UsageReport } from '../../metering/usage/usage-report.ts';
 import { asBuffer } from '../answer.ts';
 import type { EventApi } from '../endpoints/table.ts';
-import type { Tokens } from '../receipt/usage.ts';
 import { errorEvent } from './error-event.ts';
 import { StreamEnding } from './events/stream-ending.ts';
 
@@ -28,6 +28,8 @@ export interface SseGuardOptions {
   api?: EventApi;
   expectedChoices?: number;
   reservation?: MemoryReservation | undefined;
+  /** Whether bytes of content are counted, in case that the stream reports no usage. */
+  countsContent?: boolean;
   /** Decides what passes of whole events, or of a part of one that is too long to be held. */
   screen?: ((run: Buffer) => Buffer) | undefined;
 }
@@ -56,12 +58,12 @@ export class SseGuard {
   #told = false;
 
   constructor(redact: (events: Buffer) => Buffer, options: SseGuardOptions = {}) {
-    const { api = 'chat', expectedChoices = 1, reservation, screen } = options;
+    const { api = 'chat', expectedChoices = 1, reservation, screen, countsContent = false } = options;
     this.#redact = redact;
     this.#api = api;
     this.#reservation = reservation;
     this.#screen = screen;
-    this.#ending = new StreamEnding(api, expectedChoices);
+    this.#ending = new StreamEnding(api, expectedChoices, countsContent);
   }
 
   /** Takes a chunk, and puts into `out` what may be passed on. */
@@ -140,8 +142,13 @@ export class SseGuard {
     return this.#ending.hasRecovered ? undefined : this.#ending.error;
   }
 
-  tokens(): Tokens | undefined {
-    return this.#ending.tokens();
+  usage(): UsageReport | undefined {
+    return this.#ending.usage();
+  }
+
+  /** Bytes of content so far, if they are counted. */
+  contentBytes(): number | undefined {
+    return this.#ending.contentBytes(this.#rest());
   }
 
   #rest(): Buffer {

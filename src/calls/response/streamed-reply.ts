@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.ts';
+import { type UsageReport, usageIn } from '../../metering/usage/usage-report.ts';
 import { type Answer, asBuffer } from '../answer.ts';
 import { eventStreamType, type Kind } from '../upstream/content-kind.ts';
 import { type BodyTransform, RelayedBody } from './body-stream.ts';
@@ -16,7 +17,8 @@ export function eventReply(
   headers: Record<string, string>,
   head: readonly Buffer[],
 ): CallResult {
-  const { teamId, deployment, response, endpoint, expectedChoices, cancel, reservation } = exchange;
+  const { teamId, deployment, response, endpoint, expectedChoices, cancel, reservation, countsContent } =
+    exchange;
   const redactor = redactorOf(exchange);
   const api = endpoint.streams ?? 'chat';
   const covered = redactor.stream(true);
@@ -31,6 +33,7 @@ export function eventReply(
       api,
       expectedChoices,
       reservation,
+      countsContent,
     }),
     covered,
     judged: endpoint.method !== 'GET' && api !== 'plain',
@@ -60,9 +63,11 @@ export function openReply(
   const covered = redactorOf(exchange).stream(false);
   const check =
     kind === 'json' && hidesAccount(exchange.teamId, exchange.deployment) ? new LongAnswerCheck() : undefined;
+  const tail = kind === 'json' ? new UsageTail() : undefined;
   const transform: BodyTransform = {
     held: 0,
     transform(chunk, out) {
+      tail?.push(asBuffer(chunk));
       left -= chunk.byteLength;
       if (left < 0) throw tooLong(exchange);
       if (check?.tells(asBuffer(chunk))) throw unreachable(exchange.deployment, 'answered with an error');
@@ -70,7 +75,7 @@ export function openReply(
     },
     flush(out) {
       covered.flush(out);
-      exchange.ended({});
+      exchange.ended({ report: tail?.report() });
       return undefined;
     },
     onError: (error) => broken(exchange, error),
@@ -86,6 +91,23 @@ export function openReply(
 
 function open(answer: Answer): CallResult {
   return { ...wholeResult(answer), open: true };
+}
+
+/** Bytes at the end of a long answer that are searched for its usage. */
+const maxTailBytes = 16_384;
+
+/** Keeps the end of an answer that is too long to be held, because its usage is there. */
+class UsageTail {
+  #bytes: Buffer = Buffer.alloc(0);
+
+  push(chunk: Buffer): void {
+    const joined = chunk.length >= maxTailBytes ? chunk : Buffer.concat([this.#bytes, chunk]);
+    this.#bytes = Buffer.from(joined.subarray(Math.max(0, joined.length - maxTailBytes)));
+  }
+
+  report(): UsageReport | undefined {
+    return usageIn(this.#bytes.toString('latin1'));
+  }
 }
 
 export function tooLong({ deployment, maxAnswerBytes }: UpstreamExchange): RouterError {

@@ -16,6 +16,10 @@ export interface Caller {
   teamId: string | null;
   /** The public names that the caller may use; absent: all of the team's; `[]`: none. */
   models?: readonly string[];
+  /** The SHA-256 of the team key in hex, if a key authenticated the call. */
+  keyId?: string;
+  /** The member of the team, if one is known. */
+  userId?: string;
   /** `false` if the caller cannot change models, so that no message tells it to. */
   mayManage?: boolean;
 }

@@ -7,10 +7,15 @@ import { mayManage } from './permissions.ts';
 
 /** Returns the caller on whose behalf the principal's calls are dispatched. */
 export function toCaller(principal: Principal): Caller {
-  if (principal.master) return { teamId: null };
-  const { teamId, models } = principal;
-  const caller: Caller = models === undefined ? { teamId } : { teamId, models };
-  return mayManage(principal) ? caller : { ...caller, mayManage: false };
+  const { userId } = principal;
+  if (principal.master) return userId === undefined ? { teamId: null } : { teamId: null, userId };
+  const { teamId, models, token } = principal;
+  const caller: Caller = { teamId };
+  if (models !== undefined) caller.models = models;
+  if (token !== undefined) caller.keyId = token;
+  if (userId !== undefined) caller.userId = userId;
+  if (!mayManage(principal)) caller.mayManage = false;
+  return caller;
 }
 
 /**

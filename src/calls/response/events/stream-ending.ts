@@ -1,5 +1,5 @@
+import { type UsageReport, usageIn } from '../../../metering/usage/usage-report.ts';
 import type { EventApi } from '../../endpoints/table.ts';
-import { type Tokens, usageIn } from '../../receipt/usage.ts';
 import { type SseEvent, SseParser } from '../../upstream/sse-parser.ts';
 import { errorInEvent, isDetail } from './stream-error.ts';
 
@@ -11,6 +11,9 @@ const maxWaitingBytes = 32_768;
 /** Choices of one call that are told apart. */
 const maxChoices = 4_096;
 const maxUsageBytes = 4_096;
+
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
 
 /** The events that end a stream of each API. Chat and completions end by the finish reason of each choice. */
 const terminals: Readonly<Record<EventApi, readonly string[]>> = {
@@ -51,19 +54,25 @@ export class StreamEnding {
   /** Whether every choice has finished in an event after the first error. */
   hasRecovered = false;
   readonly #choices = new Map<number, boolean>();
-  #usage: Tokens | undefined;
+  #usage: UsageReport | undefined;
+  readonly #countsContent: boolean;
+  #contentBytes = 0;
   #nextSequence = 0;
 
-  constructor(api: EventApi, expectedChoices: number) {
+  constructor(api: EventApi, expectedChoices: number, countsContent = false) {
     this.#api = api;
     this.#expectedChoices = expectedChoices;
+    this.#countsContent = countsContent;
   }
 
   /** Takes the next bytes of the stream. */
   note(run: Buffer): void {
     this.#runs.push(run);
     this.#runsSize += run.length;
-    if (this.#runs.length >= maxWaitingRuns || this.#runsSize >= maxWaitingBytes) this.#read();
+    if (this.#runs.length < maxWaitingRuns && this.#runsSize < maxWaitingBytes) return;
+    // Waits for the end of an event, so that what waits has it whole.
+    const last = run[run.length - 1];
+    if (last === lineFeed || last === carriageReturn || this.#runsSize >= 2 * maxWaitingBytes) this.#read();
   }
 
   /** The stream has said that it is at its end. */
@@ -101,17 +110,22 @@ export class StreamEnding {
     return this.#nextSequence;
   }
 
-  tokens(): Tokens | undefined {
-    for (let index = this.#runs.length - 1; index >= 0; index--) {
-      const run = this.#runs[index];
-      // A search from the end costs several times one from the beginning, which nearly always finds nothing; and each
-      // quotation mark would stop it.
-      if (run?.includes('usage"') !== true) continue;
-      const at = run.lastIndexOf('"usage"');
-      if (at === -1) continue;
-      const usage = usageIn(run.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
-      if (usage !== undefined) return usage;
-    }
+  /** @param rest bytes of an event that has not ended */
+  contentBytes(rest: Buffer): number | undefined {
+    if (!this.#countsContent) return undefined;
+    this.#readAll(rest);
+    return this.#contentBytes;
+  }
+
+  usage(): UsageReport | undefined {
+    const [first] = this.#runs;
+    const waiting = this.#runs.length === 1 && first !== undefined ? first : Buffer.concat(this.#runs);
+    // A search from the end costs several times one from the beginning, which nearly always finds nothing; and each
+    // quotation mark would stop it.
+    if (!waiting.includes('usage"')) return this.#usage;
+    const at = waiting.lastIndexOf('"usage"');
+    const usage = usageIn(waiting.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
+    if (usage !== undefined) return usage;
     return this.#usage;
   }
 
@@ -138,6 +152,7 @@ export class StreamEnding {
     this.#events += 1;
     if (data.startsWith('[DONE]')) this.#done = true;
     if (data.includes('"usage"')) this.#usage = usageIn(data) ?? this.#usage;
+    if (this.#countsContent) this.#contentBytes += contentLength(this.#api, data);
     if (this.#api === 'chat' || this.#api === 'completion') this.#visitChoices(data);
     else this.#visitTyped(type, data);
     if (before !== undefined && !data.startsWith('[DONE]')) this.hasRecovered = this.#isAnswered();
@@ -185,6 +200,18 @@ export class StreamEnding {
     if (names.includes(named)) this.#done = true;
     if (named === 'error' || isErrorObject(value)) this.#failed = true;
   }
+}
+
+const choiceContent =
+  /"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"/g;
+const typedContent = /"delta"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"/g;
+
+/** Returns the length of the content that one event carries. */
+function contentLength(api: EventApi, data: string): number {
+  const content = api === 'chat' || api === 'completion' ? choiceContent : typedContent;
+  let length = 0;
+  for (const [, text = ''] of data.matchAll(content)) length += text.length;
+  return length;
 }
 
 const blankLines: Buffer = Buffer.from('\n\n');
