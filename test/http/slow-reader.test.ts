@@ -13,8 +13,8 @@ const events = Math.ceil((200 * megabyte) / event.length);
 const total = events * event.length + ending.length;
 const body = JSON.stringify({ model: 'my-team-model', messages: [], stream: true });
 // What the kernel holds for the connections on both sides of the gateway is some megabytes each.
-const mostHeld = 48 * megabyte;
-const mostGrowth = 150 * megabyte;
+const maxHeld = 48 * megabyte;
+const maxGrowth = 150 * megabyte;
 
 let provider: RecordingProvider;
 let child: ChildProcess;
@@ -86,7 +86,7 @@ describe('200 MB to a slow reader', () => {
       if (url === '') await ask('memory');
       else await (await fetch(`${url}/v1/models`, { headers })).text();
     }
-    expect(sent).toBeLessThan(mostHeld);
+    expect(sent).toBeLessThan(maxHeld);
     let most = await ask('memory');
     let asked = received;
     while (text !== '') {
@@ -94,10 +94,10 @@ describe('200 MB to a slow reader', () => {
       received += text.length;
       if (received - asked < 5 * megabyte) continue;
       asked = received;
-      expect(sent - received).toBeLessThan(mostHeld);
+      expect(sent - received).toBeLessThan(maxHeld);
       most = Math.max(most, await ask('memory'));
     }
     expect(received).toBe(total);
-    expect(most - before).toBeLessThan(mostGrowth);
+    expect(most - before).toBeLessThan(maxGrowth);
   });
 });

@@ -4,7 +4,7 @@ import { expect, it, vi } from 'vitest';
 
 const calls = 4_000;
 /** A 429 cools for a second: how many calls it takes until there were enough of them is the machine's speed. */
-const mostCalls = 60_000;
+const maxCalls = 60_000;
 const atATime = 16;
 const kinds = ['failed', 'rate_limited', 'provider_unreachable'] as const;
 const ofEachKind = 20;
@@ -51,7 +51,7 @@ it(`of ${calls} calls and more to two siblings, one of which fails in every way,
     };
     const enough = () => made >= calls && kinds.every((kind) => (seen.get(kind) ?? 0) > ofEachKind);
     const work = async () => {
-      while (made < mostCalls && !enough()) {
+      while (made < maxCalls && !enough()) {
         made += 1;
         const text = await call(made % 2 === 0).catch(() => undefined);
         if (text === 'Hello there') succeeded += 1;

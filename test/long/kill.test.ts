@@ -5,7 +5,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { startWriter } from '../support/writer-process.ts';
 
 const killsInside = 20;
-const mostRounds = 120;
+const maxRounds = 120;
 
 describe('kill -9 inside a write', () => {
   const newPath = temporaryFolder();
@@ -17,7 +17,7 @@ describe('kill -9 inside a write', () => {
       const file = newPath();
       let inside = 0;
       for (let round = 0; inside < killsInside; round++) {
-        expect(round, `only ${inside} kills landed inside a write`).toBeLessThan(mostRounds);
+        expect(round, `only ${inside} kills landed inside a write`).toBeLessThan(maxRounds);
         const team = `team-${round}`;
         const writer = startWriter(file, encryptionKey.key, team, mode, 1000);
         // The file holds what earlier rounds left: the writer's own first read shows that it opens.

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 const maxAtOnce = 32;
 /** Milliseconds until a connection with deferred requests is read again, doubled after each further request. */
 const firstPauseMs = 250;
-const longestPauseMs = 2 ** 30;
+const maxPauseMs = 2 ** 30;
 
 /** The pipelined requests of a connection. Each response waits for the responses before it. */
 interface Line {
@@ -78,7 +78,7 @@ function pauseReading(socket: Socket, line: Line): void {
     line.watching = true;
     socket.resume();
   }, line.pauseMs).unref();
-  line.pauseMs = Math.min(line.pauseMs * 2, longestPauseMs);
+  line.pauseMs = Math.min(line.pauseMs * 2, maxPauseMs);
 }
 
 function beginNext(line: Line): void {
