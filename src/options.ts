@@ -111,6 +111,11 @@ export interface RouterOptions {
   affinityTtlMs?: number;
   /** Limits of WebSocket sessions. */
   sessions?: SessionOptions | undefined;
+  /**
+   * `forward` (default): a call below `/v1` that the router does not know goes to the team's own deployment as it came.
+   * `refuse`: it is rejected with `not_found`. Calls that administer an organization are always rejected.
+   */
+  unknownCalls?: 'forward' | 'refuse';
   /** Receives a receipt of every call. Errors that it throws are ignored. */
   onCall?: (receipt: Receipt) => void;
   /**
@@ -228,6 +233,7 @@ const routerOptions = z.strictObject({
   maxHeldBytes: z.int().positive().max(268_435_456).default(8_388_608),
   affinityTtlMs: z.int().min(60_000).max(31_536_000_000).default(2_592_000_000),
   sessions: sessionOptions,
+  unknownCalls: z.enum(['forward', 'refuse']).default('forward'),
   onCall: callback<(receipt: Receipt) => void>().optional(),
   onUsage: callback<(events: readonly UsageEvent[]) => unknown>().optional(),
   logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),

@@ -136,7 +136,8 @@ export function createServices(given: RouterOptions): RouterServices {
     now,
     sleep,
   };
-  const dispatcher = new Dispatcher({ ...callServices, affinity, budget, limits });
+  const { unknownCalls } = options;
+  const dispatcher = new Dispatcher({ ...callServices, affinity, budget, limits, unknownCalls });
   const { handshakeTimeoutMs, maxMessageBytes } = options.sessions;
   // Half of the time for each attempt, so that another deployment can answer within the other half.
   const handshake = { headersTimeoutMs: Math.ceil(handshakeTimeoutMs / 2), maxMessageBytes };

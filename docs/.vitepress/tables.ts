@@ -58,6 +58,7 @@ const modelPlace = {
   path: 'path',
   none: 'not named',
   provider: "the provider's own, in the body",
+  known: "body, the team's or the provider's own",
 } as const;
 
 const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(', ');

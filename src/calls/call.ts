@@ -70,6 +70,8 @@ export interface ModelRequest {
   model: string | undefined;
   /** Whether the call itself says so, and not only a default. */
   explicitModel: boolean;
+  /** Replaces the two above if the caller has no model of this name, because the name may be the provider's own. */
+  otherwise?: { model: string | undefined; explicitModel: boolean };
   body: RequestBody;
 }
 

@@ -13,6 +13,7 @@ import { attempt } from './attempts/retry.ts';
 import type { BodyLimits, RequestBody } from './body/request-body.ts';
 import type { Call } from './call.ts';
 import { asksForStream, CallContext, type CallServices } from './call-context.ts';
+import type { UnknownCalls } from './endpoints/unknown.ts';
 import { readRequest } from './read-request.ts';
 import { ReceiptBuilder } from './receipt/receipt.ts';
 import { addCallHeaders } from './receipt/response-headers.ts';
@@ -23,7 +24,7 @@ import { bodyDeadline } from './routing/body-deadline.ts';
 import { givenTags, givenUser, headerTags } from './routing/call-labels.ts';
 import { CallPolicy, headerMs } from './routing/call-policy.ts';
 import { listModels } from './routing/list-models.ts';
-import { type Caller, resolve } from './routing/resolve.ts';
+import { type Caller, checkUnrestricted, resolve } from './routing/resolve.ts';
 import { isUnread, openBody } from './routing/unread-body.ts';
 
 export interface DispatcherOptions extends CallServices {
@@ -31,6 +32,8 @@ export interface DispatcherOptions extends CallServices {
   affinity: AffinityStore;
   budget: MemoryBudget;
   limits: BodyLimits;
+  /** Default `forward`. */
+  unknownCalls?: UnknownCalls;
 }
 
 /**
@@ -109,12 +112,14 @@ export class Dispatcher {
     reservation: MemoryReservation,
     ended: () => void,
   ): Promise<CallResult> {
-    const { resolver, affinity, limits, now, reporter } = this.#options;
+    const { resolver, affinity, limits, unknownCalls = 'forward', now, reporter } = this.#options;
     given.signal?.throwIfAborted();
-    if (isUnread(given)) resolver.refuseUnread(await resolver.visibleModels(caller), caller, given);
+    if (isUnread(given))
+      resolver.refuseUnread(await resolver.visibleModels(caller), caller, given, unknownCalls);
     const reading = deadline === undefined ? given : { ...given, signal: deadline };
     const { body, understood } = await openBody(reading, limits, reservation, caller.teamId);
-    const request = await readRequest(reading, body, limits, caller.teamId);
+    const request = await readRequest(reading, body, limits, caller.teamId, unknownCalls);
+    checkUnrestricted(caller, request.endpoint);
     deadline?.inTime();
     understood();
     try {

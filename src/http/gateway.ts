@@ -3,6 +3,7 @@ import { cors } from 'hono/cors';
 import { routePath } from 'hono/route';
 import type { Answer } from '../calls/answer.ts';
 import { matchEndpoint, refusedCall } from '../calls/endpoints/match.ts';
+import { administrativeCall, unknownCall } from '../calls/endpoints/unknown.ts';
 import { RouterError } from '../errors.ts';
 import { Log } from '../logger.ts';
 import type { TeamModelRouter } from '../router.ts';
@@ -183,6 +184,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const isRefused = refusedCall(method, path) !== undefined;
     if (!isRefused && match !== undefined && 'endpoint' in match)
       return call(match.endpoint.method, permissionOf(match.endpoint))(context, path);
+    if (!isRefused && isForwarded(method, withoutSlash(path)) && allowed(path).length === 0)
+      return call(method, 'calls')(context, path);
     return answered(async () => {
       if (isRefused) throw refusedCall(method, path, mayManage(await admit(context, 'names')));
       return unknownRoute(method, path, allowed);
@@ -221,6 +224,12 @@ function pathUnder(context: GatewayContext, pattern: string): string {
         .split('/')
         .slice(under + 1)
         .join('/')}`;
+}
+
+/** Returns whether the router is asked for a path that is no route. LiteLLM's other routes are refused here by name. */
+function isForwarded(method: string, path: string): boolean {
+  if (administrativeCall(method, path)?.code === 'permission_denied') return true;
+  return unknownCall(method, path) !== undefined && absentRoute(path) === undefined;
 }
 
 function withoutSlash(path: string): string {

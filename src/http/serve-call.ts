@@ -1,5 +1,6 @@
 import type { Answer } from '../calls/answer.ts';
 import type { Call } from '../calls/call.ts';
+import { takesRawBody } from '../calls/endpoints/unknown.ts';
 import type { Caller } from '../calls/routing/resolve.ts';
 import type { TeamModelRouter } from '../router.ts';
 import type { Principal } from '../teams/principal.ts';
@@ -79,10 +80,11 @@ function toCall(
   const length = Number(headers.get('content-length') ?? Number.NaN);
   if (!call.chunked && Number.isSafeInteger(length)) call.length = length;
   if (hasBody(method)) {
+    const takesRaw = (mediaType: string) => takesRawBody(method, path, mediaType);
     call.readBody = async (limit, reservation) => {
-      checkUnread(headers);
+      checkUnread(headers, takesRaw);
       const body = await source.readBody({ limit: Math.min(limit, bodyLimit), reservation, stalls });
-      return checkCallBody(body, headers);
+      return checkCallBody(body, headers, takesRaw);
     };
   }
   const { outgoing } = bindings;

@@ -27,7 +27,7 @@ export interface ProviderTarget {
 export interface Route {
   /** Path without `/v1`. `{name}` is a placeholder for one segment. */
   path: string;
-  /** Query parameters that are passed to the provider. */
+  /** Query parameters that are passed to the provider. `*`: all but `model` and `api-version`. */
   query: readonly string[];
   /** Whether Azure has the path below the deployment or below the account. */
   azure: 'deployment' | 'account';
@@ -221,8 +221,10 @@ function encodeSegment(name: string, value: string | undefined): string {
 function passedQuery(route: Route, query: URLSearchParams): URLSearchParams {
   const passed = new URLSearchParams();
   if (route.query.length === 0) return passed;
+  const any = route.query.includes('*');
   for (const [name, value] of query) {
-    if (route.query.includes(name.split('[', 1)[0] ?? '')) passed.append(name, value);
+    if (any ? name !== 'model' && name !== 'api-version' : route.query.includes(name.split('[', 1)[0] ?? ''))
+      passed.append(name, value);
   }
   return passed;
 }

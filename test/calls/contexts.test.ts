@@ -142,7 +142,7 @@ describe('200 concurrent calls, each in a separate AsyncLocalStorage store', () 
     const headers = { 'content-type': 'application/json' };
     await callAll((team) =>
       store.run(`context of ${team}`, () =>
-        router.fetchFor(team)('/v1/nothing', { method: 'POST', headers, body: fails }),
+        router.fetchFor(team)('/nothing', { method: 'POST', headers, body: fails }),
       ),
     );
     expectOwn(observed);

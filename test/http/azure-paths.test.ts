@@ -6,6 +6,7 @@ import { createGateway } from 'team-model-router/http';
 import { type GatewayServer, serveGateway } from 'team-model-router/http/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { endpoints } from '../../src/calls/endpoints/match.ts';
+import { unknownCall } from '../../src/calls/endpoints/unknown.ts';
 import { type RecordingProvider, recordingProvider, sendJson } from '../support/recording-provider.ts';
 import { runs } from '../support/runs.ts';
 
@@ -272,6 +273,8 @@ describe('a prefix of Azure', () => {
         for (const received of provider.requests) {
           reached++;
           const line = `${received.method} ${received.url}`;
+          // Below `/v1` a path that the table does not have is forwarded as it is written, in safe characters only.
+          if (unknownCall(received.method, received.url) !== undefined) continue;
           expect(shapes.filter((shape) => shape.test(line)).length, `${written} -> ${line}`).toBeGreaterThan(
             0,
           );

@@ -169,7 +169,7 @@ describe.each(Object.entries(mounts))('the gateway on %s', (_, { mount, parsed =
   });
 
   it('404 for a path or a model that is not there, 405 for a wrong method', async () => {
-    await expectError(await gateway.send('/v1/nothing', { headers }), 404, 'not_found');
+    await expectError(await gateway.send('/nothing', { headers }), 404, 'not_found');
     await expectError(await gateway.send('/', { headers }), 404, 'not_found');
     await expectError(await ask({ model: 'nobody-has-this' }), 404, 'model_not_found');
     for (const method of ['GET', 'OPTIONS']) {

@@ -197,7 +197,7 @@ const kinds: Record<string, Kind> = {
     post(team, chat('plain', id, { model: 'nobody-has-this' })),
   ),
   'no JSON': refusal(400, 'invalid_request', (team) => post(team, '{"model":"m",')),
-  'an unknown path': refusal(404, 'not_found', (team) => post(team, '{}', '', '/v1/nothing')),
+  'an unknown path': refusal(404, 'not_found', (team) => post(team, '{}', '', '/nothing')),
   'a large body': refusal(413, 'request_too_large', (team, id) =>
     post(team, chat('plain', id, { padding: 'x'.repeat(bodyLimit) })),
   ),

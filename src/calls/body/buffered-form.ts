@@ -1,11 +1,12 @@
 import type { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel, type Endpoint } from '../endpoints/match.ts';
+import { unknownId } from '../endpoints/unknown.ts';
 import type { FormBody } from '../form/body.ts';
 import { formContentType } from '../form/content-type.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { asksForStream, formControls } from './form-controls.ts';
-import { type BodyContext, HeldBody, isUnnamed, type RequestBody } from './request-body.ts';
+import { type BodyContext, HeldBody, isReplaced, isUnnamed, type RequestBody } from './request-body.ts';
 import { statefulFormReason } from './stateless-check.ts';
 
 /** A form that is buffered whole, so that it can be sent again. */
@@ -28,7 +29,7 @@ export class BufferedForm extends HeldBody implements RequestBody {
     this.#writesModel = carries && !isUnnamed(context, form.model !== undefined);
     this.model = carries ? form.model : undefined;
     this.stream = asksForStream(form);
-    this.controls = formControls(form);
+    this.controls = endpoint.id === unknownId ? undefined : formControls(form);
     this.tags = this.controls?.tags;
     this.contentType = formContentType(boundary);
   }
@@ -39,7 +40,8 @@ export class BufferedForm extends HeldBody implements RequestBody {
 
   bytesFor(deployment: Deployment): Buffer | Buffer[] {
     const cut = this.controls?.withheld(deployment) ?? [];
-    if (!this.#writesModel && cut.length === 0) return this.#form.bytes;
-    return this.#form.pieces({ model: this.#writesModel ? deployment.target.model : undefined, cut });
+    const writesModel = this.#writesModel && isReplaced(this.#endpoint, this.model, deployment);
+    if (!writesModel && cut.length === 0) return this.#form.bytes;
+    return this.#form.pieces({ model: writesModel ? deployment.target.model : undefined, cut });
   }
 }

@@ -1,11 +1,12 @@
 import type { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel, type Endpoint } from '../endpoints/match.ts';
+import { unknownId } from '../endpoints/unknown.ts';
 import type { BodyScan } from '../json/body.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { isLiteral, openBrace, stringAt } from '../json/tokens.ts';
 import { writeBody } from '../json/writer.ts';
-import { type BodyContext, HeldBody, type RequestBody, writesGiven } from './request-body.ts';
+import { type BodyContext, HeldBody, isReplaced, type RequestBody, writesGiven } from './request-body.ts';
 import { keepsAnswer, type ReadBody, statefulReason } from './stateless-check.ts';
 
 /** A JSON body, in which nothing but the model's name is changed. */
@@ -26,7 +27,7 @@ export class JsonBody extends HeldBody implements RequestBody {
     const { endpoint } = context;
     this.#body = { bytes, scan };
     this.#endpoint = endpoint;
-    this.controls = scan.controls;
+    this.controls = endpoint.id === unknownId ? undefined : scan.controls;
     this.tags = scan.tags;
     const optional = endpoint.modelOptional || (endpoint.id === 'responses.create' && hasPrompt(this.#body));
     this.#writesModel =
@@ -41,14 +42,16 @@ export class JsonBody extends HeldBody implements RequestBody {
     return statefulReason(this.#endpoint, this.#body, deployment);
   }
 
-  bytesFor({ target, params }: Deployment): Buffer | Buffer[] {
+  bytesFor(deployment: Deployment): Buffer | Buffer[] {
+    const { target, params } = deployment;
     const { bytes, scan } = this.#body;
     // `extra_body` is for calls that use the model now. Stored objects do not take its fields.
     const carries = carriesModel(this.#endpoint) && !this.#endpoint.stateful;
     return writeBody(bytes, scan, {
-      model: this.#writesModel ? target.model : undefined,
+      model:
+        this.#writesModel && isReplaced(this.#endpoint, this.model, deployment) ? target.model : undefined,
       extra: carries ? params.extra_body : undefined,
-      ...(scan.controls && { cut: scan.controls.withheld({ params }) }),
+      ...(this.controls && { cut: this.controls.withheld({ params }) }),
     });
   }
 

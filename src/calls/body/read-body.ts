@@ -1,7 +1,7 @@
 import { RouterError } from '../../errors.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import { asBuffer } from '../answer.ts';
-import { carriesModel } from '../endpoints/match.ts';
+import { carriesModel, type Endpoint } from '../endpoints/match.ts';
 import { FormSpans, formOf, readFormModel, readLongFormModel } from '../form/body.ts';
 import { boundaryOf, isForm } from '../form/content-type.ts';
 import { FormScanner } from '../form/multipart-scanner.ts';
@@ -9,7 +9,7 @@ import { readJsonBody } from '../json/body.ts';
 import { BodySource, bodyTooLarge } from './body-source.ts';
 import { BufferedForm } from './buffered-form.ts';
 import { ByteCollector } from './byte-collector.ts';
-import { EmptyBody } from './empty-body.ts';
+import { EmptyBody, RawBody } from './empty-body.ts';
 import { JsonBody } from './json-body.ts';
 import type { BodyContext, BodyLimits, RequestBody, UnreadBody } from './request-body.ts';
 import { sharedShape } from './shared-fields.ts';
@@ -48,6 +48,7 @@ async function readBufferedBody(body: string | Uint8Array, context: BodyContext)
   const { endpoint, method, contentType, teamId } = context;
   if (body.length === 0) return new EmptyBody(endpoint, method);
   const bytes = typeof body === 'string' ? Buffer.from(body) : asBuffer(body);
+  if (isRaw(endpoint, contentType)) return new RawBody(bytes, contentType, endpoint);
   if (!isForm(contentType)) {
     checkNotUrlEncoded(bytes, contentType);
     return new JsonBody(bytes, await readJsonBody(bytes, sharedShape(endpoint.id), teamId), context);
@@ -113,6 +114,16 @@ async function readForm(
   }
   const lateModel = searching() ? modelTooLate(maxHeldBytes) : undefined;
   return new StreamedForm({ source, scanner, spans, head: held.take() }, context, lateModel);
+}
+
+function isRaw({ rawBody }: Endpoint, contentType: string | null): contentType is string {
+  if (rawBody === undefined || contentType === null) return false;
+  if (rawBody === '*') return !isJson(contentType) && !isForm(contentType);
+  return contentType.split(';', 1)[0]?.trim().toLowerCase() === rawBody;
+}
+
+function isJson(contentType: string): boolean {
+  return /^(application\/([\w.-]+\+)?json|application\/x-www-form-urlencoded)\s*(;|$)/i.test(contentType);
 }
 
 /** curl sends JSON under this type if it is given none, so only other bodies are rejected. */

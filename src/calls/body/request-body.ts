@@ -110,3 +110,16 @@ export function isUnnamed(context: BodyContext, hasModel: boolean): boolean {
 export function writesGiven(context: BodyContext): boolean {
   return isModelGiven(context) && !context.endpoint.stateful;
 }
+
+/**
+ * Returns whether a model that the body names gives way to the deployment's own.
+ *
+ * @param model the name in the body
+ */
+export function isReplaced(
+  endpoint: Endpoint,
+  model: string | undefined,
+  { id, publicName }: Pick<Deployment, 'id' | 'publicName'>,
+): boolean {
+  return endpoint.model !== 'known' || model === publicName || model === id;
+}

@@ -1,11 +1,12 @@
 import type { RouterError } from '../../errors.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import { carriesModel } from '../endpoints/match.ts';
+import { unknownId } from '../endpoints/unknown.ts';
 import { formContentType } from '../form/content-type.ts';
 import type { CallControls } from '../json/call-controls.ts';
 import { asksForStream, formControls, lateControl } from './form-controls.ts';
 import { type FormPlan, type OpenForm, planForm, restOfForm } from './form-plan.ts';
-import type { BodyContext, RequestBody } from './request-body.ts';
+import { type BodyContext, isReplaced, type RequestBody } from './request-body.ts';
 import { statefulFormReason } from './stateless-check.ts';
 
 /** A form that is sent while it arrives. */
@@ -19,6 +20,7 @@ export class StreamedForm implements RequestBody {
   readonly #form: OpenForm;
   readonly #context: BodyContext;
   readonly #carriesModel: boolean;
+  readonly #isKnown: boolean;
 
   constructor(form: OpenForm, context: BodyContext, lateModel?: RouterError) {
     this.lateModel = lateModel;
@@ -27,7 +29,8 @@ export class StreamedForm implements RequestBody {
     this.#carriesModel = carriesModel(context.endpoint);
     this.model = this.#carriesModel ? form.scanner.model : undefined;
     this.stream = asksForStream(form.scanner) || undefined;
-    this.controls = formControls(form.scanner);
+    this.#isKnown = context.endpoint.id !== unknownId;
+    this.controls = this.#isKnown ? formControls(form.scanner) : undefined;
     this.tags = this.controls?.tags;
     this.contentType = formContentType(form.scanner.boundary);
   }
@@ -38,7 +41,7 @@ export class StreamedForm implements RequestBody {
 
   bytesFor(deployment: Deployment): AsyncIterable<Uint8Array> {
     const judge = (names: readonly string[]) =>
-      lateControl(names, deployment) ??
+      (this.#isKnown ? lateControl(names, deployment) : undefined) ??
       (deployment.teamId === null ? this.#judge(names, deployment) : undefined);
     return restOfForm(this.#form, this.#plan(deployment), judge);
   }
@@ -65,7 +68,8 @@ export class StreamedForm implements RequestBody {
 
   #plan(deployment: Deployment): FormPlan {
     const cut = this.controls?.withheld(deployment) ?? [];
-    return planForm(this.#form, this.#context, this.#carriesModel, deployment, cut);
+    const named = this.#carriesModel && isReplaced(this.#context.endpoint, this.model, deployment);
+    return planForm(this.#form, this.#context, named, deployment, cut);
   }
 
   #judge(names: readonly string[], deployment: Deployment): RouterError | undefined {

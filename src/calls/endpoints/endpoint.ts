@@ -18,9 +18,12 @@ export type EventApi =
 export interface Endpoint extends Route {
   /** The SDK's method, such as `chat.completions.create`. */
   id: string;
-  method: 'GET' | 'POST' | 'DELETE';
-  /** Where the call carries its model. `provider`: the body's model is the provider's own, and is left alone. */
-  model: 'json' | 'json_optional' | 'form' | 'path' | 'none' | 'provider';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /**
+   * Where the call carries its model. `provider`: the body's model is the provider's own, and is left alone. `known`: the
+   * body's model is replaced if it is one of the caller's names, and is the provider's own otherwise.
+   */
+  model: 'json' | 'json_optional' | 'form' | 'path' | 'none' | 'provider' | 'known';
   /** Whether the API takes a call that names no model; then one that names none is sent as it came. */
   modelOptional: boolean;
   /** Whether its objects live in the provider's account: never on a shared deployment. */
@@ -29,8 +32,13 @@ export interface Endpoint extends Route {
   local: boolean;
   /** Whose events its answer may consist of; `undefined`: it never is an event stream. */
   streams: EventApi | undefined;
-  /** Type of its response. `bytes` and `text` are content, which is not checked; `text` may also be JSON. */
-  answer: 'json' | 'bytes' | 'text';
+  /**
+   * Type of its response. `bytes` and `text` are content, which is not checked; `text` may also be JSON. `any` is not checked
+   * either, and is a stream of events if its content type says so.
+   */
+  answer: 'json' | 'bytes' | 'text' | 'any';
+  /** The content type of a body that is neither JSON nor a form, and is sent as it came. `*`: any. */
+  rawBody?: string | undefined;
   /** Where an event carries what was used; a whole answer carries it in `usage`. `undefined`: it says nothing of it. */
   usage: 'usage' | 'response.usage' | undefined;
   /** Where the answer names objects that now live in the provider's account; in an event under `response`, if it has one. */
@@ -43,6 +51,7 @@ export interface Traits {
   answer?: 'bytes' | 'text';
   usage?: Endpoint['usage'];
   createsIds?: string;
+  rawBody?: string;
 }
 
 /** One line of the table. */

@@ -159,5 +159,5 @@ function mayNameDeployment({ id, stateful, local }: Endpoint): boolean {
 
 /** Whether the body says which model it is for, so that the deployment's own is put in its place. */
 export function carriesModel({ model }: Endpoint): boolean {
-  return model === 'json' || model === 'json_optional' || model === 'form';
+  return model === 'json' || model === 'json_optional' || model === 'form' || model === 'known';
 }

@@ -4,7 +4,7 @@ import { content, created, listed, type Row } from './endpoint.ts';
 export const sessions: readonly Row[] = [
   ['realtime.clientSecrets.create', 'POST /realtime/client_secrets', 'none'],
   ['realtime.translations.clientSecrets.create', 'POST /realtime/translations/client_secrets', 'none'],
-  ['realtime.calls.create', 'POST /realtime/calls', 'none', { answer: 'text' }],
+  ['realtime.calls.create', 'POST /realtime/calls', 'none', { answer: 'text', rawBody: 'application/sdp' }],
   ['realtime.calls.accept', 'POST /realtime/calls/{call_id}/accept', 'json_optional'],
   ['realtime.calls.hangup', 'POST /realtime/calls/{call_id}/hangup', 'none'],
   ['realtime.calls.refer', 'POST /realtime/calls/{call_id}/refer', 'none'],

@@ -68,10 +68,23 @@ const endpointOf = (
 ): Endpoint => {
   const [method, path] = route.split(' ') as [Endpoint['method'], string];
   const azure = underDeployment.has(id) ? 'deployment' : 'account';
-  const { query, streams, answer = 'json', usage, createsIds } = traits;
+  const { query, streams, answer = 'json', usage, createsIds, rawBody } = traits;
   const lists = { query: query?.split(' ') ?? [], createsIds: createsIds?.split(' ') ?? [] };
   const modelOptional = optionalModel.has(id);
-  return { id, method, path, model, modelOptional, azure, streams, answer, usage, ...lists, ...kind };
+  return {
+    id,
+    method,
+    path,
+    model,
+    modelOptional,
+    azure,
+    streams,
+    answer,
+    usage,
+    rawBody,
+    ...lists,
+    ...kind,
+  };
 };
 
 /** Every OpenAI call that the router takes. */

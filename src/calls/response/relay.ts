@@ -82,7 +82,13 @@ function kindReply(
   if (kind === 'events') {
     // A transcript may be empty, and some providers label it as a stream.
     const expected = exchange.stream === true || endpoint.answer !== 'text';
-    if (expected && endpoint.method !== 'GET' && head.length === 0 && response.body.over)
+    if (
+      expected &&
+      endpoint.streams !== 'plain' &&
+      endpoint.method !== 'GET' &&
+      head.length === 0 &&
+      response.body.over
+    )
       throw unreachable(deployment, 'ended its stream before it began');
     return eventsReply(exchange, headers, head);
   }

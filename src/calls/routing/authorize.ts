@@ -5,6 +5,7 @@ import { teamBlocked } from '../../teams/team-blocked.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import type { Call, ModelRequest } from '../call.ts';
+import type { UnknownCalls } from '../endpoints/unknown.ts';
 import { resolvePinned } from './pin.ts';
 import { type Caller, type Pool, resolve, type VisibleModels } from './resolve.ts';
 import { refuseUnread } from './unread-body.ts';
@@ -41,9 +42,14 @@ export class ModelResolver {
    *
    * @throws RouterError also `storage_unavailable`
    */
-  refuseUnread(models: VisibleModels, caller: Caller, call: Call): void {
+  refuseUnread(
+    models: VisibleModels,
+    caller: Caller,
+    call: Call,
+    unknownCalls: UnknownCalls = 'forward',
+  ): void {
     try {
-      refuseUnread(models, caller, call);
+      refuseUnread(models, caller, call, unknownCalls);
     } catch (error) {
       this.#unlessOutOfReach(error);
     }

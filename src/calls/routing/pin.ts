@@ -2,7 +2,15 @@ import { RouterError } from '../../errors.ts';
 import type { CallSignal } from '../abort/call-signal.ts';
 import type { AffinityStore } from '../affinity/affinity-store.ts';
 import { type ModelRequest, referencesOf } from '../call.ts';
-import { type Caller, type Pool, pinnedPool, resolve, resolveOnly, type VisibleModels } from './resolve.ts';
+import {
+  type Caller,
+  isNamed,
+  type Pool,
+  pinnedPool,
+  resolve,
+  resolveOnly,
+  type VisibleModels,
+} from './resolve.ts';
 
 /**
  * The pool of a call: what its name resolves to, and of that only the deployment whose account has the objects that the
@@ -13,9 +21,12 @@ export async function resolvePinned(
   affinity: AffinityStore,
   models: VisibleModels,
   caller: Caller,
-  request: ModelRequest,
+  given: ModelRequest,
   signal: CallSignal | undefined,
 ): Promise<Pool> {
+  const { otherwise, model = '' } = given;
+  const isOwn = otherwise === undefined || isNamed(models, caller, model);
+  const request = isOwn ? given : { ...given, ...otherwise };
   const { model: name, body } = request;
   const unpinned = () =>
     name === undefined

@@ -2,6 +2,8 @@ import { RouterError } from '../../errors.ts';
 import { allows, allSharedNames } from '../../schemas/names.ts';
 import type { Deployment } from '../../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../../teams/records/snapshot-cache.ts';
+import type { Endpoint } from '../endpoints/match.ts';
+import { unknownId } from '../endpoints/unknown.ts';
 
 /**
  * Who calls.
@@ -100,6 +102,23 @@ function sharedRefusal(
     deployments[0] !== undefined
     ? refusalOf(deployments[0])
     : undefined;
+}
+
+/** Returns whether the name is a model of the caller's. It is for every caller that may use certain models only. */
+export function isNamed(models: VisibleModels, caller: Caller, name: string): boolean {
+  return caller.models !== undefined || find(models, caller, name) !== undefined;
+}
+
+/**
+ * Checks that a caller which may use certain models only does not make a call that the endpoint table does not have. Its
+ * path or body may name a model in a way that is not known.
+ *
+ * @throws RouterError `permission_denied`
+ */
+export function checkUnrestricted({ models }: Caller, { id, method, path }: Endpoint): void {
+  if (id !== unknownId || models === undefined) return;
+  const message = `${method} /v1${path.slice(0, 256)} may use any model of the account. Use a key that is not restricted to models.`;
+  throw new RouterError('permission_denied', message);
 }
 
 /** The public names that the caller may use, its own team's first. */

@@ -10,9 +10,17 @@ import { checkEncoding } from '../body/content-encoding.ts';
 import { isStream } from '../body/read-body.ts';
 import type { BodyLimits } from '../body/request-body.ts';
 import type { Call } from '../call.ts';
-import { carriesModel, type Endpoint, matchEndpoint } from '../endpoints/match.ts';
+import { carriesModel, type Endpoint } from '../endpoints/match.ts';
+import { findCall, type UnknownCalls } from '../endpoints/unknown.ts';
 import { isForm } from '../form/content-type.ts';
-import { type Caller, mayCallAny, resolve, resolveOnly, type VisibleModels } from './resolve.ts';
+import {
+  type Caller,
+  checkUnrestricted,
+  mayCallAny,
+  resolve,
+  resolveOnly,
+  type VisibleModels,
+} from './resolve.ts';
 
 /** The body of a call, read as far as it has to be before the call is understood. */
 export interface OpenedBody {
@@ -32,11 +40,17 @@ export function isUnread({ body, readBody }: Call): boolean {
  *
  * @throws RouterError `team_blocked`, `model_not_found`, `invalid_request`
  */
-export function refuseUnread(models: VisibleModels, caller: Caller, call: Call): void {
+export function refuseUnread(
+  models: VisibleModels,
+  caller: Caller,
+  call: Call,
+  unknownCalls: UnknownCalls = 'forward',
+): void {
   if (models.team?.blocked) throw teamBlocked();
-  const match = matchEndpoint(call.method, call.path);
+  const match = findCall(call.method, call.path, unknownCalls);
   if (match === undefined || 'allow' in match || match.endpoint.local) return;
   const { endpoint, pathModel } = match;
+  checkUnrestricted(caller, endpoint);
   const name = pathModel ?? (bodyDecides(endpoint, call) ? undefined : nameBeside(call));
   if (name !== undefined) resolve(models, caller, name);
   else if (mayCallAny(models, caller)) return;

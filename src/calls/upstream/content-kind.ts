@@ -39,6 +39,7 @@ export function labelOf(types: readonly string[]): Label {
 /** Whether the first bytes have to be seen before it is known how the answer is read. */
 export function needsBytes({ endpoint, stream }: Asked, label: Label): boolean {
   if (endpoint.answer === 'bytes') return asksForEvents({ endpoint, stream });
+  if (endpoint.answer === 'any') return false;
   if (endpoint.answer === 'text') return true;
   return label === 'page' || (endpoint.streams !== undefined && (stream !== false || label === 'events'));
 }
@@ -56,6 +57,7 @@ export function kindOf({ endpoint, stream }: Asked, label: Label, head: Buffer):
       (looks === 'events' || (looks === 'blank' && label === 'events'))
       ? 'events'
       : 'bytes';
+  if (endpoint.answer === 'any') return label === 'events' ? 'events' : 'bytes';
   if (endpoint.answer === 'text') {
     if (looks === 'json' && label === 'json') return 'json';
     const events =

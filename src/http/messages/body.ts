@@ -78,10 +78,11 @@ export function readCallBody(
 /**
  * Rejects a body whose type is neither JSON nor a form, before it is read, if its length is announced.
  *
+ * @param takesRaw returns whether the call takes another media type too
  * @throws RouterError `invalid_request`
  */
-export function checkUnread(headers: HeaderReader): void {
-  if (Number(headers.get('content-length') ?? 0) > 0) checkCallType(headers);
+export function checkUnread(headers: HeaderReader, takesRaw: (mediaType: string) => boolean = never): void {
+  if (Number(headers.get('content-length') ?? 0) > 0) checkCallType(headers, takesRaw);
 }
 
 /** Rejects a management body whose type is not JSON, like `checkUnread`. */
@@ -90,16 +91,34 @@ export function checkJsonUnread(headers: HeaderReader): void {
   if (Number(headers.get('content-length') ?? 0) > 0) checkContentType(headers.get('content-type'), json);
 }
 
-/** Rejects a call's body that was read and whose type is neither JSON nor a form. */
-export function checkCallBody<Body extends CallBody>(body: Body, headers: HeaderReader): Body | undefined {
+/** Rejects a call's body that was read and whose type is neither JSON nor a form, like `checkUnread`. */
+export function checkCallBody<Body extends CallBody>(
+  body: Body,
+  headers: HeaderReader,
+  takesRaw: (mediaType: string) => boolean = never,
+): Body | undefined {
   if (body === undefined || (body instanceof Uint8Array && body.byteLength === 0)) return undefined;
-  checkCallType(headers);
+  checkCallType(headers, takesRaw);
   return body;
 }
 
-function checkCallType(headers: HeaderReader): void {
-  checkContentType(headers.get('content-type'), jsonOrForm);
+const never = () => false;
+
+function checkCallType(headers: HeaderReader, takesRaw: (mediaType: string) => boolean): void {
+  const contentType = headers.get('content-type');
+  const mediaType = mediaTypeOf(contentType);
+  if (
+    mediaType !== undefined &&
+    !withoutPreflight.has(mediaType) &&
+    !jsonOrForm.includes(mediaType) &&
+    takesRaw(mediaType)
+  )
+    return;
+  checkContentType(contentType, jsonOrForm);
 }
+
+/** Other types that a page of another site may send without asking. */
+const withoutPreflight: ReadonlySet<string> = new Set(['text/plain', 'application/x-www-form-urlencoded']);
 
 /**
  * Streams a body. Yields nothing if other code has consumed it. If the reader stops early, the connection stays
