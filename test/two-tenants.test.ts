@@ -273,6 +273,29 @@ const teamMethods: Record<string, ((identifier: string) => unknown)[]> = {
       return { status, body: String(body) };
     },
   ],
+  connect: [
+    async (id) => {
+      const socket = router.connect(attacker, { path: '/v1/realtime', model: id });
+      const { error } = await new Promise<{ error: Error }>((resolve) =>
+        socket.addEventListener('error', (event) => resolve(event as unknown as { error: Error })),
+      );
+      return error.message;
+    },
+  ],
+  openSession: [
+    async (id) => {
+      const query = new URLSearchParams({ model: id });
+      const request = { path: '/v1/realtime', query, headers: new Headers() };
+      const opened = await router.openSession({ teamId: attacker }, request);
+      return 'answer' in opened ? String(opened.answer.body) : 'opened';
+    },
+    async (id) => {
+      const path = `/v1/live/sessions/${encodeURIComponent(id)}/attach`;
+      const request = { path, query: new URLSearchParams({ model: id }), headers: new Headers() };
+      const opened = await router.openSession({ teamId: attacker }, request);
+      return 'answer' in opened ? String(opened.answer.body) : 'opened';
+    },
+  ],
 };
 
 /** They take the id of the team they are about from the operator: whoever may call them decides for all teams. */

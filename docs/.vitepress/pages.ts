@@ -17,6 +17,7 @@ export const sections: { title: string; pages: [title: string, path: string][] }
       ['Add and test models', 'guides/models'],
       ['Azure and Entra', 'guides/azure'],
       ['Streaming', 'guides/streaming'],
+      ['Realtime and WebSockets', 'guides/realtime'],
       ['Files, batches, fine-tuning', 'guides/files-and-affinity'],
       ['Pools, retries, fallbacks', 'guides/pools'],
       ['Shared models', 'guides/shared-models'],

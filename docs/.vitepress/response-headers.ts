@@ -12,6 +12,7 @@ const meanings: Readonly<Record<string, string>> = {
   'content-security-policy': '`sandbox`, because a provider answers on the origin of your application.',
   'content-type': "The provider's type. One that a browser would run becomes `application/octet-stream`.",
   'retry-after': 'Seconds to wait before the next try, with 429 and 503.',
+  upgrade: '`websocket`, with 426: the path takes WebSockets only.',
   'www-authenticate': '`Bearer`, with 401.',
   'x-accel-buffering': '`no` for an event stream, so nginx passes each event on immediately.',
   'x-content-type-options': '`nosniff`',

@@ -372,7 +372,16 @@ describe('closing the router before the deadline', () => {
 
 describe('a router that is closed', () => {
   /** Those that make something, or count bytes, and ask nothing. */
-  const silent = ['constructor', 'close', 'forTeam', 'fetchFor', 'dispatch', 'reserveMemory'];
+  const silent = [
+    'constructor',
+    'close',
+    'forTeam',
+    'fetchFor',
+    'dispatch',
+    'reserveMemory',
+    'connect',
+    'openSession',
+  ];
 
   it('answered management with storage_unavailable: every method says draining', async () => {
     await router.close();
@@ -392,6 +401,9 @@ describe('a router that is closed', () => {
     await expect(router.forTeam('acme').models.list()).rejects.toMatchObject({ code: 'draining' });
     const response = await router.fetchFor('acme')(`${teamBaseUrl}/models`);
     expect(await response.json()).toMatchObject({ error: { code: 'draining' } });
+    const socket = router.connect('acme', { path: '/v1/realtime', model: 'm' });
+    const failed = new Promise((resolve) => socket.addEventListener('error', resolve));
+    expect(await failed).toMatchObject({ error: { code: 'draining' } });
   });
 
   it('says draining on every route of the gateway, with a key and with the master key', async () => {

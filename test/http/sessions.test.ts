@@ -13,7 +13,7 @@ import { generateEncryptionKey, memoryStorage, type Receipt, TeamModelRouter } f
 import { createGateway, type GatewayOptions } from 'team-model-router/http';
 import { expressGateway } from 'team-model-router/http/express';
 import { fastifyGateway } from 'team-model-router/http/fastify';
-import { attachWebSockets, serveGateway } from 'team-model-router/http/node';
+import { attachWebSockets, serveGateway, socketOptions } from 'team-model-router/http/node';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import { type ScriptOptions, type SocketProvider, socketProvider } from '../support/socket-provider.ts';
@@ -387,6 +387,44 @@ describe('OpenAI clients over WebSockets', () => {
     live.send({ type: 'session.start', session: { model: 'voice' } } as never);
     expect(await started).toMatchObject({ session: { model: 'voice' } });
     expect(provider.sessions[0]?.events[0]).toMatchObject({ session: { model: 'gpt-realtime' } });
+    live.close();
+  });
+
+  it.each(clients)(
+    'run in-process, by socketOptions, of openai %s',
+    async (_, Client, Realtime, Responses) => {
+      const { router, provider } = await setting();
+      const client = new Client({ apiKey: 'none', baseURL: 'https://team-model-router.invalid/v1' });
+      const options = socketOptions(router, 'acme');
+      const realtime = new Realtime(
+        { model: 'voice', options } as never,
+        client as never,
+      ) as unknown as Connection;
+      realtime.on('error', () => {});
+      const done = new Promise((resolve) => realtime.on('response.done', resolve as never));
+      realtime.socket.on('open', () => realtime.send({ type: 'response.create' }));
+      await done;
+      realtime.close();
+      const responses = new Responses(client as never, options as never) as unknown as Connection;
+      responses.on('error', () => {});
+      const completed = new Promise((resolve) => responses.on('response.completed', resolve as never));
+      responses.socket.on('open', () => responses.send({ type: 'response.create', model: 'voice' }));
+      await completed;
+      responses.close();
+      expect(provider.sessions.map(({ headers }) => headers.authorization)).toEqual(
+        Array.from({ length: 2 }, () => 'Bearer sk-acme-secret-key'),
+      );
+    },
+  );
+
+  it('run in-process through LiveWS and the client of forTeam', async () => {
+    const { router } = await setting();
+    const client = new OpenAI7({ apiKey: 'none', baseURL: 'https://team-model-router.invalid/v1' });
+    const live = new LiveWS(client, socketOptions(router, 'acme') as never);
+    live.on('error', () => {});
+    const started = new Promise<unknown>((resolve) => live.on('session.started', resolve as never));
+    live.send({ type: 'session.start', session: { model: 'voice' } } as never);
+    expect(await started).toMatchObject({ session: { model: 'voice' } });
     live.close();
   });
 });

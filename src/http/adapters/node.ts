@@ -12,6 +12,8 @@ import { drain, OpenRequests, serverEnding } from './drain.ts';
 import { followConnection } from './pipelined.ts';
 import { listenForUpgrades } from './upgrades.ts';
 
+export { socketOptions, type TeamSocketOptions } from './socket-options.ts';
+
 /**
  * The part of a gateway that the mounts use: the `fetch` of `createGateway`.
  *
