@@ -15,6 +15,7 @@ export { type ErrorBody, errorCodes, RouterError, type RouterErrorCode } from '.
 export { type CallError, isRouterError } from './is-router-error.ts';
 export type { Logger } from './logger.ts';
 export type { MemoryReservation } from './memory-budget.ts';
+export type { PriceTable } from './metering/prices.ts';
 export type { Tokens, Usage } from './metering/usage/usage-report.ts';
 export type { PriceSource, UsageEvent, UsageOutcome, UsageSource } from './metering/usage-event.ts';
 export type { CloseOptions, RouterOptions } from './options.ts';

@@ -4,6 +4,7 @@ import type { Receipt } from './calls/receipt/receipt.ts';
 import { entryProblem } from './egress/allow-list.ts';
 import type { Lookup } from './egress/connector.ts';
 import { isLogger, type Logger } from './logger.ts';
+import type { PriceTable } from './metering/prices.ts';
 import type { UsageEvent } from './metering/usage-event.ts';
 import { hasMethods, parseOptions } from './schemas/parse.ts';
 import { type EncryptionKey, keyProblems } from './secrets/keyring.ts';
@@ -123,6 +124,8 @@ export interface RouterOptions {
    * rejects, for at most 24 hours, so `id` of an event has to be used as an idempotency key. At most 10 000 events wait.
    */
   onUsage?: (events: readonly UsageEvent[]) => unknown;
+  /** Prices of models whose deployment has none, such as the module `@pydantic/genai-prices`. Default: no table. */
+  prices?: PriceTable;
   /**
    * Receives log lines, for example `pino()`. Errors that it throws are ignored. Default: no logging. See
    * docs/reference/log-messages.md.
@@ -235,6 +238,9 @@ const routerOptions = z.strictObject({
   sessions: sessionOptions,
   unknownCalls: z.enum(['forward', 'refuse']).default('forward'),
   onCall: callback<(receipt: Receipt) => void>().optional(),
+  prices: z
+    .custom<PriceTable>((value) => hasMethods(value, ['calcPrice']), 'must have the method calcPrice')
+    .optional(),
   onUsage: callback<(events: readonly UsageEvent[]) => unknown>().optional(),
   logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   random: callback<() => number>().default(() => Math.random),

@@ -122,7 +122,7 @@ export function createServices(given: RouterOptions): RouterServices {
     log.write('warn', cooldown, 'deployment cooling down'),
   );
   const availability = { health, limits: new RateLimiter(now) };
-  const metering = createMetering({ onUsage, random, log });
+  const metering = createMetering({ onUsage, prices: options.prices, random, log });
   const work = new OpenWork();
   const callServices = {
     work,

@@ -1,10 +1,12 @@
 import { describeError, type Log } from '../logger.ts';
 import { Meter } from './meter.ts';
+import { type PriceTable, pricing } from './prices.ts';
 import { UsageSink } from './sink/usage-sink.ts';
 import type { UsageEvent } from './usage-event.ts';
 
 export interface MeteringOptions {
   onUsage: ((events: readonly UsageEvent[]) => unknown) | undefined;
+  prices: PriceTable | undefined;
   random: () => number;
   log: Log;
 }
@@ -16,7 +18,7 @@ export interface Metering {
 }
 
 /** Creates what measures usage, or `undefined` if nothing listens to it. */
-export function createMetering({ onUsage, random, log }: MeteringOptions): Metering | undefined {
+export function createMetering({ onUsage, prices, random, log }: MeteringOptions): Metering | undefined {
   if (onUsage === undefined) return undefined;
   const sink = new UsageSink({
     deliver: onUsage,
@@ -24,6 +26,6 @@ export function createMetering({ onUsage, random, log }: MeteringOptions): Meter
     onDropped: (dropped) => log.write('warn', { dropped }, 'usage events dropped'),
     random,
   });
-  const meter = new Meter({ price: () => ({ priceSource: 'none' }), sink });
+  const meter = new Meter({ price: pricing(prices), sink });
   return { meter, close: () => sink.close() };
 }

@@ -18,6 +18,8 @@ export class Deployment {
   /** Sealed client secret. It changes whenever the client secret is stored again. */
   readonly secretVersion: string;
   readonly mode: string | undefined;
+  /** The model that an Azure deployment serves, for its price. */
+  readonly baseModel: string | undefined;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   readonly #open: () => Secrets;
@@ -33,6 +35,7 @@ export class Deployment {
     this.masks = record.masks;
     this.secretVersion = record.sealed.find(([field]) => field === 'client_secret')?.[1] ?? '';
     this.mode = typeof record.info.mode === 'string' ? record.info.mode : undefined;
+    this.baseModel = typeof record.info.base_model === 'string' ? record.info.base_model : undefined;
     this.createdAt = Date.parse(record.created_at);
     const destination = { teamId, deploymentId: record.id, target: this.target, params: this.params };
     this.#open = () => unsealAll(ring, destination, record.sealed);
