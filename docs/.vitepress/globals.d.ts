@@ -1,10 +1,13 @@
 /** Names that blocks of the documentation and examples of docstrings use without declaring them. */
+
+import type { Express as App } from 'express';
 import type { createClient } from 'redis';
-import type { Call, EncryptionKey, ModelBody, Storage, TeamModelRouter } from 'team-model-router';
+import type { Call, EncryptionKey, ModelBody, Storage, TeamModelRouter, UsageEvent } from 'team-model-router';
 import type { Gateway } from 'team-model-router/http';
 
 declare global {
   const router: TeamModelRouter;
+  const app: App;
   const gateway: Gateway;
   const storage: Storage;
   const encryptionKeys: EncryptionKey[];
@@ -18,6 +21,8 @@ declare global {
   const api_key: string | undefined;
   const client: ReturnType<typeof createClient>;
   function myStorage(): Storage;
+  function insertUsage(events: readonly UsageEvent[]): Promise<void>;
+  function onUsage(events: readonly UsageEvent[]): Promise<void>;
 
   namespace Express {
     interface Request {

@@ -7,7 +7,15 @@ import type { SessionService } from '../sessions/service.ts';
 import { teamBaseUrl } from './team-fetch.ts';
 import { TeamSocket } from './team-socket.ts';
 
-/** What a session is opened with. */
+/**
+ * Options of `TeamModelRouter.connect`.
+ *
+ * @example
+ * ```ts
+ * const options: ConnectOptions = { path: '/v1/realtime', model: 'my-voice-model' };
+ * const socket = router.connect('acme', options);
+ * ```
+ */
 export interface ConnectOptions {
   /** The path of the API, with or without `/v1` and a query: `/v1/realtime`, `/v1/responses`. */
   path: string;

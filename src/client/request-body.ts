@@ -32,7 +32,7 @@ export function readBody(body: unknown): FetchBody {
   } catch {
     throw body instanceof ReadableStream
       ? invalidBody('must not be locked or already read. Create a new body for each call.')
-      : invalidBody('must be a string, bytes, a Blob, FormData, a stream or an async iterable.');
+      : invalidBody('cannot be read. Pass a string, bytes, a Blob, FormData, a stream or an async iterable.');
   }
 }
 

@@ -14,6 +14,12 @@ const states = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
 /**
  * An in-process session with the interface of the standard `WebSocket`. No socket leaves the process but the provider's.
  *
+ * @example
+ * ```ts
+ * const socket: TeamSocket = router.connect('acme', { path: '/v1/responses' });
+ * socket.onmessage = ({ data }) => console.log(data);
+ * ```
+ *
  * @see https://websockets.spec.whatwg.org/#the-websocket-interface
  */
 export class TeamSocket extends EventTarget {

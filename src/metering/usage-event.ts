@@ -38,7 +38,7 @@ export type UsageOutcome = 'success' | 'error' | 'aborted' | 'incomplete';
  * ```ts
  * const onUsage = async (events: readonly UsageEvent[]) => {
  *   for (const { id, teamId, usage, source } of events)
- *     if (source === 'shared') await billing.record(id, teamId, usage.input, usage.output);
+ *     if (source === 'shared') console.log(id, teamId, usage.input, usage.output);
  * };
  * ```
  */

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 
-/** Limits of WebSocket sessions. */
+/**
+ * Limits of WebSocket sessions.
+ *
+ * @example
+ * ```ts
+ * const sessions: SessionOptions = { maxSessionsPerTeam: 16, idleTimeoutMs: 60_000 };
+ * new TeamModelRouter({ storage, encryptionKeys, sessions });
+ * ```
+ */
 export interface SessionOptions {
   /** Maximum number of open sessions, of all teams together. Default 1 024. */
   maxSessions?: number | undefined;

@@ -23,7 +23,15 @@ import { type OpenSocket, SessionContext } from './session-context.ts';
 import { SessionModels } from './session-models.ts';
 import { UpstreamRedactor } from './upstream-redactor.ts';
 
-/** A request for a session, from a socket or from `connect`. */
+/**
+ * A request for a session, from a socket or from `connect`.
+ *
+ * @example
+ * ```ts
+ * const query = new URLSearchParams({ model: 'my-voice-model' });
+ * const request: SessionRequest = { path: '/v1/realtime', query, headers: new Headers() };
+ * ```
+ */
 export interface SessionRequest {
   /** Percent-encoded, without the query, with or without `/v1`. */
   path: string;
@@ -36,7 +44,16 @@ export interface SessionRequest {
   signal?: AbortSignal;
 }
 
-/** A session that is ready for its client, or the answer to a request that got none. */
+/**
+ * A session that is ready for its client, or the answer to a request that got none.
+ *
+ * @example
+ * ```ts
+ * const request = { path: '/v1/realtime', query: new URLSearchParams(), headers: new Headers() };
+ * const opening: SessionOpening = await router.openSession({ teamId: 'acme' }, request);
+ * if ('answer' in opening) console.log(opening.answer.status);
+ * ```
+ */
 export type SessionOpening = { session: Session } | { answer: Answer };
 
 export interface SessionServices extends CallServices {

@@ -2,7 +2,14 @@ import type { SocketListener, SocketMessage } from '../egress/transport.ts';
 
 export type { SocketListener, SocketMessage } from '../egress/transport.ts';
 
-/** One end of a session: the provider's socket, the client's, or an in-process one. */
+/**
+ * One end of a session: the provider's socket, the client's, or an in-process one.
+ *
+ * @example
+ * ```ts
+ * const notify = (end: SocketEnd) => end.send(JSON.stringify({ type: 'session.updated' }));
+ * ```
+ */
 export interface SocketEnd {
   /** Bytes that are held: sent and not yet written, or received of a message that is not complete. */
   readonly buffered: number;

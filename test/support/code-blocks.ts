@@ -47,6 +47,8 @@ const foreign: Readonly<Record<string, string>> = {
   Keyv: "import Keyv from 'keyv';",
   OpenAI: "import OpenAI from 'openai';",
   AzureOpenAI: "import { AzureOpenAI } from 'openai';",
+  OpenAIRealtimeWS: "import { OpenAIRealtimeWS } from 'openai/realtime/ws';",
+  ResponsesWS: "import { ResponsesWS } from 'openai/resources/responses/ws';",
   createClient: "import { createClient } from 'redis';",
   pg: "import pg from 'pg';",
   pino: "import { pino } from 'pino';",

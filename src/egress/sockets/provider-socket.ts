@@ -2,10 +2,24 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { ping, type WebSocket } from 'undici';
 
-/** A text message, or the bytes of a binary one. */
+/**
+ * A text message, or the bytes of a binary one.
+ *
+ * @example
+ * ```ts
+ * const message: SocketMessage = JSON.stringify({ type: 'response.create' });
+ * ```
+ */
 export type SocketMessage = string | Uint8Array;
 
-/** Receives what happens on one end of a session. */
+/**
+ * Receives what happens on one end of a session.
+ *
+ * @example
+ * ```ts
+ * const listen = (end: SocketEnd, listener: SocketListener) => end.start(listener);
+ * ```
+ */
 export interface SocketListener {
   message(message: SocketMessage): void;
   /** The bytes that were sent have been written. */

@@ -1,13 +1,23 @@
 import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { asRouterError, errorAnswer } from '../../calls/answer.ts';
 import type { TeamModelRouter } from '../../router.ts';
 import { loadAccept } from '../../sessions/accept.ts';
 import { writeAnswer } from '../messages/server-errors.ts';
 
-/** Options of the package `ws`, which the OpenAI client's WebSocket classes pass on to it. */
+/**
+ * Options of the package `ws`, which the OpenAI client's WebSocket classes pass to it.
+ *
+ * @example
+ * ```ts
+ * const options: TeamSocketOptions = socketOptions(router, 'acme');
+ * const socket = options.createConnection();
+ * ```
+ */
 export interface TeamSocketOptions {
-  createConnection: () => Duplex;
+  /** Returns a stream in memory, with the type that `ws` declares. */
+  createConnection: () => Socket;
 }
 
 /**
@@ -17,7 +27,8 @@ export interface TeamSocketOptions {
  * @example
  * ```ts
  * const client = router.forTeam('acme');
- * const realtime = new OpenAIRealtimeWS({ model: 'my-voice-model', options: socketOptions(router, 'acme') }, client);
+ * const options = socketOptions(router, 'acme');
+ * const realtime = new OpenAIRealtimeWS({ model: 'my-voice-model', options }, client);
  * const responses = new ResponsesWS(client, socketOptions(router, 'acme'));
  * ```
  */
@@ -48,7 +59,7 @@ export function socketOptions(router: TeamModelRouter, teamId: string): TeamSock
     createConnection() {
       const [client, other] = streamPair();
       server.emit('connection', other);
-      return client;
+      return client as Duplex as Socket;
     },
   };
 }
