@@ -226,9 +226,13 @@ function pathUnder(context: GatewayContext, pattern: string): string {
         .join('/')}`;
 }
 
-/** Returns whether the router is asked for a path that is no route. LiteLLM's other routes are refused here by name. */
+/**
+ * Returns whether the router is asked for a path that is no route. LiteLLM's other routes are refused here by name, and a
+ * session's path is told to ask for an upgrade.
+ */
 function isForwarded(method: string, path: string): boolean {
   if (administrativeCall(method, path)?.code === 'permission_denied') return true;
+  if (method === 'GET' && matchSession(path) !== undefined) return false;
   return unknownCall(method, path) !== undefined && absentRoute(path) === undefined;
 }
 
