@@ -184,7 +184,8 @@ export function createGateway(router: TeamModelRouter, options: GatewayOptions):
     const isRefused = refusedCall(method, path) !== undefined;
     if (!isRefused && match !== undefined && 'endpoint' in match)
       return call(match.endpoint.method, permissionOf(match.endpoint))(context, path);
-    if (!isRefused && isForwarded(method, withoutSlash(path)) && allowed(path).length === 0)
+    const isSession = method === 'GET' && matchSession(path) !== undefined;
+    if (!isRefused && !isSession && isForwarded(method, withoutSlash(path)) && allowed(path).length === 0)
       return call(method, 'calls')(context, path);
     return answered(async () => {
       if (isRefused) throw refusedCall(method, path, mayManage(await admit(context, 'names')));

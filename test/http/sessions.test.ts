@@ -282,6 +282,22 @@ describe('WebSocket sessions of the gateway', () => {
     await expect.poll(() => receipts).toMatchObject([{ status: 101, code: 'aborted' }]);
   });
 
+  it('pass messages that are larger than any buffer, past ends that are slow', async () => {
+    let received = 0;
+    const onEvent = () => {
+      received += 1;
+    };
+    const { url, key, provider } = await served({}, { onEvent });
+    const { socket, events, done } = open(`${url}/v1/realtime?model=voice`, [], bearer(key));
+    await done;
+    const { socket: far } = await provider.next();
+    const event = JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(1_048_576) });
+    for (const end of [socket, far]) end.pause();
+    for (let sent = 0; sent < 16; sent++) for (const end of [socket, far]) end.send(event);
+    for (const end of [far, socket]) end.resume();
+    await expect.poll(() => [received, events.length], { timeout: 20_000 }).toEqual([16, 16]);
+  });
+
   it('leave requests that ask for HTTP/2 to the gateway', async () => {
     const { url, key } = await served();
     const { port } = new URL(url);

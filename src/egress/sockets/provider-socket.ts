@@ -75,12 +75,12 @@ export class ProviderSocket {
 
   /** Bytes that are held: sent and not yet written, or received of a message that is not complete. */
   get buffered(): number {
-    return this.#webSocket.bufferedAmount + this.#partial;
+    return this.#socket.writableLength + this.#partial;
   }
 
-  /** Bytes that were sent and are not yet written. */
+  /** Bytes that were sent and are not yet written. undici's `bufferedAmount` falls only after the socket has emitted `drain`. */
   get unsent(): number {
-    return this.#webSocket.bufferedAmount;
+    return this.#socket.writableLength;
   }
 
   get bytesRead(): number {
