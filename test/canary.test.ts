@@ -40,6 +40,14 @@ const secretsOf = (owner: Owner) => ({
   'x-second-own': canary(owner, 'second-header'),
 });
 
+/** Resolves to the error of a session whose provider speaks no WebSocket. */
+function failureOf(router: TeamModelRouter, model: string): Promise<unknown> {
+  const socket = router.connect('acme', { path: '/v1/realtime', model });
+  return new Promise((resolve) => {
+    socket.onerror = ({ error }) => resolve(error);
+  });
+}
+
 describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
   if (open === undefined) {
     it.skip(`its server is not installed`);
@@ -360,6 +368,15 @@ describe.each(Object.entries(storedBytes))('over %s', (name, open) => {
             { method: 'GET', path: '/v1/models', query: new URLSearchParams(), headers: new Headers() },
           ),
       ],
+      connect: ['good', 'unknown'].map((model) => () => failureOf(router, model)),
+      openSession: ['good', 'unknown'].map((model) => async () => {
+        const query = new URLSearchParams({ model });
+        const opening = await router.openSession(
+          { teamId: 'acme' },
+          { path: '/v1/realtime', query, headers: new Headers() },
+        );
+        return 'answer' in opening ? opening.answer : expect.unreachable('a session opened');
+      }),
       chatCompletion: [
         () => router.chatCompletion('acme', { model: 'good', messages, api_key: params.api_key } as never),
       ],
