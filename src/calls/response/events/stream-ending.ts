@@ -46,6 +46,7 @@ export class StreamEnding {
   readonly #parser = new SseParser(maxEventBytes);
   #runs: Buffer[] = [];
   #runsSize = 0;
+  #hasRead = false;
   #events = 0;
   #done = false;
   #failed = false;
@@ -122,7 +123,11 @@ export class StreamEnding {
     const waiting = this.#runs.length === 1 && first !== undefined ? first : Buffer.concat(this.#runs);
     // A search from the end costs several times one from the beginning, which nearly always finds nothing; and each
     // quotation mark would stop it.
-    if (!waiting.includes('usage"')) return this.#usage;
+    if (!waiting.includes('usage"')) {
+      // The event may be in the parser, and what waits may be no more than the blank line that ends it.
+      if (this.#hasRead) this.#read();
+      return this.#usage;
+    }
     const at = waiting.lastIndexOf('"usage"');
     const usage = usageIn(waiting.toString('latin1', Math.max(0, at - maxUsageBytes), at + maxUsageBytes));
     if (usage !== undefined) return usage;
@@ -130,6 +135,7 @@ export class StreamEnding {
   }
 
   #read(): void {
+    this.#hasRead = true;
     const runs = this.#runs;
     this.#runs = [];
     this.#runsSize = 0;
