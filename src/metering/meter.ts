@@ -8,8 +8,6 @@ export interface MeteredAttempt {
   callId: string;
   attempt: number;
   teamId: string | null;
-  /** Distinguishes teams that had the same id at different times. */
-  incarnation: string | undefined;
   keyId: string | undefined;
   keyAlias: string | undefined;
   userId: string | undefined;
@@ -28,15 +26,14 @@ export type Pricing = (
   deployment: Deployment,
   usage: Usage,
   at: Date,
-) => { costNanoUsd?: number; priceSource: PriceSource; priceVersion?: string };
+) => { costNanoUsd?: number; priceSource: PriceSource };
 
 export interface MeterOptions {
   price: Pricing;
-  sink?: { push(event: UsageEvent): void } | undefined;
-  ledger?: { add(event: UsageEvent, incarnation: string | undefined): void } | undefined;
+  sink: { push(event: UsageEvent): void };
 }
 
-/** Creates a usage event for each attempt, and passes it to the sink and to the ledger. */
+/** Creates a usage event for each attempt, and passes it to the sink. */
 export class Meter {
   readonly #options: MeterOptions;
 
@@ -45,8 +42,8 @@ export class Meter {
   }
 
   record(given: MeteredAttempt): UsageEvent {
-    const { deployment, incarnation, keyId, keyAlias, userId, tags, usage, ...rest } = given;
-    const { price, sink, ledger } = this.#options;
+    const { deployment, keyId, keyAlias, userId, tags, usage, ...rest } = given;
+    const { price, sink } = this.#options;
     const at = new Date();
     const event: UsageEvent = {
       id: uuidV7(at.getTime()),
@@ -64,8 +61,7 @@ export class Meter {
       ...(userId !== undefined && { userId }),
       ...(tags !== undefined && tags.length > 0 && { tags: [...tags] }),
     };
-    sink?.push(event);
-    ledger?.add(event, incarnation);
+    sink.push(event);
     return event;
   }
 }

@@ -76,6 +76,4 @@ export interface UsageEvent {
   /** Whole nano-dollars (1 USD is 1 000 000 000). Absent if the attempt is unpriced. */
   readonly costNanoUsd?: number;
   readonly priceSource: PriceSource;
-  /** The version of the price table, if it gave the price. */
-  readonly priceVersion?: string;
 }

@@ -3,6 +3,7 @@ import { RouterError } from '../errors.ts';
 import { invalidKey } from '../teams/key-verifier.ts';
 import type { Deployment } from '../teams/records/deployment.ts';
 import type { TeamSnapshot } from '../teams/records/snapshot-cache.ts';
+import { teamBlocked } from '../teams/team-blocked.ts';
 
 /** The key that opened a session. */
 export interface SessionKey {
@@ -31,7 +32,7 @@ export function checkAccess(
   deployment: Deployment,
   key: SessionKey | undefined,
 ): Caller {
-  if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+  if (models.team?.blocked) throw teamBlocked();
   const caller = key === undefined ? given : callerOf(given, models.team, key);
   const { deployments } = resolve(models, caller, deployment.publicName);
   if (deployments.some(({ id }) => id === deployment.id)) return caller;

@@ -13,6 +13,7 @@ import { CallPolicy } from '../calls/routing/call-policy.ts';
 import type { Caller } from '../calls/routing/resolve.ts';
 import { RouterError } from '../errors.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
+import { teamBlocked } from '../teams/team-blocked.ts';
 import { checkAccess, keyOf } from './access.ts';
 import { modelSpans, parseEvent } from './event-models.ts';
 import type { SessionLimits } from './options.ts';
@@ -186,7 +187,7 @@ class OpeningSession {
 
   async #checkCaller(): Promise<void> {
     const models = await this.#services.resolver.visibleModels(this.#caller);
-    if (models.team?.blocked) throw new RouterError('team_blocked', 'This team is blocked.');
+    if (models.team?.blocked) throw teamBlocked();
   }
 
   /** @throws RouterError `invalid_request` without `param` if the event is no JSON object */

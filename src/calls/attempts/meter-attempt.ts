@@ -29,7 +29,6 @@ export function meterAttempt(context: CallContext, deployment: Deployment, end: 
       callId: receipt.callId,
       attempt: end.attempt,
       teamId: caller.teamId,
-      incarnation: models.team?.incarnation,
       keyId,
       keyAlias: keyAlias ?? undefined,
       userId: receipt.userId,

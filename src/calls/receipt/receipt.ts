@@ -84,9 +84,9 @@ export interface Receipt {
   tokens?: Tokens;
   /** What the answering attempt used, by class. */
   usage?: Usage;
-  /** Where `usage` comes from. Without `onUsage` and `ledger` only what a provider reports is known. */
+  /** Where `usage` comes from. Without `onUsage` only what a provider reports is known. */
   usageSource?: UsageSource;
-  /** The cost of all attempts in whole nano-dollars. Absent without `onUsage` and `ledger`, or if none is priced. */
+  /** The cost of all attempts in whole nano-dollars. Absent without `onUsage`, or if none is priced. */
   costNanoUsd?: number;
   /** From the call's beginning until its answer began. */
   firstByteMs: number;

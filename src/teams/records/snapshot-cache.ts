@@ -13,8 +13,6 @@ import { recordKey, type TeamRecord, teamOfRecord } from './team-record.ts';
 /** A team's record, compiled for calls. */
 export interface TeamSnapshot {
   readonly teamId: string | null;
-  /** Distinguishes teams that had the same id at different times. */
-  readonly incarnation?: string;
   readonly blocked: boolean;
   readonly allowedShared: ReadonlySet<string>;
   readonly pools: ReadonlyMap<string, readonly Deployment[]>;
@@ -269,7 +267,6 @@ export function compile(ring: KeyRing, record: TeamRecord): TeamSnapshot {
   }
   return {
     teamId: record.team_id,
-    incarnation: record.created_at,
     blocked: record.blocked,
     allowedShared: new Set(record.models),
     pools,
