@@ -1,3 +1,4 @@
+import { checkSpelling } from '../calls/json/reader.ts';
 import { RouterError } from '../errors.ts';
 
 /** The paths at which an event may name a model. */
@@ -27,6 +28,7 @@ export interface ModelSpan {
  * Finds the names of models in an event. Every occurrence counts, also of a duplicate key.
  *
  * @param text valid JSON
+ * @throws RouterError `invalid_request` for a key that a lenient parser takes for one of a model, such as `Model`
  */
 export function modelSpans(text: string): ModelSpan[] {
   const spans: ModelSpan[] = [];
@@ -52,9 +54,9 @@ export function replaceModels(
   return from === 0 ? text : replaced + text.slice(from);
 }
 
-/** Returns whether an event may name a model. A key may be written with escapes. */
+/** Returns whether an event may name a model. A key may be written with escapes, or in other letters. */
 export function mayNameModel(text: string): boolean {
-  return text.includes('model') || text.includes('\\u');
+  return /model|\\u|[^\n-~]/i.test(text);
 }
 
 /** @throws RouterError `invalid_request` for text that is no JSON object */
@@ -69,6 +71,8 @@ export function parseEvent(text: string): Record<string, unknown> {
   throw new RouterError('invalid_request', 'The event must be a JSON object.');
 }
 
+const noNames: ReadonlyMap<string, string> = new Map();
+
 /** Returns the position behind the object. */
 function readObject(text: string, start: number, tree: Tree, spans: ModelSpan[], nested: boolean): number {
   let at = skipSpace(text, start + 1);
@@ -76,6 +80,7 @@ function readObject(text: string, start: number, tree: Tree, spans: ModelSpan[],
     const keyEnd = stringEnd(text, at);
     const key = JSON.parse(text.slice(at, keyEnd)) as string;
     const valueAt = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    checkSpelling(key, noNames, (name) => Object.hasOwn(tree, name));
     const branch = Object.hasOwn(tree, key) ? tree[key] : undefined;
     at = readValue(text, valueAt, branch, spans, nested || branch === transcription);
     at = skipSpace(text, at);

@@ -1,7 +1,7 @@
 import { type Caller, resolve, type VisibleModels } from '../calls/routing/resolve.ts';
 import { RouterError } from '../errors.ts';
 import type { Deployment } from '../teams/records/deployment.ts';
-import { mayNameModel, modelSpans, parseEvent, replaceModels } from './event-models.ts';
+import { type ModelSpan, mayNameModel, modelSpans, parseEvent, replaceModels } from './event-models.ts';
 
 /** Translates the names of models in the events of one session. */
 export class SessionModels {
@@ -22,8 +22,8 @@ export class SessionModels {
   /**
    * Returns a client's event as the provider gets it.
    *
-   * @throws RouterError `invalid_request` for an event that is no JSON object or names a model of another deployment,
-   * `model_not_found`
+   * @throws RouterError `invalid_request` for an event that is no JSON object, names a model of another deployment, or
+   * writes the key of a model in other letters; `model_not_found`
    */
   toProvider(text: string): string {
     if (!mayNameModel(text)) return text;
@@ -37,12 +37,14 @@ export class SessionModels {
   toClient(text: string): string {
     const { publicName, target } = this.#deployment;
     if (publicName === target.model || !text.includes('"model"')) return text;
+    let spans: readonly ModelSpan[];
     try {
       parseEvent(text);
+      spans = modelSpans(text);
     } catch {
       return text;
     }
-    return replaceModels(text, modelSpans(text), ({ name, nested }) =>
+    return replaceModels(text, spans, ({ name, nested }) =>
       name === target.model && (!nested || this.#transcribes) ? publicName : name,
     );
   }

@@ -160,6 +160,36 @@ describe('router.connect', () => {
     await expect.poll(() => session?.texts).toEqual([event('"gpt-realtime"')]);
   });
 
+  it.each([
+    ['Model', '{"type":"session.update","session":{"Model":"theirs"}}'],
+    ['MODEL', '{"type":"response.create","MODEL":"theirs","model":"voice"}'],
+    ['SESSION', '{"type":"session.update","SESSION":{"model":"theirs"}}'],
+    ['Response', '{"type":"response.create","Response":{"model":"theirs"}}'],
+    ['\uff4dodel', '{"type":"response.create","\uff4dodel":"theirs"}'],
+    ['\\u004dodel', '{"type":"response.create","\\u004dodel":"theirs"}'],
+  ])(
+    'does not send an event with the key %s, which a lenient server reads as one that is judged',
+    async (_, text) => {
+      const upstream = await provider({ onEvent: () => {} });
+      const { router: made } = router();
+      await add(made, 'acme', 'voice', upstream.url);
+      const socket = made.connect('acme', { path: '/v1/realtime', model: 'voice' });
+      const heard = listen(socket);
+      await heard.open;
+      socket.send(text);
+      const { error } = (await heard.until('error')) as unknown as {
+        error: { code: string; message: string };
+      };
+      expect(error).toMatchObject({
+        code: 'invalid_request',
+        message: expect.stringMatching(/must be written/),
+      });
+      socket.send('{"type":"input_audio_buffer.commit"}');
+      const [session] = upstream.sessions;
+      await expect.poll(() => session?.texts).toEqual(['{"type":"input_audio_buffer.commit"}']);
+    },
+  );
+
   it('opens a responses session at the first event, by the model in it', async () => {
     const [one, two] = [await provider(), await provider()];
     const { router: made, receipts } = router();

@@ -250,10 +250,12 @@ export class BodyReader implements JsonHandler {
 }
 
 /**
+ * Checks how a key is written.
+ *
  * @param isJudged returns whether a name is judged that is not among those
  * @throws RouterError `invalid_request` for a key that is not a judged name, and that a lenient parser takes for one
  */
-function checkSpelling(
+export function checkSpelling(
   key: string,
   judged: ReadonlyMap<string, string>,
   isJudged: (name: string) => boolean = () => false,
