@@ -2,7 +2,7 @@ import { Blob } from 'node:buffer';
 import { CloseEvent, ErrorEvent, MessageEvent } from 'undici';
 import { passedCode } from '../sessions/close-codes.ts';
 import type { Session } from '../sessions/session.ts';
-import type { SocketEnd, SocketListener, SocketMessage } from '../sessions/socket-end.ts';
+import { type SocketEnd, type SocketListener, type SocketMessage, sizeOf } from '../sessions/socket-end.ts';
 
 type Handler<Kind> = ((event: Kind) => unknown) | null;
 
@@ -42,8 +42,10 @@ export class TeamSocket extends EventTarget {
   readonly #leaving = new AbortController();
   #state: 0 | 1 | 2 | 3 = states.CONNECTING;
   #listener: SocketListener | undefined;
-  #queue: SocketMessage[] = [];
+  #queue: (SocketMessage | Blob)[] = [];
   #queuedBytes = 0;
+  /** The Blob at the head of the queue, while it is read. */
+  #reading: Blob | undefined;
   #bytesRead = 0;
   #paused = true;
 
@@ -77,12 +79,9 @@ export class TeamSocket extends EventTarget {
     if (this.#state === states.CONNECTING)
       throw new DOMException('Sent before connected.', 'InvalidStateError');
     if (this.#state !== states.OPEN) return;
-    if (data instanceof Blob) {
-      void data.arrayBuffer().then((bytes) => this.send(bytes));
-      return;
-    }
-    this.#queue.push(typeof data === 'string' ? data : copyOf(data));
-    this.#queuedBytes += typeof data === 'string' ? data.length : data.byteLength;
+    const queued = typeof data === 'string' || data instanceof Blob ? data : copyOf(data);
+    this.#queue.push(queued);
+    this.#queuedBytes += sizeOfQueued(queued);
     this.#flush();
     if (this.#queuedBytes > maxQueuedBytes) this.#leave(1009, 'Too many bytes wait to be sent.');
   }
@@ -149,12 +148,31 @@ export class TeamSocket extends EventTarget {
 
   #flush(): void {
     while (!this.#paused && this.#state === states.OPEN) {
-      const message = this.#queue.shift();
+      const [message] = this.#queue;
       if (message === undefined) return;
-      this.#queuedBytes -= typeof message === 'string' ? message.length : message.byteLength;
+      if (message instanceof Blob) {
+        this.#readFirst(message);
+        return;
+      }
+      this.#queue.shift();
+      this.#queuedBytes -= sizeOfQueued(message);
       this.#bytesRead += 1;
       this.#listener?.message(message);
     }
+  }
+
+  /** Replaces the Blob at the head of the queue by its bytes. Later messages wait for it. */
+  #readFirst(blob: Blob): void {
+    if (this.#reading === blob) return;
+    this.#reading = blob;
+    blob.arrayBuffer().then(
+      (bytes) => {
+        this.#reading = undefined;
+        if (this.#queue[0] === blob) this.#queue[0] = new Uint8Array(bytes);
+        this.#flush();
+      },
+      () => this.#leave(1011, 'A Blob could not be read.'),
+    );
   }
 
   #deliver(message: SocketMessage): void {
@@ -186,6 +204,10 @@ export class TeamSocket extends EventTarget {
   #emitClose(code: number, reason: string, wasClean: boolean): void {
     this.dispatchEvent(new CloseEvent('close', { code, reason, wasClean }) as unknown as Event);
   }
+}
+
+function sizeOfQueued(message: SocketMessage | Blob): number {
+  return message instanceof Blob ? message.size : sizeOf(message);
 }
 
 function copyOf(data: ArrayBufferLike | ArrayBufferView): Uint8Array<ArrayBuffer> {

@@ -190,6 +190,35 @@ describe('router.connect', () => {
     },
   );
 
+  it('sends a Blob in its place among the other messages', async () => {
+    const received: string[] = [];
+    const upstream = await provider({
+      onEvent: () => {},
+      onOpen: (session) => session.socket.on('message', (data) => received.push(String(data))),
+    });
+    const { router: made } = router();
+    await add(made, 'acme', 'voice', upstream.url);
+    const socket = made.connect('acme', { path: '/v1/realtime', model: 'voice' });
+    await listen(socket).open;
+    const texts = ['{"n":1}', '{"n":2}', '{"n":3}', '{"n":4}'];
+    for (const [at, text] of texts.entries()) socket.send(at % 2 === 0 ? new Blob([text]) : text);
+    await expect.poll(() => received).toEqual(texts);
+    expect(socket.bufferedAmount).toBe(0);
+  });
+
+  it('ends the session if a Blob cannot be read', async () => {
+    const upstream = await provider({ onEvent: () => {} });
+    const { router: made } = router();
+    await add(made, 'acme', 'voice', upstream.url);
+    const socket = made.connect('acme', { path: '/v1/realtime', model: 'voice' });
+    const heard = listen(socket);
+    await heard.open;
+    const blob = new Blob(['{}']);
+    blob.arrayBuffer = () => Promise.reject(new Error('The file is gone.'));
+    socket.send(blob);
+    expect(await heard.closed).toMatchObject({ code: 1011 });
+  });
+
   it('opens a responses session at the first event, by the model in it', async () => {
     const [one, two] = [await provider(), await provider()];
     const { router: made, receipts } = router();
