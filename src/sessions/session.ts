@@ -104,7 +104,7 @@ export class Session {
       return this.end(new RouterError('permission_denied', 'The session has reached its maximum duration.'));
     if (now - this.#activeAt >= idleTimeoutMs)
       return this.end(new RouterError('permission_denied', 'The session was idle for too long.'));
-    if (now - this.#pingedAt >= pingIntervalMs) this.#ping(now);
+    if (now - this.#pingedAt >= pingIntervalMs) this.#guarded(() => this.#ping(now));
     try {
       await this.#upstream?.check();
     } catch (error) {
@@ -185,7 +185,7 @@ export class Session {
     });
   }
 
-  /** A fault in one message ends its own session. */
+  /** Ends the session if the work on a message or a ping fails. */
   #guarded(work: () => void): void {
     if (this.#ended) return;
     try {
